@@ -1,0 +1,42 @@
+# Everything sets up .venv by itself, once. What can be said:
+#   make run                        draw faces, train on them, score, segment one
+#   make run DATA=CelebAMask-HQ     the same on the data set (a folder or CelebAMask-HQ.zip)
+#   make test                       style, types, tests, notebooks
+#   make lab                        JupyterLab on notebooks/
+#   make bench                      remake the results in benchmarks/
+#   make figures                    remake the pictures in figures/
+# PYTHON picks the interpreter, PIP_ARGS goes to pip (the README says when that pays on Linux).
+
+PYTHON ?= python3
+PIP_ARGS ?=
+MINUTES ?= 3
+DATA ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --split test
+PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/7.jpg)
+
+.PHONY: run test lab bench figures notebooks clean
+
+run: $(INSTALLED)
+	$(TRAIN) $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python inference.py --image "$(PHOTO)" --view panel
+
+test: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+$(INSTALLED): requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv data/drawn data/packed evaluation

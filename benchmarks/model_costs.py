@@ -1,0 +1,65 @@
+"""What the two models cost: size, multiply-adds, receptive field, and time for a photo.
+
+    python benchmarks/model_costs.py
+
+Time is that of eager PyTorch on one thread, batch 1, the median of 60 runs, in turns with a rival
+timed in the same run: torchvision's LR-ASPP MobileNetV3, the lightest segmentation model that it
+ships. Machines differ and are shared, so the ratio is what counts. Results go to
+benchmarks/results/model_costs.json.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from facesegkit.checkpoint import ARCHITECTURES, build_model
+from facesegkit.complexity import complexity
+from facesegkit.models import INPUT_SIZE
+from facesegkit.torchvision_import import torchvision
+
+RESULTS = Path(__file__).parent / "results" / "model_costs.json"
+RIVAL = "LR-ASPP MobileNetV3 (torchvision)"
+
+
+def times(models: dict[str, nn.Module], runs: int = 60, warm_up: int = 10) -> dict[str, float]:
+    """Median milliseconds of each model for one photo, the models taking turns."""
+    photo = torch.rand(1, 3, INPUT_SIZE, INPUT_SIZE).contiguous(memory_format=torch.channels_last)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    with torch.inference_mode():
+        for _ in range(warm_up + runs):
+            for name, model in models.items():
+                started = time.perf_counter()
+                model(photo)
+                seconds[name].append(time.perf_counter() - started)
+    return {name: 1000 * median(values[warm_up:]) for name, values in seconds.items()}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    segmentation = torchvision.models.segmentation
+    models: dict[str, nn.Module] = {arch: build_model(arch) for arch in ARCHITECTURES}
+    results: dict[str, dict[str, float]] = {
+        name: asdict(complexity(model)) for name, model in models.items()
+    }
+    models[RIVAL] = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None)
+    results[RIVAL] = {"parameters": sum(p.numel() for p in models[RIVAL].parameters())}
+    for model in models.values():
+        # PyTorch's own type hints do not know memory_format.
+        model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for name, milliseconds in (measured := times(models)).items():
+        results[name]["milliseconds"] = round(milliseconds, 2)
+        results[name]["times the rival's"] = round(milliseconds / measured[RIVAL], 3)
+    print(json.dumps(results, indent=2))
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""Train a face parser, score it, and draw what it does: `python face_segmentation.py --help`."""
+
+import sys
+
+from facesegkit.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

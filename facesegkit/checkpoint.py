@@ -1,0 +1,169 @@
+"""Saves a trained model with all that is needed to use it, and loads it without running code.
+
+A checkpoint is a .pth file of tensors and plain data. It is read with `weights_only=True`, so a
+file from a stranger can hold a bad model but no program.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import facesegkit
+from facesegkit.errors import FaceSegKitError
+from facesegkit.files import replacing
+from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
+from facesegkit.parts import Scheme
+
+FORMAT = 1  # raised whenever older files could no longer be read
+KIND = "facesegkit model"
+
+ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUNet]] = {
+    "separable": LightweightSegmentationModel,
+    "unet": LightweightUNet,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model and what it was made for.
+
+    Args:
+        arch: "separable" or "unet".
+        model: the network; normalises by itself, its mean and deviation are in its weights.
+        scheme: what its classes mean, and their colours.
+        input_size: side of the square photos that it was trained on, in pixels.
+        about: plain data on where it comes from: data set, split rule, recipe, scores, versions.
+    """
+
+    arch: str
+    model: nn.Module
+    scheme: Scheme
+    input_size: int = INPUT_SIZE
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | LightweightUNet:
+    """A fresh model by the name of its architecture.
+
+    Args:
+        arch: "separable" or "unet".
+        config: `classes` and `widths`, see the models.
+
+    Raises:
+        FaceSegKitError: there is no such architecture.
+    """
+    if arch not in ARCHITECTURES:
+        raise FaceSegKitError(
+            f"There is no architecture {arch!r}; choose one of {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[arch](**config)
+
+
+def versions() -> dict[str, str]:
+    """What a result was made with."""
+    return {
+        "facesegkit": facesegkit.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def save(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Write a checkpoint; the file appears complete or not at all.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    plain = {
+        "kind": KIND,
+        "format": FORMAT,
+        "arch": checkpoint.arch,
+        "config": checkpoint.model.config,
+        "scheme": checkpoint.scheme.to_dict(),
+        "input_size": checkpoint.input_size,
+        "about": dict(checkpoint.about),
+        "versions": versions(),
+        "weights": checkpoint.model.state_dict(),
+    }
+    save_plain(plain, path)
+
+
+def load(path: Path | str) -> Checkpoint:
+    """Read a checkpoint; the model is in eval mode.
+
+    Raises:
+        FaceSegKitError: no such file, not a checkpoint, one of another kind, or a damaged one.
+    """
+    plain = load_plain(path)
+    if plain.get("kind") != KIND:
+        raise FaceSegKitError(
+            f"{path} is not a model of facesegkit but {plain.get('kind', 'something else')!r}; "
+            f"give a file that face_segmentation.py has saved."
+        )
+    if plain.get("format") != FORMAT:
+        raise FaceSegKitError(
+            f"{path} has format {plain.get('format')}, this version of facesegkit reads "
+            f"{FORMAT}; train again, or install the version that wrote it "
+            f"({plain.get('versions', {}).get('facesegkit')})."
+        )
+    try:
+        model = build_model(plain["arch"], **plain["config"])
+        model.load_state_dict(plain["weights"])
+        scheme = Scheme.from_dict(plain["scheme"])
+        size, about = int(plain["input_size"]), plain["about"]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise FaceSegKitError(
+            f"{path} is damaged, its contents do not fit together ({reason}); train again."
+        ) from error
+    # PyTorch's own type hints do not know memory_format.
+    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Checkpoint(plain["arch"], model, scheme, size, about)
+
+
+def save_plain(plain: Mapping[str, Any], path: Path | str) -> None:
+    """Write tensors and plain data with torch.save; the file appears complete or not at all.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    # By way of memory: on a full disk torch.save would raise an error of its own.
+    buffer = io.BytesIO()
+    torch.save(dict(plain), buffer)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(buffer.getbuffer())
+
+
+def load_plain(path: Path | str) -> dict[str, Any]:
+    """Read what `save_plain` has written; refuses anything but tensors and plain data.
+
+    Raises:
+        FaceSegKitError: no such file, or not one that torch.save wrote, or a damaged one.
+    """
+    if not Path(path).is_file():
+        raise FaceSegKitError(
+            f"There is no model file {path}; train one with 'python face_segmentation.py', "
+            f"or name another with --model."
+        )
+    try:
+        plain = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise FaceSegKitError(
+            f"{path} is not a file that facesegkit has saved, or it is damaged; "
+            f"train again with 'python face_segmentation.py'."
+        ) from error
+    if not isinstance(plain, dict):
+        raise FaceSegKitError(
+            f"{path} holds a {type(plain).__name__}, not a model of facesegkit; "
+            f"give a file that face_segmentation.py has saved."
+        )
+    return plain

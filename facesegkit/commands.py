@@ -1,0 +1,354 @@
+"""The `facesegkit` command: prepare, draw, train, evaluate, segment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesegkit.errors import FaceSegKitError
+
+# PyTorch and matplotlib take seconds to import, so each command imports what it needs itself.
+if TYPE_CHECKING:
+    from torch import nn
+
+    from facesegkit.evaluation import Evaluation
+    from facesegkit.packing import Pack
+    from facesegkit.parts import Scheme
+
+MODEL = Path("face_segmentation_model.pth")
+RESULT = Path("segmentation_result.png")
+DRAWN = Path("data", "drawn")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status, 0, or 1 after one sentence on what went wrong."""
+    return _run(_parser().parse_args(arguments))
+
+
+def segment_one(arguments: Sequence[str] | None = None) -> int:
+    """What `python inference.py` does: segment one photo. Returns the exit status, as `main`."""
+    parser = argparse.ArgumentParser(description="Mark the parts of the face on one photo.")
+    parser.add_argument("--image", type=Path, required=True, help="the photo")
+    parser.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    parser.add_argument("--output", type=Path, default=RESULT, help=f"(default: {RESULT})")
+    add_view(parser)
+    parser.set_defaults(command=_segment_one)
+    return _run(parser.parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    command: Callable[[argparse.Namespace], None] = options.command
+    try:
+        command(options)
+    except FaceSegKitError as error:
+        print(f"facesegkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("facesegkit: stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="facesegkit", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_prepare, _add_draw, _add_train, _add_evaluate, _add_segment):
+        add(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    """An argparse type: a number of this kind, and more than 0."""
+
+    def number(text: str) -> int | float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+
+    number.__name__ = f"positive {kind.__name__}"  # argparse puts it into its message
+    return number
+
+
+# --- prepare and draw ---------------------------------------------------------------------------
+
+
+def _add_prepare(commands: Commands) -> None:
+    prepare = commands.add_parser("prepare", help="pack CelebAMask-HQ for training, once")
+    prepare.add_argument("root", type=Path, help="CelebAMask-HQ, a folder or CelebAMask-HQ.zip")
+    prepare.add_argument("--cache", type=Path, help="where to (default: below data/packed)")
+    prepare.add_argument("--workers", type=_positive(int), help="processes (default: all cores)")
+    prepare.add_argument("--strict", action="store_true", help="stop at the first bad pair")
+    prepare.set_defaults(command=_prepare)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from facesegkit.packing import prepare
+
+    pack = prepare(options.root, options.cache, workers=options.workers, strict=options.strict)
+    print(pack.summary())
+    print(f"packed in {pack.cache}")
+
+
+def _add_draw(commands: Commands) -> None:
+    draw = commands.add_parser("draw", help="draw faces and their masks: a data set without photos")
+    draw.add_argument("out", type=Path, help="folder to fill, laid out like CelebAMask-HQ")
+    draw.add_argument("--count", type=_positive(int), default=1600, help="faces (default: 1600)")
+    draw.add_argument("--seed", type=int, default=0, help="same seed, same faces (default: 0)")
+    draw.add_argument("--workers", type=_positive(int), help="processes (default: all cores)")
+    draw.set_defaults(command=_draw)
+
+
+def _draw(options: argparse.Namespace) -> None:
+    from facesegkit.drawn import draw_data_set
+
+    draw_data_set(options.out, options.count, options.seed, workers=options.workers)
+    print(f"{options.count:,} drawn faces in {options.out}")
+
+
+# --- train and evaluate -------------------------------------------------------------------------
+
+
+def _add_train(commands: Commands) -> None:
+    train = commands.add_parser("train", help="train a model, score it, and draw what it does")
+    _add_data(train)
+    train.add_argument("--arch", choices=("separable", "unet"), default="separable")
+    budget = train.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=_positive(float), help="of training (default: 10)")
+    budget.add_argument("--epochs", type=_positive(float), help="instead of minutes, repeatable")
+    train.add_argument(
+        "--scheme",
+        default="five",
+        help="'five' features, 'all' parts, or a JSON file with your own (default: five)",
+    )
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    train.add_argument("--model", type=Path, default=MODEL, help=f"to save (default: {MODEL})")
+    _add_scoring(train)
+    train.set_defaults(command=_train)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, help=f"CelebAMask-HQ, folder or zip (default: faces drawn in {DRAWN})"
+    )
+    parser.add_argument("--cache", type=Path, help="where the packed data goes or lies already")
+    parser.add_argument(
+        "--faces", type=_positive(int), default=1600, help="to draw without --data (default: 1600)"
+    )
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        default="val",
+        help="to score on (default: val; look at test when all choices are made)",
+    )
+    parser.add_argument(
+        "--report", type=Path, default=Path("evaluation"), help="folder for scores and pictures"
+    )
+
+
+def _open_pack(options: argparse.Namespace) -> Pack:
+    """Pack the data that was asked for, drawing it first when none was named."""
+    from facesegkit.drawn import draw_data_set
+    from facesegkit.packing import prepare
+
+    if options.data is None:
+        print(f"no --data given: using {options.faces:,} drawn faces in {DRAWN}")
+        draw_data_set(DRAWN, options.faces, seed=0)
+    pack = prepare(options.data or DRAWN, options.cache)
+    print(pack.summary())
+    return pack
+
+
+def _train(options: argparse.Namespace) -> None:
+    import torch
+
+    from facesegkit.checkpoint import Checkpoint, build_model, save
+    from facesegkit.pictures import save_figure, training_curves
+    from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
+
+    scheme = read_scheme(options.scheme)
+    minutes = options.minutes if options.minutes or options.epochs else 10
+    pack = _open_pack(options)
+    torch.manual_seed(options.seed)
+    model = build_model(options.arch, classes=len(scheme.class_names))
+    settings = Settings(seed=options.seed, bf16=bf16_is_faster())
+    trained, history = fit(
+        model,
+        scheme,
+        Samples(pack.photos, pack.labels, pack.rows("train")),
+        Samples(pack.photos, pack.labels, pack.rows("val")),
+        Budget(minutes=minutes, epochs=options.epochs),
+        settings,
+        state_file=options.model.with_suffix(".training.pth"),
+        resume=options.resume,
+        about={"arch": options.arch, "scheme": scheme.to_dict(), "data": pack.summary()},
+    )
+    evaluation = _score(trained, scheme, pack, options.split)
+    about = {
+        "data": pack.summary(),
+        "split_rule": pack.split_rule,
+        "settings": asdict(settings),
+        "history": history,
+        "scores": evaluation.to_dict(),
+    }
+    save(Checkpoint(options.arch, trained, scheme, about=about), options.model)
+    save_history(history, options.model.with_suffix(".csv"))
+    curves = options.model.with_name("training_loss.png")
+    save_figure(training_curves(history), curves)
+    print(f"saved {options.model} and {curves}")
+    _report(evaluation, pack, trained, options.report)
+
+
+def read_scheme(name: str) -> Scheme:
+    """A scheme by name, or from a JSON file such as {"classes": {"eyes": ["l_eye", "r_eye"]}}.
+
+    A file may also hold just the table of classes.
+
+    Raises:
+        FaceSegKitError: neither a name nor a file that can be read, or not a scheme.
+    """
+    from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
+
+    known = {"five": FIVE_FEATURES, "all": ALL_PARTS}
+    if name in known:
+        return known[name]
+    try:
+        plain = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FaceSegKitError(
+            f"The scheme {name!r} is neither 'five' nor 'all' nor a file that can be read "
+            f"({error.strerror})."
+        ) from error
+    except ValueError as error:
+        raise FaceSegKitError(f"The scheme file {name} is not valid JSON: {error}.") from error
+    if isinstance(plain, dict) and "classes" not in plain:
+        plain = {"classes": plain}
+    if not isinstance(plain, dict):
+        raise FaceSegKitError(f"The scheme file {name} holds no table of classes and part names.")
+    return Scheme.from_dict({"name": Path(name).stem, **plain})
+
+
+def _score(model: nn.Module, scheme: Scheme, pack: Pack, split: str) -> Evaluation:
+    from facesegkit.evaluation import evaluate
+
+    rows = pack.rows(split)
+    evaluation = evaluate(model, scheme, pack.photos, pack.labels, rows, split=split, progress=True)
+    print(evaluation.table())
+    return evaluation
+
+
+def _report(evaluation: Evaluation, pack: Pack, model: nn.Module, folder: Path) -> None:
+    """Save the scores as JSON, and pictures of the confusion and of best to worst cases."""
+    from facesegkit.pictures import cases, confusion_picture, save_figure
+
+    evaluation.save(folder)
+    names = evaluation.scheme.class_names
+    save_figure(confusion_picture(evaluation.scores, names), folder / "confusion.png")
+    save_figure(cases(evaluation, pack.photos, pack.labels, model), folder / "cases.png")
+    print(f"scores and pictures in {folder}")
+
+
+def _add_evaluate(commands: Commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="score a trained model")
+    _add_data(evaluate)
+    evaluate.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    _add_scoring(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from facesegkit.checkpoint import load
+
+    checkpoint = load(options.model)
+    pack = _open_pack(options)
+    evaluation = _score(checkpoint.model, checkpoint.scheme, pack, options.split)
+    _report(evaluation, pack, checkpoint.model, options.report)
+
+
+# --- segment ------------------------------------------------------------------------------------
+
+
+def _add_segment(commands: Commands) -> None:
+    segment = commands.add_parser("segment", help="mark the parts of the face on photos")
+    segment.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
+    segment.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    segment.add_argument("--output-dir", type=Path, default=Path("segmentations"))
+    add_view(segment)
+    segment.set_defaults(command=_segment)
+
+
+def add_view(parser: argparse.ArgumentParser) -> None:
+    """Add --view, with what each view is."""
+    from facesegkit.segment import VIEWS
+
+    described = "; ".join(f"{name}: {what}" for name, what in VIEWS.items())
+    parser.add_argument("--view", choices=tuple(VIEWS), default="mask", help=described)
+
+
+def _segment_one(options: argparse.Namespace) -> None:
+    from facesegkit.segment import FaceSegmenter, check_picture_path, save_view
+
+    check_picture_path(options.output, options.view)
+    segmentation = FaceSegmenter(options.model)(options.image)
+    save_view(segmentation, options.view, options.output)
+    if not segmentation.labels.any():
+        print(f"no part of a face was found in {options.image}")
+    print(f"saved {options.output}")
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from tqdm.auto import tqdm
+
+    from facesegkit.segment import FaceSegmenter, save_view, segment_many
+
+    results = _results(options.photos, options.output_dir)
+    segmenter = FaceSegmenter(options.model)
+    failed = 0
+    with tqdm(results, desc="segment", unit="photo") as bar:
+        for photo, segmentation in segment_many(segmenter, bar):
+            if isinstance(segmentation, FaceSegKitError):
+                failed += 1
+                bar.write(f"facesegkit: {segmentation}", file=sys.stderr)
+            else:
+                save_view(segmentation, options.view, results[photo])
+    print(f"{len(results) - failed:,} results in {options.output_dir}")
+    if failed:
+        raise FaceSegKitError(f"{failed:,} of {len(results):,} photos could not be segmented.")
+
+
+def _results(given: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Which photo gives which result; folders stand for the photos in them.
+
+    Raises:
+        FaceSegKitError: two photos would give the same result, or a folder holds no photo.
+    """
+    from facesegkit.photos import find_photos
+
+    results: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    for path in given:
+        for photo in find_photos(path) if path.is_dir() else [path]:
+            result = folder / f"{photo.stem}.png"
+            if owners.setdefault(result, photo) != photo:
+                raise FaceSegKitError(
+                    f"{owners[result]} and {photo} would both be written to {result}; "
+                    f"rename one, or segment them into different folders."
+                )
+            results[photo] = result
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

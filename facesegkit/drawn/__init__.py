@@ -1,0 +1,11 @@
+"""Draws faces and the masks of their parts, from shapes, shading and noise alone.
+
+From what is shared to what is written: `curves` and `canvas` (pencils and paper), `traits` (who),
+`head` (the surface in its light), `features`, `hair` and `surroundings` (what is drawn onto and
+around it), `camera` (what a photo does to it), `face` (all in order), `files` (a data set of them).
+"""
+
+from facesegkit.drawn.face import DrawnFace, draw_face
+from facesegkit.drawn.files import DRAWING_VERSION, draw_data_set
+
+__all__ = ["DRAWING_VERSION", "DrawnFace", "draw_data_set", "draw_face"]

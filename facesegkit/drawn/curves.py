@@ -1,0 +1,94 @@
+"""Smooth curves, noise and blurs: the pencils that everything else draws with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+Floats = NDArray[np.floating[Any]]  # float32 wherever a whole picture is meant
+
+
+def smooth(points: ArrayLike, steps: int = 8, *, closed: bool = True) -> Floats:
+    """Catmull-Rom curve through `points` [N, 2]; `steps` points per stretch, float32 [M, 2]."""
+    p = np.asarray(points, dtype=np.float32)
+    before, after, last = _neighbours(p, closed)
+    t = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)[None, :, None]
+    start = p[: len(after)][:, None]
+    slope_0 = (after - before)[:, None] / 2
+    slope_1 = (last - p[: len(after)])[:, None] / 2
+    end = after[:, None]
+    curve = (
+        start * (2 * t**3 - 3 * t**2 + 1)
+        + slope_0 * (t**3 - 2 * t**2 + t)
+        + end * (3 * t**2 - 2 * t**3)
+        + slope_1 * (t**3 - t**2)
+    ).reshape(-1, 2)
+    return curve if closed else np.concatenate([curve, p[-1:]])
+
+
+def _neighbours(p: Floats, closed: bool) -> tuple[Floats, Floats, Floats]:
+    """The points before, after and after the next of every stretch's start."""
+    if closed:
+        return np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
+    before = np.concatenate([p[:1], p[:-2]])
+    last = np.concatenate([p[2:], p[-1:]])
+    return before, p[1:], last
+
+
+def wobble(rng: np.random.Generator, count: int, knots: int, amplitude: float) -> Floats:
+    """`count` smoothly wandering numbers with the given spread, float32 [count]."""
+    values = rng.normal(0, amplitude, max(knots, 2))
+    at = np.linspace(0, len(values) - 1, count)
+    left = np.minimum(at.astype(int), len(values) - 2)
+    t = at - left
+    weight = t * t * (3 - 2 * t)
+    return (values[left] * (1 - weight) + values[left + 1] * weight).astype(np.float32)
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Floats:
+    """Smooth noise of about unit spread, float32 [H, W], with `cells` bumps down and across."""
+    small = rng.standard_normal(cells, dtype=np.float32)
+    return resized(small, shape)
+
+
+def resized(values: Floats, shape: tuple[int, int]) -> Floats:
+    """Bilinear copy of float32 [h, w] at another size [H, W]."""
+    picture = Image.fromarray(values).resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(picture, dtype=np.float32)
+
+
+def blurred(values: Floats, factor: int) -> Floats:
+    """Blur float32 [H, W] by going down `factor` times in size and back up."""
+    height, width = values.shape
+    small = (max(height // factor, 2), max(width // factor, 2))
+    picture = Image.fromarray(values).resize(small[::-1], Image.Resampling.BOX)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+
+
+def sample(grid: Floats, rows: Floats, cols: Floats) -> Floats:
+    """Bilinear look-up in `grid` [H, W] or [H, W, C] at float places, clamped at its borders."""
+    height, width = grid.shape[:2]
+    rows = np.clip(rows, 0, height - 1.001)
+    cols = np.clip(cols, 0, width - 1.001)
+    top, left = rows.astype(np.int32), cols.astype(np.int32)
+    down, right = rows - top, cols - left
+    if grid.ndim == 3:
+        down, right = down[..., None], right[..., None]
+    flat = grid.reshape(height * width, *grid.shape[2:])
+    at = top * width + left
+    upper = flat[at] * (1 - right) + flat[at + 1] * right
+    lower = flat[at + width] * (1 - right) + flat[at + width + 1] * right
+    return (upper * (1 - down) + lower * down).astype(np.float32)
+
+
+def ellipse(
+    x: float, y: float, rx: float, ry: float, angle: float = 0.0, count: int = 28
+) -> Floats:
+    """Points of an ellipse, float32 [count, 2]; `angle` in radians."""
+    t = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    a, b = rx * np.cos(t), ry * np.sin(t)
+    ca, sa = np.cos(angle), np.sin(angle)
+    return np.stack([x + a * ca - b * sa, y + a * sa + b * ca], 1).astype(np.float32)

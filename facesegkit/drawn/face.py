@@ -1,0 +1,99 @@
+"""One drawn face: everything in the order in which it hides what is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facesegkit.drawn import features, hair, surroundings
+from facesegkit.drawn.camera import jpeg_quality, photograph
+from facesegkit.drawn.canvas import SIDE, Canvas
+from facesegkit.drawn.curves import Floats
+from facesegkit.drawn.features import Scene
+from facesegkit.drawn.head import Head, choose_shape, illuminate, skin_texture
+from facesegkit.drawn.traits import choose_light, choose_person, choose_pose
+from facesegkit.parts import PARTS
+
+SHOULDER = np.float32(0.8)  # display value from which on highlights are compressed
+
+
+@dataclass(frozen=True)
+class DrawnFace:
+    """A photo and where its parts are.
+
+    Attributes:
+        photo: RGB uint8 [size, size, 3].
+        masks: part name -> bool [size, size], the visible pixels; parts out of view are absent.
+        quality: JPEG quality, 1..95, to store the photo with.
+    """
+
+    photo: NDArray[np.uint8]
+    masks: dict[str, NDArray[np.bool_]]
+    quality: int
+
+
+def draw_face(seed: int, index: int, size: int = SIDE) -> DrawnFace:
+    """Draw face number `index` of a seed; it depends on these two numbers alone.
+
+    Args:
+        seed: 0 or more.
+        index: 0 or more.
+        size: side of photo and masks in pixels.
+    """
+    rng = np.random.default_rng([seed, index])
+    scene = _set_up(rng)
+    _draw(scene)
+    photo, labels = photograph(rng, scene.canvas.rgb), scene.canvas.labels
+    if size != SIDE:
+        photo = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BOX))
+        labels = np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
+    shown = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(PARTS)))
+    masks = {PARTS[part]: labels == part for part in shown if part != 0}
+    return DrawnFace(photo, masks, jpeg_quality(rng))
+
+
+def _set_up(rng: np.random.Generator) -> Scene:
+    """Choose a person, turn and light the head, and lay its skin aside for `_draw`."""
+    person, pose, light = choose_person(rng), choose_pose(rng), choose_light(rng)
+    head = Head(choose_shape(rng, person), pose)
+    illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
+    skin = skin_texture(rng, head, person) * illumination + shine[..., None]
+    lit, level = head.show(_shoulder(skin), illumination.mean(2))
+    return Scene(Canvas(surroundings.background(rng)), head, person, lit, level, rng)
+
+
+def _shoulder(colours: Floats) -> Floats:
+    """Let bright values run into white softly, as a camera does, instead of cutting them off."""
+    over = np.maximum(colours - SHOULDER, 0) / (1 - SHOULDER)
+    return np.minimum(colours, SHOULDER) + (1 - SHOULDER) * np.tanh(0.7 * over)
+
+
+def _draw(scene: Scene) -> None:
+    hairdo = hair.choose_hairdo(scene.rng, scene.person.feminine, scene.person.age)
+    strands = None if scene.person.bald else hair.strands(scene, hairdo)
+    if strands is not None:
+        hair.draw_back_hair(scene, hairdo, strands)
+    surroundings.draw_neck(scene)
+    surroundings.draw_necklace(scene)
+    surroundings.draw_cloth(scene)
+    surroundings.draw_ears(scene)
+    _draw_skin(scene, scene.skin)
+    features.draw_nose(scene)
+    features.draw_beard(scene)
+    features.draw_mouth(scene)
+    features.draw_eyes(scene)
+    features.draw_brows(scene)
+    surroundings.draw_glasses(scene)
+    if strands is not None:
+        hair.draw_hair(scene, hairdo, strands)
+    surroundings.draw_hat(scene)
+    surroundings.draw_obstacle(scene)
+
+
+def _draw_skin(scene: Scene, lit: Floats) -> None:
+    patch = scene.canvas.patch(scene.head.silhouette, soft=0.6)
+    if patch is not None:
+        scene.canvas.paint(patch, patch.of(lit), part="skin")

@@ -1,0 +1,145 @@
+"""Who is drawn, in which pose and light: the choices that several features share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facesegkit.drawn.curves import Floats
+
+# Display colours of the fairest and the darkest skin; tones lie between them on a curve.
+FAIREST, DARKEST = np.array([0.93, 0.75, 0.65]), np.array([0.30, 0.19, 0.14])
+
+HAIR_COLOURS = np.array(
+    [
+        [0.07, 0.06, 0.06],  # black
+        [0.16, 0.11, 0.09],
+        [0.30, 0.20, 0.13],  # brown
+        [0.44, 0.30, 0.20],
+        [0.55, 0.38, 0.22],  # dark blond
+        [0.80, 0.64, 0.40],  # blond
+        [0.90, 0.82, 0.62],
+        [0.50, 0.22, 0.10],  # red
+        [0.62, 0.60, 0.58],  # grey
+        [0.88, 0.87, 0.85],  # white
+    ]
+)
+HAIR_WEIGHTS = np.array([0.12, 0.16, 0.19, 0.16, 0.11, 0.10, 0.05, 0.05, 0.04, 0.02])
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the head is held. Angles in radians; scale and shift are taken from the usual frame."""
+
+    turn: float  # positive: towards the picture's right
+    nod: float  # positive: looks down
+    roll: float
+    scale: float
+    shift: tuple[float, float]  # pixels
+
+
+@dataclass(frozen=True)
+class Light:
+    """One key light over an even one, both with a colour."""
+
+    direction: Floats  # unit vector towards the lamp: right, down, to the viewer
+    key: Floats  # RGB strength
+    ambient: Floats  # RGB strength
+    exposure: float  # mean display factor on the face
+    shine: float  # strength of highlights
+    tightness: float  # exponent of highlights
+
+
+@dataclass(frozen=True)
+class Person:
+    """What a face's features have in common."""
+
+    feminine: bool
+    age: float  # 0 child .. 1 old
+    skin: Floats  # display colour [3]
+    darkness: float  # 0 fairest .. 1 darkest skin
+    hair: Floats
+    brow: Floats
+    smile: float  # -0.4 sulks .. 1 beams
+    gap: float  # how far the mouth is open, pixels
+    make_up: float  # 0 none .. 1 stage
+    glasses: str  # "none", "clear" or "dark"
+    hat: str  # "none", "cap", "brim", "wool" or "scarf"
+    bald: bool
+
+
+def choose_pose(rng: np.random.Generator) -> Pose:
+    """CelebA-HQ's own framing with wider tails: one face in six is placed more freely."""
+    free = 3.0 if rng.random() < 0.16 else 1.0
+    return Pose(
+        turn=float(np.clip(rng.normal(0, 0.30), -0.85, 0.85)),
+        nod=float(np.clip(rng.normal(0.02, 0.11), -0.32, 0.32)),
+        roll=float(rng.normal(0, 0.03) * free),
+        scale=float(np.exp(rng.normal(0, 0.035) * free)),
+        shift=(float(rng.normal(0, 4) * free), float(rng.normal(0, 4) * free)),
+    )
+
+
+def choose_light(rng: np.random.Generator) -> Light:
+    """From soft frontal light to a hard lamp at the side."""
+    side, height = rng.normal(0, 0.55), rng.normal(-0.45, 0.4)
+    direction = np.array([side, height, rng.uniform(0.45, 1.1)])
+    direction /= np.linalg.norm(direction)
+    warm = rng.normal(0, 0.05)
+    cast = np.array([1 + warm, 1.0, 1 - warm])
+    ambient = rng.uniform(0.06, 0.5)
+    return Light(
+        direction=direction.astype(np.float32),
+        key=((1.15 - ambient) * cast).astype(np.float32),
+        ambient=(ambient * (2 - cast)).astype(np.float32),
+        exposure=float(np.clip(rng.normal(1.06, 0.12), 0.6, 1.3)),
+        shine=float(rng.gamma(1.6, 0.12)),
+        tightness=float(rng.uniform(6, 40)),
+    )
+
+
+def choose_person(rng: np.random.Generator) -> Person:
+    """One set of traits that go together (a beard with a man, make-up mostly with a woman)."""
+    feminine = bool(rng.random() < 0.6)
+    age = float(rng.beta(1.7, 2.2))
+    # Counted: the annotated skin's mean is (184, 137, 113) +- 28; here it spreads wider.
+    darkness = float(rng.beta(1.0, 2.0))
+    hair = _hair_colour(rng, age, darkness)
+    open_mouth = rng.random() < 0.58
+    smile = float(np.clip(rng.normal(0.62 if open_mouth else 0.2, 0.33), -0.4, 1.1))
+    return Person(
+        feminine=feminine,
+        age=age,
+        skin=_skin_colour(rng, darkness),
+        darkness=darkness,
+        hair=hair,
+        brow=np.clip(hair * rng.uniform(0.45, 0.95) + 0.02, 0, 1).astype(np.float32),
+        smile=smile,
+        gap=float(rng.gamma(2.6, 6.5)) + 3 if open_mouth else 0.0,
+        make_up=float(rng.beta(1.2, 1.5)) if feminine and rng.random() < 0.75 else 0.0,
+        glasses=str(rng.choice(["none", "clear", "dark"], p=[0.88, 0.085, 0.035])),
+        hat=str(
+            rng.choice(["none", "cap", "brim", "wool", "scarf"], p=[0.9, 0.03, 0.03, 0.02, 0.02])
+        ),
+        bald=bool(not feminine and rng.random() < 0.08 + 0.15 * age),
+    )
+
+
+def _skin_colour(rng: np.random.Generator, darkness: float) -> Floats:
+    """A display colour between the fairest and the darkest, leaning to yellow or to red."""
+    tone = np.exp(np.log(FAIREST) * (1 - darkness) + np.log(DARKEST) * darkness)
+    lean = rng.normal(0, 0.03)
+    return np.clip(tone * [1 + lean, 1.0, 1 - lean + rng.normal(0, 0.03)], 0, 1).astype(np.float32)
+
+
+def _hair_colour(rng: np.random.Generator, age: float, darkness: float) -> Floats:
+    weights = HAIR_WEIGHTS.copy()
+    weights[:3] *= 1 + 3 * darkness
+    weights[8:] *= 0.2 + 3 * age
+    colour = HAIR_COLOURS[rng.choice(len(weights), p=weights / weights.sum())]
+    if rng.random() < 0.02:
+        colour = rng.uniform(0.1, 0.9, 3)  # dyed
+    return np.clip(colour * rng.uniform(0.8, 1.25) * rng.normal(1, 0.04, 3), 0, 1).astype(
+        np.float32
+    )

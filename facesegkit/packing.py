@@ -1,0 +1,391 @@
+"""Packs a data set once into memory-mapped arrays, so that training decodes no picture again.
+
+A cache folder holds
+
+    photos.npy     uint8 [N, 256, 256, 3]
+    labels.npy     uint8 [N, 512, 512], part ids at the annotation's own resolution
+    state          uint8 [N], 1 where the row is written
+    manifest.json  what is packed, from what, and whether it is finished
+
+A row, once written, stays: packing that was killed goes on where it was. The arrays count for
+nothing until the manifest says `complete`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import pickle
+import queue
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from facesegkit.archive import SPLITS, Archive, BadPair, Files
+from facesegkit.errors import FaceSegKitError
+from facesegkit.files import replacing
+from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, Job
+
+FORMAT_VERSION = 1  # to be raised whenever the same files would give other arrays or splits
+
+_ROW_SHAPES = {
+    "photos.npy": (PHOTO_SIZE, PHOTO_SIZE, 3),
+    "labels.npy": (ANNOTATION_SIZE, ANNOTATION_SIZE),
+}
+_CHUNK = 16  # pairs that a worker packs at once, and that are packed again if it is killed
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A packed data set. Rows are in the order of the photos' ids; those of bad pairs are void."""
+
+    cache: Path
+    source: str
+    split_rule: str
+    photos: NDArray[np.uint8]  # [N, 256, 256, 3], memory-mapped, read-only
+    labels: NDArray[np.uint8]  # [N, 512, 512] part ids, memory-mapped, read-only
+    ids: NDArray[np.int64]  # [N]
+    splits: NDArray[np.str_]  # [N] 'train', 'val' or 'test', and '' for a bad pair
+    bad: dict[int, str]  # photo id -> what is wrong with the pair
+
+    @classmethod
+    def open(cls, cache: str | Path) -> Pack:
+        """Open what `prepare` has finished.
+
+        Raises:
+            FaceSegKitError: there is none, or it is unfinished or of another version.
+        """
+        cache = Path(cache)
+        manifest = _read_manifest(cache)
+        if not manifest or not manifest.get("complete") or manifest["format"] != FORMAT_VERSION:
+            raise FaceSegKitError(
+                f"{cache} holds no packed data set that this version can use; run prepare first."
+            )
+        bad = {int(photo_id): reason for photo_id, reason in manifest["bad"].items()}
+        pairs = zip(manifest["ids"], manifest["splits"], strict=True)
+        return cls(
+            cache=cache,
+            source=manifest["source"],
+            split_rule=manifest["split_rule"],
+            photos=np.load(cache / "photos.npy", mmap_mode="r"),
+            labels=np.load(cache / "labels.npy", mmap_mode="r"),
+            ids=np.array(manifest["ids"], dtype=np.int64),
+            splits=np.array(["" if photo_id in bad else split for photo_id, split in pairs]),
+            bad=bad,
+        )
+
+    def rows(self, split: str = "all") -> NDArray[np.int64]:
+        """Rows of the good pairs of 'train', 'val', 'test' or 'all', ascending.
+
+        Raises:
+            FaceSegKitError: there is no such split, or nothing in it.
+        """
+        if split not in (*SPLITS, "all"):
+            raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
+        rows = np.flatnonzero(self.splits != "" if split == "all" else self.splits == split)
+        if not len(rows):
+            raise FaceSegKitError(
+                f"The {split} split of {self.source} is empty "
+                f"(good pairs: {len(self.ids) - len(self.bad)}, split: {self.split_rule})."
+            )
+        return rows
+
+    def summary(self) -> str:
+        """In one line: how many pairs, from where, and which split was used."""
+        counts = ", ".join(f"{np.sum(self.splits == split):,} {split}" for split in SPLITS)
+        return (
+            f"{len(self.ids) - len(self.bad):,} pairs of {self.source}: {counts} "
+            f"(split: {self.split_rule})"
+        )
+
+
+def prepare(
+    root: str | Path,
+    cache: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> Pack:
+    """Pack a data set, or go on with it, or just open what is packed already.
+
+    Photos and label maps that are not square are stretched to the square. A cache of other
+    files, or made by another version, is made anew, and a line on standard error says so.
+
+    Args:
+        root: folder or zip of the data set, as `archive.Archive` takes it.
+        cache: where to; `default_cache` of it when left out.
+        workers: number of processes, one per core when left out.
+        strict: stop at the first bad pair, instead of naming it and packing the rest.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        FaceSegKitError: `root` is not the data set, all of its pairs are bad (one, with `strict`),
+            or the cache cannot be written. What was packed until then stays.
+    """
+    archive = Archive(root)
+    fresh = _new_manifest(archive)
+    cache = default_cache(archive.files.path) if cache is None else Path(cache).expanduser()
+    with _write_errors_explained(cache):
+        manifest = _matching_manifest(cache, fresh)
+        if manifest is None:
+            manifest = fresh
+            _start(cache, manifest)
+        if not manifest["complete"]:
+            manifest["bad"] |= _pack(archive, cache, manifest, workers, strict, progress)
+            _finish(cache, manifest)
+    if strict and manifest["bad"]:
+        raise FaceSegKitError(_first(manifest["bad"]))
+    return Pack.open(cache)
+
+
+def default_cache(source: Path) -> Path:
+    """`data/packed/<name>-<hash of the path>` below the current folder."""
+    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
+    return Path("data", "packed", f"{source.stem}-{digest}")
+
+
+# --- The manifest -------------------------------------------------------------------------------
+
+
+def _new_manifest(archive: Archive) -> dict[str, Any]:
+    splits, bad = [], {}
+    for photo_id in archive.pairs:
+        try:
+            splits.append(archive.split_of(photo_id))
+        except BadPair as error:
+            splits.append("")
+            bad[str(photo_id)] = str(error)
+    return {
+        "format": FORMAT_VERSION,
+        "photo_size": PHOTO_SIZE,
+        "annotation_size": ANNOTATION_SIZE,
+        "fingerprint": archive.fingerprint,
+        "source": str(archive.files.path),
+        "split_rule": archive.split_rule,
+        "ids": list(archive.pairs),
+        "splits": splits,
+        "bad": bad,  # photo id, as a string (JSON knows no other keys) -> what is wrong
+        "complete": False,
+    }
+
+
+def _matching_manifest(cache: Path, fresh: dict[str, Any]) -> dict[str, Any] | None:
+    """The cache's manifest if it is about what `fresh` is about; if it is not, say so."""
+    manifest = _read_manifest(cache)
+    if manifest is None:
+        return None
+    if difference := _difference(cache, manifest, fresh):
+        print(f"{cache} is made anew: {difference}.", file=sys.stderr)
+        return None
+    return manifest
+
+
+def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) -> str | None:
+    reasons = {
+        "format": "another version of facesegkit made it",
+        "photo_size": "its photos have another size",
+        "annotation_size": "its label maps have another size",
+        "fingerprint": f"files of {fresh['source']} have changed since",
+    }
+    for key, reason in reasons.items():
+        if manifest.get(key) != fresh[key]:
+            return reason
+    missing = [name for name in (*_ROW_SHAPES, "state") if not (cache / name).is_file()]
+    return f"its file {missing[0]} is missing" if missing else None
+
+
+def _read_manifest(cache: Path) -> dict[str, Any] | None:
+    """None where there is no manifest, {} where it is damaged."""
+    try:
+        manifest = json.loads((cache / "manifest.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _write_manifest(cache: Path, manifest: dict[str, Any]) -> None:
+    with replacing(cache / "manifest.json") as unfinished:
+        unfinished.write_text(json.dumps(manifest))
+
+
+# --- Packing ------------------------------------------------------------------------------------
+
+
+def _start(cache: Path, manifest: dict[str, Any]) -> None:
+    """Make empty arrays. The manifest goes first and comes last: it vouches for the rest."""
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "manifest.json").unlink(missing_ok=True)
+    count = len(manifest["ids"])
+    for name, shape in _ROW_SHAPES.items():
+        (cache / name).unlink(missing_ok=True)  # who has the old arrays open keeps them
+        open_memmap(cache / name, mode="w+", dtype=np.uint8, shape=(count, *shape))
+    (cache / "state").write_bytes(bytes(count))
+    _write_manifest(cache, manifest)
+
+
+def _pack(
+    archive: Archive,
+    cache: Path,
+    manifest: dict[str, Any],
+    workers: int | None,
+    strict: bool,
+    progress: bool,
+) -> dict[str, str]:
+    """Fill the rows that are still empty; returns {photo id: reason} of their bad pairs."""
+    state = np.memmap(cache / "state", dtype=np.uint8, mode="r+")
+    ids_and_splits = zip(manifest["ids"], manifest["splits"], strict=True)
+    jobs = [
+        (row, archive.pairs[photo_id])
+        for row, (photo_id, split) in enumerate(ids_and_splits)
+        if split and not state[row]
+    ]
+    _check_space(cache, len(jobs))
+    bad: dict[str, str] = {}
+    answers = _work_off(archive.files, cache, jobs, workers or _cores())
+    done = len(state) - len(jobs)
+    bar = tqdm(total=len(state), initial=done, unit=" photos", disable=not progress)
+    with closing(answers), bar:
+        for chunk, bad_in_chunk in answers:
+            state[[row for row, pair in chunk if pair.id not in bad_in_chunk]] = 1
+            bad |= {str(photo_id): reason for photo_id, reason in bad_in_chunk.items()}
+            if strict and bad:
+                raise FaceSegKitError(_first(bad))
+            bar.update(len(chunk))
+    return bad
+
+
+def _finish(cache: Path, manifest: dict[str, Any]) -> None:
+    """Name the bad pairs and declare the arrays complete.
+
+    Raises:
+        FaceSegKitError: there is no good pair.
+    """
+    count, bad = len(manifest["ids"]), manifest["bad"]
+    if len(bad) == count:
+        raise FaceSegKitError(
+            f"None of the {count} pairs of {manifest['source']} can be used; "
+            f"the first one: {_first(bad)}"
+        )
+    if bad:
+        reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad, key=int))
+        print(f"{len(bad)} of {count} pairs are left out:{reasons}", file=sys.stderr)
+    _write_manifest(cache, {**manifest, "complete": True})
+
+
+def _work_off(
+    files: Files, cache: Path, jobs: Sequence[Job], workers: int
+) -> Generator[tuple[Sequence[Job], dict[int, str]], None, None]:
+    """Have processes do the jobs; yields chunks of jobs as they are done, and their bad pairs."""
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    workers = min(workers, len(chunks))
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+
+    def pack(chunk: Sequence[Job]) -> dict[int, str]:
+        worker = idle.get()
+        try:
+            return worker.pack(chunk)
+        finally:
+            idle.put(worker)
+
+    with ExitStack() as stack:
+        for _ in range(workers):
+            idle.put(stack.enter_context(_Worker(files, cache)))
+        threads = stack.enter_context(ThreadPoolExecutor(max(workers, 1)))
+        stack.callback(threads.shutdown, cancel_futures=True)
+        futures = {threads.submit(pack, chunk): chunk for chunk in chunks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+class _Worker:
+    """A process that runs `packing_worker.work`, seen from this one.
+
+    Pipes instead of `multiprocessing`: the processes that it spawns import the caller's main
+    module again, which fails for a script without `if __name__ == "__main__"` and costs each of
+    them the memory of whatever that script imports (torch). And a pipe ends with the process
+    that holds its other end: when the parent is killed, no worker is left behind.
+    """
+
+    def __init__(self, files: Files, cache: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from facesegkit.packing_worker import work; work()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        assert self._process.stdin and self._process.stdout
+        self._orders, self._answers = self._process.stdin, self._process.stdout
+        self._send((files, cache))
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(BrokenPipeError):  # closing flushes, and the process may be gone
+            self._orders.close()
+        self._process.wait()
+        self._answers.close()
+
+    def pack(self, jobs: Sequence[Job]) -> dict[int, str]:
+        """Do the jobs; returns {photo id: reason} of those whose pairs are bad."""
+        try:
+            self._send(jobs)
+            answer = pickle.load(self._answers)
+        except (BrokenPipeError, EOFError) as error:
+            raise FaceSegKitError(
+                f"A packing process has ended unexpectedly (exit code {self._process.wait()}); "
+                f"the same command again goes on where this one was."
+            ) from error
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    def _send(self, message: object) -> None:
+        pickle.dump(message, self._orders)
+        self._orders.flush()
+
+
+def _first(bad: dict[str, str]) -> str:
+    return bad[min(bad, key=int)]
+
+
+def _check_space(cache: Path, rows: int) -> None:
+    needed = rows * sum(math.prod(shape) for shape in _ROW_SHAPES.values())
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise FaceSegKitError(
+            f"Packing needs {needed / 1e9:.2f} GB more in {cache}, but only {free / 1e9:.2f} GB "
+            f"are free there; make room or give another folder."
+        )
+
+
+@contextmanager
+def _write_errors_explained(cache: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FaceSegKitError(
+            f"Packing into {cache} failed: {error.strerror or error}; "
+            f"what was packed stays, make room or give another folder and run it again."
+        ) from error
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

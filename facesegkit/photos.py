@@ -1,0 +1,167 @@
+"""Reads whatever photo a person has, and fits it into the square that a model sees."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from facesegkit.errors import FaceSegKitError
+
+# The largest phone cameras give 200 megapixels only on request, 50 by default. A photo at this
+# limit takes 450 MB as RGB. Pillow itself stops at 179 megapixels.
+MAX_PIXELS = 150_000_000
+
+PADDING = (127, 127, 127)  # mid grey: close to zero once a model has normalised it
+
+# Formats that Pillow lists as readable but that hold no photo, or need another program.
+_NOT_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+# What Pillow's readers raise on damaged files, besides OSError.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
+
+# Highest values that the pixels of these modes are meant to reach, the likeliest first.
+_FULL_SCALES = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
+
+
+def read_photo(source: Path | str | BinaryIO) -> Image.Image:
+    """Read a photo of any kind, upright, as 8-bit RGB.
+
+    The first frame of an animation is taken, see `upright_rgb` for the rest.
+
+    Args:
+        source: a path, or a file open for reading bytes.
+
+    Raises:
+        FaceSegKitError: there is no such file, it is not a picture, it is damaged or cut short,
+            or it has more than `MAX_PIXELS` pixels.
+    """
+    name = str(source if isinstance(source, (str, Path)) else getattr(source, "name", "the photo"))
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from 89 megapixels on; what lies below MAX_PIXELS is welcome.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source)
+    except Image.DecompressionBombError as error:
+        raise FaceSegKitError(f"{name} is too large: {error}") from error
+    except _DAMAGED as error:
+        raise FaceSegKitError(_why_not_opened(name, error)) from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise FaceSegKitError(
+                f"{name} is too large: {image.width} x {image.height} pixels, where "
+                f"{MAX_PIXELS // 1_000_000} million is the limit; make it smaller first."
+            )
+        try:
+            return upright_rgb(image)
+        except _DAMAGED as error:
+            raise FaceSegKitError(f"{name} is damaged or cut short: {error}.") from error
+
+
+def _why_not_opened(name: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"There is no photo {name}."
+    if isinstance(error, IsADirectoryError):
+        return f"{name} is a folder, not a photo."
+    if isinstance(error, OSError) and error.strerror:  # said by the operating system, not Pillow
+        return f"Cannot read {name}: {error.strerror}."
+    if not isinstance(error, UnidentifiedImageError):
+        return f"{name} is damaged or cut short: {error}."
+    if os.path.isfile(name) and os.path.getsize(name) == 0:
+        return f"{name} is empty (0 bytes)."
+    if name.lower().endswith((".heic", ".heif")):
+        return f"{name} is a HEIC photo, which Pillow does not read; save it as JPEG or PNG first."
+    return f"{name} is not a picture in a format that Pillow reads."
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow image as 8-bit RGB, turned as its EXIF orientation says.
+
+    Transparency is laid over white. Pixels of more than 8 bits are scaled, not clipped: from the
+    full range of their kind (0..65535; for floats 0..1, else 0..255), or from the darkest to the
+    lightest pixel where the values go beyond it. An image that needs nothing is returned itself,
+    since a copy of a large one takes hundreds of megabytes.
+    """
+    image.load()
+    with suppress(*_DAMAGED):  # a photo with unreadable EXIF data is a photo all the same
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(np.asarray(image), _FULL_SCALES[image.mode[:4]]))
+    elif image.has_transparency_data:
+        # Pillow turns premultiplied grey, "La", into nothing but "LA".
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[Any], full_scales: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Scale numbers of any range to 0..255, by the first of `full_scales` that holds them all."""
+    values = np.nan_to_num(values.astype(np.float32))
+    lowest, highest = float(values.min()), float(values.max())
+    fitting = (full for full in full_scales if lowest >= 0 and highest <= full)
+    full = next(fitting, None)
+    if full is None:
+        values, full = values - lowest, max(highest - lowest, 1.0)
+    return (values * (255 / full)).round().astype(np.uint8)
+
+
+def find_photos(folder: Path | str) -> list[Path]:
+    """Photos that lie in a folder, by suffix, sorted; hidden files and subfolders are left out.
+
+    Raises:
+        FaceSegKitError: there is no such folder, it cannot be read, or no photo lies in it.
+    """
+    formats = Image.registered_extensions()
+    suffixes = {
+        suffix for suffix, kind in formats.items() if kind in Image.OPEN.keys() - _NOT_PHOTOS
+    }
+    try:
+        files = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise FaceSegKitError(f"Cannot read the folder {folder}: {error.strerror}.") from error
+    photos = [
+        file
+        for file in files
+        if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
+    ]
+    if not photos:
+        raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {folder}.")
+    return photos
+
+
+class Box(NamedTuple):
+    """Whole pixels from `left` up to but not including `right`, from `top` to `bottom`."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def fit_square(photo: Image.Image, size: int) -> tuple[Image.Image, Box]:
+    """Shrink or enlarge a photo, keeping its shape, into the middle of a grey square.
+
+    Args:
+        photo: RGB.
+        size: side of the square, in pixels.
+
+    Returns:
+        The square, RGB, and where in it the photo lies (at least one pixel each way).
+    """
+    scale = size / max(photo.size)
+    width, height = (max(1, round(side * scale)) for side in photo.size)
+    left, top = (size - width) // 2, (size - height) // 2
+    # Pillow widens the filter as it shrinks, so nothing aliases; the gap lets it average whole
+    # blocks first, which is several times faster on a large photo.
+    small = photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    square = Image.new("RGB", (size, size), PADDING)
+    square.paste(small, (left, top))
+    return square, Box(left, top, left + width, top + height)

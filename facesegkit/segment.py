@@ -1,0 +1,289 @@
+"""From a photo of any size to the class of each of its pixels, and to pictures that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from facesegkit.errors import FaceSegKitError
+from facesegkit.files import replacing
+from facesegkit.parts import Scheme
+from facesegkit.photos import fit_square, read_photo, upright_rgb
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import; a command's --help needs none of it
+    from torch import Tensor
+
+    from facesegkit.checkpoint import Checkpoint
+
+VIEWS = {
+    "mask": "the classes' colours on black",
+    "overlay": "the photo with the classes' colours laid over it",
+    "panel": "photo, mask and overlay side by side, with a legend",
+    "labels": "one channel of class ids",
+}
+
+_PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three pictures
+_PANEL_GAP = 12
+
+# Class ids and colours must come back as they were written, so these views take no lossy format.
+_EXACT_VIEWS = ("mask", "labels")
+_LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+_LOSSY = (".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The class of each pixel of a photo.
+
+    Args:
+        labels: class ids, uint8 [H, W], at the photo's own size.
+        scheme: says which class is which.
+        photo: the photo, upright, RGB.
+    """
+
+    labels: NDArray[np.uint8]
+    scheme: Scheme
+    photo: Image.Image
+
+    def mask(self, class_name: str) -> NDArray[np.bool_]:
+        """Where a class is, bool [H, W].
+
+        Raises:
+            FaceSegKitError: the scheme has no such class.
+        """
+        names = self.scheme.class_names
+        if class_name not in names:
+            raise FaceSegKitError(
+                f"There is no class {class_name!r}; the model knows {', '.join(names)}."
+            )
+        return self.labels == names.index(class_name)
+
+    def share(self, class_name: str) -> float:
+        """How much of the photo a class covers, 0..1."""
+        return float(self.mask(class_name).mean())
+
+    def colours(self) -> NDArray[np.uint8]:
+        """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
+        return self.scheme.colour(self.labels)
+
+
+class FaceSegmenter:
+    """Finds the classes that a checkpoint's model knows in photos of any size.
+
+    Args:
+        checkpoint: a checkpoint, or the path of one.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | Path | str) -> None:
+        if isinstance(checkpoint, (str, Path)):
+            from facesegkit.checkpoint import load
+
+            checkpoint = load(checkpoint)
+        self.checkpoint = checkpoint
+
+    def __call__(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
+        """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
+
+        The photo is fitted into the model's square; the scores of the part that it fills are
+        resized to the photo's own size, and then the class of each pixel is taken.
+
+        Raises:
+            FaceSegKitError: the photo cannot be read.
+            ValueError: an array of another form.
+        """
+        from facesegkit.evaluation import classes_at
+
+        picture = _as_photo(photo)
+        square, box = fit_square(picture, self.checkpoint.input_size)
+        scores = self._score(square)[:, box.top : box.bottom, box.left : box.right]
+        labels = classes_at(scores, (picture.height, picture.width))
+        return Segmentation(labels.numpy(), self.checkpoint.scheme, picture)
+
+    def _score(self, square: Image.Image) -> Tensor:
+        """Scores of an RGB square, float32 [C, size, size]."""
+        import torch
+
+        pixels = torch.from_numpy(np.array(square))  # [size, size, 3]
+        with torch.inference_mode():
+            return self.checkpoint.model(pixels.permute(2, 0, 1)[None].float() / 255)[0]
+
+
+def segment_many(
+    segmenter: FaceSegmenter, paths: Iterable[Path]
+) -> Iterator[tuple[Path, Segmentation | FaceSegKitError]]:
+    """Segment photos one after the other; one that cannot be read does not stop the rest.
+
+    Yields each path with its segmentation, or with the error that says what is wrong with it.
+    """
+    for path in paths:
+        try:
+            yield path, segmenter(path)
+        except FaceSegKitError as error:
+            yield path, error
+
+
+def _as_photo(photo: Path | str | Image.Image | NDArray[np.uint8]) -> Image.Image:
+    if isinstance(photo, (str, Path)):
+        return read_photo(photo)
+    if isinstance(photo, Image.Image):
+        return upright_rgb(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:
+        raise ValueError(f"expected uint8 [H, W, 3], got {photo.dtype} {list(photo.shape)}")
+    return Image.fromarray(photo)
+
+
+def render(segmentation: Segmentation, view: str) -> Image.Image:
+    """Picture of a segmentation.
+
+    Args:
+        segmentation: what to show.
+        view: one of `VIEWS`. "mask", "overlay" (RGB) and "labels" (one channel, mode L) have
+            the photo's size; "panel" (RGB) is for looking at, each of its pictures at most 768
+            pixels wide or high.
+
+    Raises:
+        FaceSegKitError: an unknown view.
+    """
+    if view == "mask":
+        return Image.fromarray(segmentation.colours())
+    if view == "labels":
+        return Image.fromarray(segmentation.labels)
+    if view == "overlay":
+        photo = np.asarray(segmentation.photo)
+        return Image.fromarray(overlay(photo, segmentation.labels, segmentation.scheme))
+    if view == "panel":
+        return _panel(segmentation)
+    raise FaceSegKitError(f"There is no view {view!r}; choose one of {', '.join(VIEWS)}.")
+
+
+def overlay(
+    photo: NDArray[np.uint8], labels: NDArray[np.uint8], scheme: Scheme
+) -> NDArray[np.uint8]:
+    """Lay the classes' colours half over a photo, with their outlines in full.
+
+    Args:
+        photo: RGB, uint8 [H, W, 3].
+        labels: class ids, uint8 [H, W].
+        scheme: gives the colours.
+
+    Returns:
+        RGB, uint8 [H, W, 3].
+    """
+    blended = photo.copy()
+    foreground = labels != 0
+    blended[foreground] = photo[foreground] // 2 + scheme.colour(labels[foreground]) // 2
+    outline = _outlines(labels, width=max(1, round(max(labels.shape) / 400)))
+    blended[outline] = scheme.colour(labels[outline])
+    return blended
+
+
+def _outlines(labels: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
+    """Where another class is met within `width` pixels up, down, left or right, bool [H, W]."""
+    differs = np.zeros(labels.shape, dtype=bool)
+    down = labels[width:] != labels[:-width]
+    differs[width:] |= down
+    differs[:-width] |= down
+    across = labels[:, width:] != labels[:, :-width]
+    differs[:, width:] |= across
+    differs[:, :-width] |= across
+    return differs & (labels != 0)
+
+
+def _panel(segmentation: Segmentation) -> Image.Image:
+    """Photo, mask and overlay side by side on white, and the classes' colours below."""
+    small = _at_most(segmentation, _PANEL_SIDE)
+    pictures = [small.photo, render(small, "mask"), render(small, "overlay")]
+    width, height = small.photo.size
+    scheme = segmentation.scheme
+    side = max(12, min(28, height // 24))  # of a legend's squares and letters
+    font = ImageFont.load_default(size=side)
+    lengths = [int(font.getlength(name)) for name in scheme.classes]
+    places, room = _legend_places(lengths, side, 3 * width + 2 * _PANEL_GAP)
+    canvas = Image.new("RGB", (room[0], height + room[1]), "white")
+    for number, picture in enumerate(pictures):
+        canvas.paste(picture, (number * (width + _PANEL_GAP), 0))
+    draw = ImageDraw.Draw(canvas)
+    for name, colour, (x, y) in zip(scheme.classes, scheme.colours, places, strict=True):
+        top = height + y
+        draw.rectangle((x, top, x + side, top + side), tuple(colour), "grey")
+        draw.text((x + 1.5 * side, top + side / 2), name, "black", font, anchor="lm")
+    return canvas
+
+
+def _at_most(segmentation: Segmentation, side: int) -> Segmentation:
+    """A segmentation shrunk, if need be, until no side is longer than `side` pixels."""
+    scale = min(1, side / max(segmentation.photo.size))
+    width, height = (max(1, round(length * scale)) for length in segmentation.photo.size)
+    photo = segmentation.photo.resize((width, height), reducing_gap=3.0)
+    labels = Image.fromarray(segmentation.labels).resize((width, height), Image.Resampling.NEAREST)
+    return Segmentation(np.asarray(labels), segmentation.scheme, photo)
+
+
+def _legend_places(
+    lengths: Iterable[int], side: int, width: int
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Lay out a legend's entries, a square and a name each, in lines of at most `width` pixels.
+
+    Args:
+        lengths: of the names, in pixels.
+        side: of a square, and the height of a letter.
+        width: of a line, unless a single entry is longer.
+
+    Returns:
+        The left top corner of each entry, and the width (at least `width`) and height of them all.
+    """
+    places = []
+    x, y, right = 0, _PANEL_GAP, width
+    for length in lengths:
+        end = x + int(1.5 * side) + length
+        if x > 0 and end > width:
+            end -= x
+            x, y = 0, y + int(1.5 * side)
+        places.append((x, y))
+        right = max(right, end)
+        x = end + side
+    return places, (right, y + side + _PANEL_GAP)
+
+
+def check_picture_path(path: Path | str, view: str) -> None:
+    """See that a view can be saved under a name, before any work is done for it.
+
+    Raises:
+        FaceSegKitError: no picture format goes by the name's suffix, or only a lossy one for a
+            view whose exact values matter ("mask", "labels").
+    """
+    suffix = Path(path).suffix.lower()
+    allowed = _LOSSLESS if view in _EXACT_VIEWS else (*_LOSSLESS, *_LOSSY)
+    if suffix in _LOSSY and suffix not in allowed:
+        raise FaceSegKitError(
+            f"Cannot save the view {view!r} as {path}: {suffix} would change its values; use .png."
+        )
+    if suffix not in allowed:
+        raise FaceSegKitError(f"Cannot save a picture as {path}; use {', '.join(allowed)}.")
+
+
+def save_view(segmentation: Segmentation, view: str, path: Path | str) -> None:
+    """Draw a view and write it to a file.
+
+    Raises:
+        FaceSegKitError: an unknown view, a suffix that does not fit (see `check_picture_path`),
+            or a file that cannot be written.
+    """
+    check_picture_path(path, view)
+    save_picture(render(segmentation, view), path)
+
+
+def save_picture(image: Image.Image, path: Path | str) -> None:
+    """Write a picture whole or not at all, in the format of the path's suffix.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    with replacing(path) as unfinished:
+        image.save(unfinished, quality=95)  # which JPEG and WebP look at

@@ -1,0 +1,450 @@
+"""Training on a CPU: the loss, the schedule, the averaged weights, and `fit`, the loop itself.
+
+Everything that follows from chance is drawn from generators seeded with (seed, step), so a run
+that was killed and resumed sees the same batches as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm.auto import tqdm
+
+from facesegkit.augment import Augmentation, augment, to_images
+from facesegkit.checkpoint import load_plain, save_plain
+from facesegkit.errors import FaceSegKitError
+from facesegkit.evaluation import Scores, classes_at, count_confusion
+from facesegkit.files import replacing
+from facesegkit.parts import Scheme
+
+History = list[dict[str, float]]
+HISTORY_COLUMNS = (
+    "step",
+    "photos",  # seen so far, with repeats
+    "minutes",  # of training, validation included
+    "rate",  # learning rate
+    "train_loss",  # mean since the row before
+    "val_loss",
+    "val_mean_f1",
+)
+
+_SAVE_EVERY = 30.0  # seconds between two saves of what a resumed run needs
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The recipe. benchmarks/results/recipe_trials.md has what else was tried."""
+
+    batch: int = 16
+    rate: float = 4e-3  # highest learning rate
+    warm_up: float = 0.1  # share of the run in which the rate rises
+    weight_decay: float = 0.01
+    averaging: float = 0.995  # how much of the averaged weights is kept at each step
+    background_weight: float = 0.3  # in the cross-entropy; background is 95 % of the pixels
+    dice_weight: float = 1.0
+    validations: int = 10  # how often the averaged model is scored during the run
+    validation_photos: int = 200  # scored each time; all of the split are scored at the end
+    bf16: bool = False  # only where `bf16_is_faster`
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: minutes of wall time, or epochs (which may be a fraction).
+
+    The learning-rate schedule is stretched over whichever is given. With epochs a run can be
+    repeated to the last digit; with minutes it depends on how fast the machine is that day.
+    """
+
+    minutes: float | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.minutes, self.epochs) if value is not None]
+        if len(given) != 1 or not 0 < given[0] < math.inf:
+            raise FaceSegKitError(
+                f"Training needs minutes or epochs, one of the two and more than 0; got "
+                f"minutes={self.minutes}, epochs={self.epochs}."
+            )
+
+    def done(self, step: int, steps_per_epoch: int, seconds: float) -> float:
+        """How much of the run is done, 0..1."""
+        if self.minutes is not None:
+            return min(1.0, seconds / (60 * self.minutes))
+        assert self.epochs is not None
+        return min(1.0, step / max(1, round(self.epochs * steps_per_epoch)))
+
+
+def one_cycle(progress: float, warm_up: float) -> float:
+    """Share of the highest learning rate: a straight rise, then half a cosine down to 0.
+
+    After L. Smith and N. Topin, "Super-Convergence", 2018. torch's OneCycleLR does the same for
+    a number of steps known beforehand, which a budget in minutes does not have.
+    """
+    if progress < warm_up:
+        return 0.04 + 0.96 * progress / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+
+
+def loss_of(scores: Tensor, target: Tensor, settings: Settings) -> Tensor:
+    """Weighted cross-entropy plus the Dice loss, both over all pixels of the batch.
+
+    Cross-entropy alone is content with calling nearly everything background. Giving background
+    a small weight balances the classes; the Dice loss (F. Milletari et al., "V-Net", 2016) is
+    one minus a soft F1, which is what will be scored.
+
+    Args:
+        scores: float32 [B, C, H, W], before softmax; class 0 is background.
+        target: class ids, int64 [B, H, W].
+        settings: has the weight of a background pixel in the cross-entropy (all others weigh 1)
+            and of the Dice loss beside it.
+
+    Returns:
+        The loss, a scalar.
+    """
+    classes = scores.shape[1]
+    log_shares = scores.log_softmax(dim=1)
+    log_true = log_shares.gather(1, target[:, None])[:, 0]  # of each pixel's own class
+    weight = torch.where(target == 0, settings.background_weight, 1.0)
+    cross_entropy = -(weight * log_true).sum() / weight.sum()
+
+    predicted = log_shares.exp().sum(dim=(0, 2, 3))  # soft number of pixels of each class
+    annotated = torch.bincount(target.flatten(), minlength=classes)
+    hits = torch.zeros_like(predicted).index_add(0, target.flatten(), log_true.exp().flatten())
+    # The 1 keeps a class that is absent from the batch from weighing in.
+    dice = (2 * hits + 1) / (predicted + annotated + 1)
+    return cross_entropy + settings.dice_weight * (1 - dice[1:].mean())
+
+
+def moving_average(keep: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average of the weights, for `AveragedModel`.
+
+    It follows quickly at first, as in TensorFlow's ExponentialMovingAverage: otherwise the
+    random weights of the start would still be in the mix after hundreds of steps.
+    """
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        kept = min(keep, (1 + float(count)) / (10 + float(count)))
+        return kept * averaged + (1 - kept) * current
+
+    return average
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next tensor instead of returning it to the kernel.
+
+    By default every large tensor is fresh memory, whose pages the kernel clears one fault at a
+    time: a third of a training step. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    trim_threshold, mmap_max = -1, -4  # mallopt(3): M_TRIM_THRESHOLD, M_MMAP_MAX
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def bf16_is_faster() -> bool:
+    """Whether this processor convolves in bfloat16 clearly faster than in float32.
+
+    With AVX512-BF16 or AMX it does, by half; without, bfloat16 is emulated and far slower.
+    """
+    images = torch.rand(4, 32, 64, 64).contiguous(memory_format=torch.channels_last)
+    weights = torch.rand(32, 32, 3, 3)
+
+    def seconds(kind: torch.dtype) -> float:
+        x, w = images.to(kind), weights.to(kind)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            F.conv2d(x, w)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Photos and label maps to train or validate on; the arrays may be memory-mapped.
+
+    Args:
+        photos: RGB, uint8 [N, H, W, 3].
+        labels: part ids, uint8 [N, h, w], at the annotation's resolution.
+        rows: which of the N to use, int64 [n].
+    """
+
+    photos: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    def batch(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the given places in `rows`."""
+        rows = np.sort(self.rows[places])  # in file order, which a disk likes better
+        return torch.from_numpy(self.photos[rows]), torch.from_numpy(self.labels[rows])
+
+
+def generator_for(*key: int) -> Generator:
+    """A generator that depends on the key alone, so that any step can be drawn anew."""
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return Generator().manual_seed(int(seed >> 1))
+
+
+def places_of_step(step: int, count: int, batch: int, seed: int) -> NDArray[np.int64]:
+    """Which samples make the batch of a step: each epoch goes through all in an order of its own.
+
+    The last, incomplete batch of an epoch is left out.
+    """
+    epoch, place = divmod(step, count // batch)
+    order = torch.randperm(count, generator=generator_for(seed, 0, epoch)).numpy()
+    return order[place * batch : (place + 1) * batch]
+
+
+class Training:
+    """All that changes while a model is trained: what a step needs, and what a save keeps."""
+
+    def __init__(self, model: nn.Module, settings: Settings, about: dict[str, Any]) -> None:
+        self.settings = settings
+        self.about = about
+        # PyTorch's own type hints do not know memory_format.
+        self.model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = AveragedModel(
+            model, avg_fn=moving_average(settings.averaging), use_buffers=True
+        )
+        self.averaged.eval()
+        # Decay is for the convolutions' weights; pulling scales and offsets to 0 has no meaning.
+        weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate)
+        self.step = 0
+        self.seconds = 0.0
+        self.history: History = []
+        self.losses: list[float] = []  # of the steps since the last row of the history
+
+    def state(self) -> dict[str, Any]:
+        """All that `load_state` needs to go on, as tensors and plain data."""
+        return {
+            "kind": "training state",
+            "given": {**asdict(self.settings), **self.about},
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "losses": self.losses,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken.
+
+        Raises:
+            FaceSegKitError: it was taken with other settings, or about something else.
+        """
+        given = {**asdict(self.settings), **self.about}
+        before = state["given"]
+        changed = [name for name in given if given[name] != before.get(name)]
+        if changed:
+            raise FaceSegKitError(
+                f"The run to resume was started with {changed[0]} = {before.get(changed[0])}, not "
+                f"{given[changed[0]]}; give the same again, or start afresh without --resume."
+            )
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.history = state["history"]
+        self.losses = state["losses"]
+
+    def train_on(self, photos: Tensor, labels: Tensor, scheme: Scheme, rate: float) -> None:
+        """One step on a batch: augment, score, loss, backward, update.
+
+        Args:
+            photos: uint8 [B, H, W, 3].
+            labels: part ids, uint8 [B, h, w].
+            scheme: merges the parts into the model's classes.
+            rate: learning rate of this step.
+        """
+        settings = self.settings
+        device = next(self.model.parameters()).device
+        generator = generator_for(settings.seed, 1, self.step)
+        images, parts = augment(
+            photos.to(device), labels.to(device), settings.augmentation, generator
+        )
+        target = torch.from_numpy(scheme.class_of_part).to(device).long()[parts.int()]
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
+            scores = self.model(images.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(scores.float(), target, settings)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.averaged.update_parameters(self.model)
+        self.step += 1
+        self.losses.append(loss.item())
+        if not math.isfinite(self.losses[-1]):
+            raise FaceSegKitError(
+                f"The loss is no longer a number after {self.step} steps; train again with a "
+                f"learning rate below {settings.rate}."
+            )
+
+    def add_row(self, batch: int, rate: float, val_loss: float, val_mean_f1: float) -> None:
+        """Add to the history what happened since its last row."""
+        row = (
+            self.step,
+            self.step * batch,
+            self.seconds / 60,
+            rate,
+            sum(self.losses) / len(self.losses),
+            val_loss,
+            val_mean_f1,
+        )
+        self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
+        self.losses = []
+
+    def summary(self, batch: int) -> str:
+        """Loss, speed and last validation score in a few words, for the progress bar."""
+        parts = [f"{self.step * batch / self.seconds:.0f} photos/s"]
+        if self.losses:
+            parts.insert(0, f"loss {sum(self.losses[-20:]) / len(self.losses[-20:]):.3f}")
+        if self.history:
+            parts.append(f"val mean F1 {self.history[-1]['val_mean_f1']:.3f}")
+        return ", ".join(parts)
+
+
+def validate(
+    model: nn.Module, scheme: Scheme, samples: Samples, settings: Settings
+) -> tuple[float, float]:
+    """Loss at the photos' size and mean F1 at the annotation's, over `validation_photos` of them.
+
+    Args:
+        model: in eval mode.
+        scheme: merges parts into the model's classes.
+        samples: the photos taken are spread evenly over them.
+        settings: says how many, and how the loss is weighed.
+    """
+    count = min(settings.validation_photos, len(samples.rows))
+    chosen = np.linspace(0, len(samples.rows) - 1, count).astype(np.int64)
+    class_of_part = torch.from_numpy(scheme.class_of_part)
+    classes = len(scheme.class_names)
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    losses = []
+    for start in range(0, count, settings.batch):
+        photos, labels = samples.batch(chosen[start : start + settings.batch])
+        truth = class_of_part[labels.int()]
+        with torch.inference_mode():
+            scores = model(to_images(photos).to(next(model.parameters()).device)).float().cpu()
+            target = F.interpolate(truth[:, None], scores.shape[2:], mode="nearest-exact")[:, 0]
+            losses.append(loss_of(scores, target.long(), settings).item() * len(photos))
+            predicted = torch.stack(
+                [classes_at(one, (truth.shape[1], truth.shape[2])) for one in scores]
+            )
+        matrix += count_confusion(truth, predicted, classes)
+    return sum(losses) / count, Scores(matrix).mean_f1
+
+
+def fit(
+    model: nn.Module,
+    scheme: Scheme,
+    train: Samples,
+    val: Samples,
+    budget: Budget,
+    settings: Settings,
+    *,
+    state_file: Path | None = None,
+    resume: bool = False,
+    about: Mapping[str, Any] | None = None,
+    on_row: Callable[[History], None] | None = None,
+    progress: bool = True,
+) -> tuple[nn.Module, History]:
+    """Train a model until the budget is used up.
+
+    Args:
+        model: photos float32 [B, 3, H, W] in 0..1 to scores [B, C, H, W]; it is trained in place.
+        scheme: merges parts into the model's C classes.
+        train: what to learn from.
+        val: what the averaged model is scored on, `settings.validations` times.
+        budget: how long.
+        settings: the recipe.
+        state_file: where to save, twice a minute, what is needed to go on after a kill.
+        resume: go on from `state_file` where there is one.
+        about: plain data (model, scheme, data set) that has to be the same on resuming.
+        on_row: called with the history each time it has grown, for curves that live.
+        progress: show a progress bar on standard error.
+
+    Returns:
+        The averaged model, in eval mode, and the history, one row per validation.
+
+    Raises:
+        FaceSegKitError: there is no sample to train on, the state to resume from does not fit,
+            or the loss is no longer a number.
+    """
+    if len(train.rows) == 0 or len(val.rows) == 0:
+        raise FaceSegKitError(
+            f"There are {len(train.rows)} photos to train on and {len(val.rows)} to validate on; "
+            f"both need at least one, so give a larger data set."
+        )
+    keep_freed_memory()
+    training = Training(model, settings, dict(about or {}))
+    if resume and state_file is not None and state_file.exists():
+        training.load_state(load_plain(state_file))
+    batch = min(settings.batch, len(train.rows))
+    steps_per_epoch = len(train.rows) // batch
+    started = saved = time.perf_counter()
+    already = training.seconds
+    done = budget.done(training.step, steps_per_epoch, training.seconds)
+    bar = tqdm(total=100, desc="train", bar_format=_BAR, initial=100 * done, disable=not progress)
+    while done < 1:
+        places = places_of_step(training.step, len(train.rows), batch, settings.seed)
+        rate = settings.rate * one_cycle(done, settings.warm_up)
+        training.train_on(*train.batch(places), scheme, rate)
+        training.seconds = already + time.perf_counter() - started
+        done = budget.done(training.step, steps_per_epoch, training.seconds)
+
+        if done * settings.validations >= len(training.history) + 1:
+            val_scores = validate(training.averaged.module, scheme, val, settings)
+            training.seconds = already + time.perf_counter() - started
+            training.add_row(batch, rate, *val_scores)
+            if on_row is not None:
+                on_row(training.history)
+        if state_file is not None and (done >= 1 or time.perf_counter() - saved > _SAVE_EVERY):
+            save_plain(training.state(), state_file)
+            saved = time.perf_counter()
+        bar.update(100 * done - bar.n)
+        bar.set_postfix_str(training.summary(batch), refresh=False)
+    bar.close()
+    return training.averaged.module, training.history
+
+
+def save_history(history: History, path: Path) -> None:
+    """Write the history as CSV, one row per validation.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    with replacing(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HISTORY_COLUMNS)
+        writer.writeheader()
+        writer.writerows(history)

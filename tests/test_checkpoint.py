@@ -1,0 +1,152 @@
+"""Checkpoints: all that is needed comes back, nothing that runs code gets in."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from facesegkit.checkpoint import Checkpoint, build_model, load, load_plain, save, save_plain
+from facesegkit.errors import FaceSegKitError
+from facesegkit.parts import FIVE_FEATURES, Scheme
+
+OWN = Scheme("own", {"ears": ("l_ear", "r_ear"), "hat": ("hat",)}, [(1, 2, 3), (4, 5, 6)])
+
+
+@pytest.fixture(params=["separable", "unet"])
+def checkpoint(request):
+    torch.manual_seed(0)
+    widths = [8] * (4 if request.param == "separable" else 5)
+    model = build_model(request.param, classes=3, widths=widths).eval()
+    return Checkpoint(request.param, model, OWN, about={"split_rule": "official", "scores": [0.9]})
+
+
+def test_what_was_saved_comes_back(checkpoint, tmp_path):
+    path = tmp_path / "model.pth"
+    save(checkpoint, path)
+    loaded = load(path)
+    photos = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(loaded.model(photos), checkpoint.model(photos), atol=1e-6)
+    assert loaded.arch == checkpoint.arch and loaded.model.config == checkpoint.model.config
+    assert loaded.scheme.to_dict() == OWN.to_dict()
+    assert loaded.input_size == 256 and not loaded.model.training
+    assert loaded.about == checkpoint.about
+    assert load_plain(path)["versions"]["torch"] == torch.__version__
+
+
+def test_it_is_tensors_and_plain_data_alone(checkpoint, tmp_path):
+    save(checkpoint, tmp_path / "model.pth")
+    torch.load(tmp_path / "model.pth", weights_only=True)  # raises on anything else
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
+    torch.save({"kind": "facesegkit model", "bomb": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    for name in ("bomb.pth", "plain.pth"):
+        with pytest.raises(FaceSegKitError, match="not a file that facesegkit has saved"):
+            load(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def of_another_kind(path):
+    save_plain({"kind": "training state", "step": 3}, path)
+
+
+def from_elsewhere(path):
+    torch.save({"state_dict": {}}, path)
+
+
+def a_tensor(path):
+    torch.save(torch.zeros(3), path)
+
+
+def of_another_format(path):
+    save_plain(load_plain(path) | {"format": 99}, path)
+
+
+def of_other_widths(path):
+    plain = load_plain(path)
+    save_plain(plain | {"config": plain["config"] | {"classes": 5}}, path)
+
+
+def of_an_unknown_architecture(path):
+    save_plain(load_plain(path) | {"arch": "transformer"}, path)
+
+
+def without_weights(path):
+    save_plain({k: v for k, v in load_plain(path).items() if k != "weights"}, path)
+
+
+def text(path):
+    path.write_text("no model")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (damaged, "not a file that facesegkit has saved, or it is damaged"),
+        (text, "not a file that facesegkit has saved, or it is damaged"),
+        (empty, "not a file that facesegkit has saved, or it is damaged"),
+        (of_another_kind, "is not a model of facesegkit but 'training state'"),
+        (from_elsewhere, "is not a model of facesegkit"),
+        (a_tensor, "holds a Tensor, not a model"),
+        (of_another_format, "has format 99"),
+        (of_other_widths, "do not fit together"),
+        (of_an_unknown_architecture, "no architecture 'transformer'; choose one of separable"),
+        (without_weights, "do not fit together"),
+    ],
+)
+def test_what_is_no_checkpoint_gets_one_sentence(spoil, sentence, checkpoint, tmp_path):
+    path = tmp_path / "model.pth"
+    save(checkpoint, path)
+    spoil(path)
+    with pytest.raises(FaceSegKitError, match=sentence) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert "model.pth" in str(caught.value) or "architecture" in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_what_to_run(tmp_path):
+    with pytest.raises(FaceSegKitError, match=r"no model file .*none\.pth.*face_segmentation\.py"):
+        load(tmp_path / "none.pth")
+
+
+def test_a_save_that_fails_leaves_the_old_file(checkpoint, tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    save(checkpoint, path)
+    before = path.read_bytes()
+
+    def no_space(file, content):
+        with file.open("wb") as half:
+            half.write(content[:1000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(FaceSegKitError, match="No space left"):
+        save(checkpoint, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pth"]
+
+
+def test_the_default_scheme_has_the_colours_that_must_not_change():
+    assert FIVE_FEATURES.palette.tolist() == [
+        [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
+    ]  # fmt: skip

@@ -1,0 +1,266 @@
+"""The commands as people call them: what they leave behind, and what they say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facesegkit.checkpoint import Checkpoint, build_model, load, save
+from facesegkit.commands import main, read_scheme, segment_one
+from facesegkit.drawn import draw_data_set
+from facesegkit.errors import FaceSegKitError
+from facesegkit.parts import ALL_PARTS, FIVE_FEATURES
+
+TOP = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces") / "drawn"
+    draw_data_set(folder, 40, seed=0, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(drawn, tmp_path_factory):
+    """A folder in which the main command has run, briefly."""
+    folder = tmp_path_factory.mktemp("trained")
+    finished = run(
+        "face_segmentation.py", "--data", drawn, "--cache", folder / "cache",
+        "--epochs", "2", "--split", "all", cwd=folder,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path):
+    """An untrained model, which marks something somewhere."""
+    path = tmp_path / "model.pth"
+    save(Checkpoint("separable", build_model("separable"), FIVE_FEATURES), path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)).save(path)
+    return path
+
+
+def run(script, *arguments, cwd):
+    return subprocess.run(
+        [sys.executable, str(TOP / script), *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def sentence(capsys):
+    """What was printed to standard error, without progress bars; one line that names the tool."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("facesegkit")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+# --- train and evaluate -------------------------------------------------------------------------
+
+
+def test_the_main_command_leaves_model_curve_history_scores_and_pictures(trained):
+    assert {
+        "face_segmentation_model.pth",
+        "face_segmentation_model.csv",
+        "training_loss.png",
+        "evaluation",
+    } <= set(os.listdir(trained))
+    assert set(os.listdir(trained / "evaluation")) == {"scores.json", "confusion.png", "cases.png"}
+    for name in ("training_loss.png", "evaluation/confusion.png", "evaluation/cases.png"):
+        with Image.open(trained / name) as picture:
+            assert min(picture.size) > 300
+
+
+def test_the_checkpoint_says_where_it_comes_from(trained):
+    checkpoint = load(trained / "face_segmentation_model.pth")
+    assert checkpoint.about["split_rule"].startswith("hash of the id")
+    assert "40 pairs" in checkpoint.about["data"]
+    assert checkpoint.about["settings"]["batch"] == 16
+    scores = json.loads((trained / "evaluation" / "scores.json").read_text())
+    assert checkpoint.about["scores"] == scores
+    assert sum(map(sum, scores["matrix"])) == 40 * 512 * 512
+
+
+def test_evaluate_gives_the_scores_that_training_ended_with(trained, drawn, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    status = main(
+        ["evaluate", "--data", str(drawn), "--cache", "cache", "--split", "all", "--report", "new"]
+    )
+    assert status == 0
+    before, after = (Path(name, "scores.json").read_text() for name in ("evaluation", "new"))
+    assert json.loads(before) == json.loads(after)
+    assert "eyebrows" in capsys.readouterr().out
+
+
+def test_training_without_data_draws_faces(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--faces", "40", "--epochs", "1", "--arch", "unet"]) == 0
+    assert len(list(Path("data/drawn/CelebA-HQ-img").iterdir())) == 40
+    assert "no --data given" in capsys.readouterr().out
+    assert load("face_segmentation_model.pth").arch == "unet"
+
+
+def test_own_scheme_from_a_file(tmp_path, drawn, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("ears.json").write_text('{"ears": ["l_ear", "r_ear"], "hair": ["hair"]}')
+    arguments = ["train", "--data", str(drawn), "--epochs", "1", "--scheme", "ears.json"]
+    assert main(arguments) == 0
+    assert load("face_segmentation_model.pth").scheme.class_names == ("background", "ears", "hair")
+
+
+def test_schemes_by_name():
+    assert read_scheme("five") is FIVE_FEATURES and read_scheme("all") is ALL_PARTS
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"eyes": ["l_eye", "third_eye"]}', "unknown part 'third_eye'"),
+        ('{"eyes": ["l_eye"], "all": ["l_eye"]}', "'l_eye' into both 'eyes' and 'all'"),
+        ("[1, 2]", "holds no table of classes"),
+        ("{", "is not valid JSON"),
+        ('{"classes": 3}', "needs 'classes'"),
+        ('{"classes": {"eyes": ["l_eye"]}, "colours": [[0, 0, 300]]}', "from 0 to 255"),
+        ('{"classes": {"eyes": 3}}', "needs a list of part names"),
+        ('{"classes": {"eyes": ["l_eye"]}, "colours": 7}', "colour"),
+    ],
+)
+def test_a_scheme_that_cannot_be_used_is_one_sentence(tmp_path, content, said):
+    path = tmp_path / "scheme.json"
+    path.write_text(content)
+    with pytest.raises(FaceSegKitError, match=said):
+        read_scheme(str(path))
+
+
+def test_a_scheme_that_is_not_there_is_one_sentence():
+    with pytest.raises(FaceSegKitError, match="neither 'five' nor 'all' nor a file"):
+        read_scheme("none.json")
+
+
+# --- segment ------------------------------------------------------------------------------------
+
+
+def test_inference_writes_the_mask_at_the_photos_size(tmp_path, photo, model):
+    output = tmp_path / "mask.png"
+    finished = run(
+        "inference.py", "--image", photo, "--model", model, "--output", output, cwd=tmp_path
+    )
+    assert finished.returncode == 0, finished.stderr
+    with Image.open(output) as mask:
+        assert mask.size == (90, 60) and mask.mode == "RGB"
+        colours = {colour for _, colour in mask.getcolors()}
+    assert colours <= set(map(tuple, FIVE_FEATURES.palette.tolist()))
+
+
+@pytest.mark.parametrize("view", ["mask", "overlay", "panel", "labels"])
+def test_inference_knows_the_views(tmp_path, photo, model, view):
+    output = tmp_path / "result.png"
+    arguments = ["--image", photo, "--model", model, "--output", output, "--view", view]
+    assert segment_one([str(argument) for argument in arguments]) == 0
+    with Image.open(output) as picture:
+        assert picture.mode == ("L" if view == "labels" else "RGB")
+        assert (picture.size == (90, 60)) == (view != "panel")
+
+
+def test_segment_takes_photos_and_folders(tmp_path, photo, model, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.new("RGB", (30, 20), "tan").save(folder / name)
+    (folder / "notes.txt").write_text("no photo")
+    out = tmp_path / "out"
+    arguments = ["segment", photo, folder, "--model", model, "--output-dir", out]
+    assert main([*map(str, arguments), "--view", "labels"]) == 0
+    assert sorted(os.listdir(out)) == ["a.png", "b.png", "photo.png"]
+    with Image.open(out / "a.png") as labels:
+        assert labels.size == (30, 20) and np.asarray(labels).max() < 6
+
+
+def test_segment_goes_on_after_a_bad_photo_and_says_so(tmp_path, photo, model, capsys):
+    (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:500])
+    out = tmp_path / "out"
+    arguments = ["segment", tmp_path / "broken.jpg", photo, "--model", model, "--output-dir", out]
+    assert main([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert "broken.jpg is damaged or cut short" in said
+    assert "1 of 2 photos could not be segmented" in said
+    assert os.listdir(out) == ["photo.png"]
+
+
+def test_two_photos_of_one_name_are_refused_before_any_work(tmp_path, photo, capsys):
+    (tmp_path / "photo.png").touch()
+    status = main(["segment", str(photo), str(tmp_path / "photo.png"), "--output-dir", "x"])
+    assert status == 1 and "would both be written to" in sentence(capsys)
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_missing_model_says_which_file_and_what_to_run(photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert segment_one(["--image", str(photo)]) == 1
+    said = sentence(capsys)
+    assert "face_segmentation_model.pth" in said and "python face_segmentation.py" in said
+    assert sorted(os.listdir(tmp_path)) == ["photo.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prepare", "nowhere"], "nowhere"),
+        (["train", "--data", "nowhere", "--epochs", "1"], "nowhere"),
+        (["evaluate", "--model", "nowhere.pth"], "nowhere.pth"),
+        (["segment", "nowhere.jpg"], "face_segmentation_model.pth"),
+        (["draw", "file.txt"], "file.txt"),
+    ],
+)
+def test_each_failure_is_one_sentence_and_a_status(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("file.txt").write_text("in the way")
+    assert main(arguments) == 1
+    assert said in sentence(capsys)
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(photo, model, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    status = segment_one(
+        ["--image", str(photo), "--model", str(model), "--output", str(tmp_path / "file" / "x.png")]
+    )
+    assert status == 1 and "Cannot write" in sentence(capsys)
+
+
+def test_a_lossy_mask_is_refused_before_any_work(tmp_path, capsys):
+    status = segment_one(["--image", "none.jpg", "--output", str(tmp_path / "mask.jpg")])
+    assert status == 1 and "would change its values" in sentence(capsys)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "ten"])
+def test_a_budget_that_is_no_positive_number_is_refused(value, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--minutes", value])
+    assert stopped.value.code == 2
+    assert "positive float" in capsys.readouterr().err
+
+
+def test_help_is_quick_and_needs_no_torch(tmp_path):
+    program = (
+        "import sys\nfrom facesegkit.commands import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    for command in ("prepare", "draw", "train", "evaluate", "segment"):
+        assert command in finished.stdout

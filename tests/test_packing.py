@@ -1,0 +1,352 @@
+"""Packing: the arrays, killing it half-way, changed sources, bad pairs, full disks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TinyDataSet, mask_image
+from PIL import Image
+
+from facesegkit import packing
+from facesegkit.archive import Archive, hash_split
+from facesegkit.errors import FaceSegKitError
+from facesegkit.packing import Pack, default_cache, prepare
+from facesegkit.parts import paint_parts
+
+# The ids of `data_set`, of which 17 and 3999 are bad in `broken`.
+IDS = [0, 1, 5, 6, 9, 17, 100, 1999, 2000, 2001, 2501, 3999]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def broken(data_set: TinyDataSet) -> TinyDataSet:
+    """`data_set` with a truncated photo and a mask of another size."""
+    photo = data_set.photo(17)
+    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    mask_image(np.ones((30, 20), dtype=bool), "L").save(data_set.mask(3999, "skin"))
+    return data_set
+
+
+def pack(root: Path, cache: Path, strict: bool = False) -> Pack:
+    return prepare(root, cache, workers=2, strict=strict, progress=False)
+
+
+def digests(cache: Path) -> dict[str, str]:
+    names = ("photos.npy", "labels.npy", "state")
+    return {name: hashlib.sha256((cache / name).read_bytes()).hexdigest() for name in names}
+
+
+# --- The arrays ---------------------------------------------------------------------------------
+
+
+def test_rows_hold_what_the_files_hold(data_set: TinyDataSet, cache: Path) -> None:
+    packed = pack(data_set.root, cache)
+    assert packed.ids.tolist() == IDS
+    assert packed.photos.shape == (12, 256, 256, 3) and packed.photos.dtype == np.uint8
+    assert packed.labels.shape == (12, 512, 512) and packed.labels.dtype == np.uint8
+    for row, photo_id in enumerate(IDS):
+        masks = data_set.masks[photo_id]
+        label_map = Image.fromarray(paint_parts(masks, masks["skin"].shape))
+        np.testing.assert_array_equal(packed.labels[row], label_map.resize((512, 512), 0))
+        photo = Image.open(data_set.photo(photo_id)).resize((256, 256))
+        error = np.abs(packed.photos[row].astype(int) - np.asarray(photo)).mean()
+        assert error < 3, photo_id
+
+
+def test_zip_gives_the_same_arrays(data_set: TinyDataSet, cache: Path, tmp_path: Path) -> None:
+    pack(data_set.root, cache)
+    pack(data_set.zip(tmp_path / "faces.zip", "CelebAMask-HQ/"), tmp_path / "other")
+    assert digests(cache) == digests(tmp_path / "other")
+
+
+def test_rows_of_the_splits(data_set: TinyDataSet, cache: Path) -> None:
+    data_set.add(24)
+    packed = pack(data_set.root, cache)
+    assert packed.rows("all").tolist() == list(range(13))
+    for split in ("train", "val", "test"):
+        ids = packed.ids[packed.rows(split)].tolist()
+        assert ids and ids == [i for i in sorted([*IDS, 24]) if hash_split(i) == split]
+    assert packed.summary() == (
+        f"13 pairs of {data_set.root}: {len(packed.rows('train'))} train, "
+        f"{len(packed.rows('val'))} val, {len(packed.rows('test'))} test "
+        f"(split: hash of the id, 80/10/10)"
+    )
+    with pytest.raises(FaceSegKitError, match="There is no split 'training'"):
+        packed.rows("training")
+
+
+def test_empty_split(empty_data_set: TinyDataSet, cache: Path) -> None:
+    empty_data_set.add(0)
+    with pytest.raises(FaceSegKitError, match=r"The test split of .* is empty \(good pairs: 1, "):
+        pack(empty_data_set.root, cache).rows("test")
+
+
+def test_arrays_are_read_only(data_set: TinyDataSet, cache: Path) -> None:
+    packed = pack(data_set.root, cache)
+    assert isinstance(packed.photos, np.memmap) and not packed.photos.flags.writeable
+    assert isinstance(packed.labels, np.memmap) and not packed.labels.flags.writeable
+
+
+def test_default_cache(
+    data_set: TinyDataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    packed = prepare("CelebAMask-HQ/CelebA-HQ-img", progress=False)
+    assert packed.cache == default_cache(data_set.root)
+    assert packed.cache.parent == Path("data/packed")
+    assert packed.cache.name.startswith("CelebAMask-HQ-") and len(packed.cache.name) == 14 + 8
+
+
+def test_workers_do_without_torch() -> None:
+    code = "import sys, facesegkit.packing; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_progress_bar(
+    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(data_set.root, cache)
+    assert "12/12" in (shown := capsys.readouterr().err) and "photos/s" in shown
+
+
+# --- Going on, and starting anew ----------------------------------------------------------------
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until_gone(pids: list[int], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def kill_when_begun(root: Path, cache: Path) -> list[int]:
+    """Run `prepare`, kill it as soon as a row is packed; returns its worker processes."""
+    code = "import sys, facesegkit.packing as p; p.prepare(sys.argv[1], sys.argv[2], workers=1)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(root), str(cache)], stderr=subprocess.DEVNULL
+    )
+    state = cache / "state"
+    while not (state.exists() and any(state.read_bytes())):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.001)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return workers
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_killed_and_run_again(empty_data_set: TinyDataSet, cache: Path, tmp_path: Path) -> None:
+    for photo_id in range(16):
+        empty_data_set.add(photo_id, mode="RGB", mask_size=(256, 256))
+    for photo_id in range(16, 96):  # the same files again: quick to make, slow to pack
+        os.link(empty_data_set.photo(photo_id % 16), empty_data_set.photo(photo_id))
+        for part in empty_data_set.masks[photo_id % 16]:
+            os.link(empty_data_set.mask(photo_id % 16, part), empty_data_set.mask(photo_id, part))
+    workers = kill_when_begun(empty_data_set.root, cache)
+    assert workers and wait_until_gone(workers)
+    state = np.fromfile(cache / "state", dtype=np.uint8)
+    assert 0 < state.sum() < 96
+    with pytest.raises(FaceSegKitError, match="run prepare first"):
+        Pack.open(cache)
+
+    photos = np.load(cache / "photos.npy", mmap_mode="r+")
+    row = int(np.flatnonzero(state)[0])
+    original = photos[row].copy()
+    photos[row] = 77
+    pack(empty_data_set.root, cache)
+    assert (photos[row] == 77).all(), "a finished row was packed again"
+    photos[row] = original
+
+    pack(empty_data_set.root, tmp_path / "in one go")
+    assert digests(cache) == digests(tmp_path / "in one go")
+
+
+def test_finished_cache_is_only_opened(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(data_set.root, cache)
+    monkeypatch.setattr(packing, "_pack", None)
+    assert len(pack(data_set.root, cache).ids) == 12
+
+
+def test_another_version_or_size_is_made_anew(
+    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(data_set.root, cache)
+    for key, said in {
+        "format": "another version of facesegkit made it",
+        "photo_size": "its photos have another size",
+        "annotation_size": "its label maps have another size",
+    }.items():
+        manifest = json.loads((cache / "manifest.json").read_text())
+        (cache / "manifest.json").write_text(json.dumps({**manifest, key: 0}))
+        pack(data_set.root, cache)
+        assert capsys.readouterr().err == f"{cache} is made anew: {said}.\n"
+    assert json.loads((cache / "manifest.json").read_text())["photo_size"] == 256
+
+
+def test_changed_files_are_noticed(
+    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = pack(data_set.root, cache)
+    mask_image(np.ones((40, 72), dtype=bool), "L").save(data_set.mask(5, "cloth"))
+    after = pack(data_set.root, cache)
+    assert (after.labels[2] == 18).all()
+    assert (before.labels[2] != 18).any(), "the old arrays were overwritten while in use"
+    os.utime(data_set.photo(5), ns=(1, 1))
+    pack(data_set.root, cache)
+    data_set.add(4000)
+    assert len(pack(data_set.root, cache).ids) == 13
+    said = f"{cache} is made anew: files of {data_set.root} have changed since.\n"
+    assert capsys.readouterr().err == 3 * said
+
+
+def test_damaged_cache_is_made_anew(
+    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(data_set.root, cache)
+    (cache / "manifest.json").write_text("{")
+    pack(data_set.root, cache)
+    assert "is made anew: another version" in capsys.readouterr().err
+    (cache / "labels.npy").unlink()
+    pack(data_set.root, cache)
+    assert "is made anew: its file labels.npy is missing" in capsys.readouterr().err
+
+
+def test_open_wants_a_finished_cache(cache: Path) -> None:
+    with pytest.raises(FaceSegKitError, match=f"{cache} holds no packed data set"):
+        Pack.open(cache)
+
+
+# --- Bad pairs ----------------------------------------------------------------------------------
+
+
+def test_bad_pairs_are_named_and_the_rest_is_packed(
+    broken: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = pack(broken.root, cache)
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == "2 of 12 pairs are left out:"
+    assert second.startswith("  CelebA-HQ-img/17.jpg cannot be read: ") and "truncated" in second
+    assert third.startswith("  CelebAMask-HQ-mask-anno/1/03999_") and "20 x 30" in third
+    assert packed.ids[packed.rows()].tolist() == [i for i in IDS if i not in (17, 3999)]
+    assert list(packed.bad) == [17, 3999]
+    assert packed.summary().startswith("10 pairs of ")
+    assert not packed.photos[5].any() and not packed.labels[11].any()
+
+
+def test_ids_without_a_split_are_bad_pairs(data_set: TinyDataSet, cache: Path) -> None:
+    lines = ["idx orig_idx orig_file", *(f"{i} {i} {i:06d}.jpg" for i in IDS if i != 9)]
+    (data_set.root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(lines))
+    packed = pack(data_set.root, cache)
+    assert packed.split_rule == "official"
+    assert list(packed.bad) == [9] and len(packed.rows("train")) == 11
+
+
+def test_strict_stops_at_a_bad_pair(broken: TinyDataSet, cache: Path) -> None:
+    with pytest.raises(FaceSegKitError, match=r"17\.jpg cannot be read|20 x 30"):
+        pack(broken.root, cache, strict=True)
+    assert len(pack(broken.root, cache).bad) == 2
+    with pytest.raises(FaceSegKitError, match=r"17\.jpg cannot be read"):
+        pack(broken.root, cache, strict=True)
+
+
+def test_all_pairs_bad(empty_data_set: TinyDataSet, cache: Path) -> None:
+    for photo_id in (4, 7):
+        empty_data_set.add(photo_id)
+        for part in empty_data_set.masks[photo_id]:
+            empty_data_set.mask(photo_id, part).unlink()
+    with pytest.raises(FaceSegKitError) as caught:
+        pack(empty_data_set.root, cache)
+    assert str(caught.value) == (
+        f"None of the 2 pairs of {empty_data_set.root} can be used; "
+        f"the first one: CelebA-HQ-img/4.jpg has no mask in CelebAMask-HQ-mask-anno."
+    )
+
+
+# --- Where it cannot write ----------------------------------------------------------------------
+
+
+def test_folder_that_cannot_be_written(data_set: TinyDataSet, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FaceSegKitError, match="Packing into .*/cache failed: Not a directory; "):
+        pack(data_set.root, tmp_path / "file" / "cache")
+
+
+def test_too_little_space_is_noticed_beforehand(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=3_000_000))
+    with pytest.raises(FaceSegKitError) as caught:
+        pack(data_set.root, cache)
+    assert str(caught.value) == (
+        f"Packing needs 0.01 GB more in {cache}, but only 0.00 GB are free there; "
+        f"make room or give another folder."
+    )
+
+
+@pytest.fixture
+def files_of_two_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the disk were full after the second row, from when the arrays are begun."""
+    start, limits = packing._start, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def start_on_a_full_disk(*arguments: object) -> None:
+        start(*arguments)  # type: ignore[arg-type]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (128 + 2 * 512 * 512, limits[1]))
+
+    monkeypatch.setattr(packing, "_start", start_on_a_full_disk)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("files_of_two_rows")
+def test_disk_that_fills_up(data_set: TinyDataSet, cache: Path) -> None:
+    with pytest.raises(FaceSegKitError) as caught:
+        pack(data_set.root, cache)
+    assert str(caught.value) == (
+        f"Packing into {cache} failed: File too large; "
+        f"what was packed stays, make room or give another folder and run it again."
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    assert len(pack(data_set.root, cache).rows()) == 12
+
+
+def test_worker_that_dies(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "not a number")  # Python refuses to start with that
+    with pytest.raises(FaceSegKitError, match=r"ended unexpectedly \(exit code 1\); the same"):
+        pack(data_set.root, cache)
+    monkeypatch.undo()
+    assert len(pack(data_set.root, cache).rows()) == 12
+
+
+def test_archive_and_pack_agree(data_set: TinyDataSet, cache: Path) -> None:
+    archive, packed = Archive(data_set.root), pack(data_set.root, cache)
+    assert packed.ids.tolist() == list(archive.pairs)
+    assert packed.splits.tolist() == [archive.split_of(photo_id) for photo_id in archive.pairs]

@@ -1,0 +1,258 @@
+"""From a photo to its segmentation, and to the pictures that show it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from facesegkit.checkpoint import Checkpoint
+from facesegkit.errors import FaceSegKitError
+from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
+from facesegkit.segment import (
+    VIEWS,
+    FaceSegmenter,
+    Segmentation,
+    check_picture_path,
+    overlay,
+    render,
+    save_picture,
+    save_view,
+    segment_many,
+)
+
+GREY = (128, 128, 128)
+
+
+class ByColour(nn.Module):
+    """Scores that take each class where the photo has about the class's own colour."""
+
+    colours: Tensor
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__()
+        self.register_buffer("colours", torch.from_numpy(scheme.palette[1:]).float() / 255)
+
+    def forward(self, images: Tensor) -> Tensor:
+        apart = images[:, None] - self.colours[None, :, :, None, None]  # [B, C - 1, 3, H, W]
+        closeness = 0.25 - apart.square().sum(dim=2)
+        return torch.cat([torch.zeros_like(closeness[:, :1]), closeness], dim=1)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> FaceSegmenter:
+    model = ByColour(FIVE_FEATURES).eval()
+    return FaceSegmenter(Checkpoint("by colour", model, FIVE_FEATURES, input_size=256))
+
+
+def photo_with(boxes: dict[str, tuple[int, int, int, int]], width: int, height: int) -> Image.Image:
+    """A grey photo with a box (left, top, right, bottom) in the colour of each class."""
+    photo = Image.new("RGB", (width, height), GREY)
+    for name, box in boxes.items():
+        colour = FIVE_FEATURES.palette[FIVE_FEATURES.class_names.index(name)]
+        photo.paste(tuple(colour.tolist()), box)
+    return photo
+
+
+def assert_found(segmentation: Segmentation, name: str, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    truth = np.zeros(segmentation.labels.shape, dtype=bool)
+    truth[top:bottom, left:right] = True
+    found = segmentation.mask(name)
+    assert (found & truth).sum() / (found | truth).sum() > 0.9, f"{name} is elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(256, 256), (640, 480), (301, 799), (100, 40), (1200, 301)]
+)
+def test_masks_lie_where_the_photo_has_them(
+    segmenter: FaceSegmenter, width: int, height: int
+) -> None:
+    boxes = {
+        "eyes": (width // 10, height // 10, width // 2, height // 2),
+        "lips": (width // 2, height // 2, width, height),
+    }
+    found = segmenter(photo_with(boxes, width, height))
+    assert found.labels.shape == (height, width) and found.labels.dtype == np.uint8
+    for name, box in boxes.items():
+        assert_found(found, name, box)
+    assert found.share("nose") == 0
+    assert found.share("lips") == pytest.approx(0.25, abs=0.02)
+
+
+def test_exif_rotation_turns_photo_and_masks(segmenter: FaceSegmenter, tmp_path: Path) -> None:
+    upright = photo_with({"nose": (20, 30, 90, 160)}, 120, 240)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
+    found = segmenter(tmp_path / "photo.png")
+    assert found.photo.size == (120, 240)
+    assert_found(found, "nose", (20, 30, 90, 160))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 200), (3000, 17), (255, 257)])
+def test_odd_sizes(segmenter: FaceSegmenter, width: int, height: int) -> None:
+    found = segmenter(Image.new("RGB", (width, height), (255, 0, 0)))
+    assert found.labels.shape == (height, width)
+    assert found.share("eyes") == 1
+
+
+def test_paths_pictures_and_arrays_are_alike(segmenter: FaceSegmenter, tmp_path: Path) -> None:
+    photo = photo_with({"mouth": (5, 5, 40, 30)}, 60, 50)
+    photo.save(tmp_path / "photo.png")
+    expected = segmenter(photo).labels
+    for given in (tmp_path / "photo.png", str(tmp_path / "photo.png"), np.asarray(photo)):
+        np.testing.assert_array_equal(segmenter(given).labels, expected)
+    assert segmenter(photo.convert("RGBA")).photo.mode == "RGB"
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_arrays_of_another_form(segmenter: FaceSegmenter, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        segmenter(np.zeros(shape, dtype=np.uint8))
+
+
+def test_one_bad_photo_does_not_stop_the_rest(segmenter: FaceSegmenter, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("not a photo")
+    photo_with({}, 8, 8).save(tmp_path / "good.png")
+    results = dict(segment_many(segmenter, [tmp_path / "bad.jpg", tmp_path / "good.png"]))
+    assert isinstance(results[tmp_path / "bad.jpg"], FaceSegKitError)
+    assert isinstance(results[tmp_path / "good.png"], Segmentation)
+
+
+def checkered(height: int = 60, width: int = 90, scheme: Scheme = FIVE_FEATURES) -> Segmentation:
+    """All classes in blocks of 10 pixels, over a random photo."""
+    count = len(scheme.class_names)
+    blocks = np.arange(height // 10)[:, None] + np.arange(width // 10)
+    labels = np.kron(blocks % count, np.ones((10, 10))).astype(np.uint8)
+    photo = np.random.default_rng(0).integers(0, 256, (*labels.shape, 3), dtype=np.uint8)
+    return Segmentation(labels, scheme, Image.fromarray(photo))
+
+
+def test_an_unknown_class() -> None:
+    with pytest.raises(FaceSegKitError, match="no class 'ears'.*eyes, eyebrows"):
+        checkered().mask("ears")
+
+
+def test_mask_view_has_the_exact_colours() -> None:
+    segmentation = checkered()
+    mask = np.asarray(render(segmentation, "mask"))
+    for class_id, colour in enumerate(FIVE_FEATURES.palette):
+        assert (mask[segmentation.labels == class_id] == colour).all()
+
+
+def test_labels_view_is_one_channel_of_class_ids() -> None:
+    segmentation = checkered()
+    image = render(segmentation, "labels")
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), segmentation.labels)
+
+
+def test_overlay_leaves_the_background_and_draws_outlines() -> None:
+    segmentation = checkered()
+    photo, labels = np.asarray(segmentation.photo), segmentation.labels
+    found = overlay(photo, labels, FIVE_FEATURES)
+    np.testing.assert_array_equal(found[labels == 0], photo[labels == 0])
+    colours = segmentation.colours()
+    np.testing.assert_array_equal(found[0, 10], colours[0, 10])  # the corner of class 1's block
+    middle = (5, 15)
+    assert labels[middle] == 1
+    np.testing.assert_array_equal(found[middle], photo[middle] // 2 + colours[middle] // 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 3)])
+def test_views_of_narrow_photos(shape: tuple[int, int]) -> None:
+    photo = Image.new("RGB", shape[::-1])
+    segmentation = Segmentation(np.ones(shape, dtype=np.uint8), FIVE_FEATURES, photo)
+    for view in ("mask", "overlay", "labels"):
+        assert render(segmentation, view).size == photo.size
+    assert render(segmentation, "panel").mode == "RGB"
+
+
+def test_panel_is_photo_mask_and_overlay_above_a_legend() -> None:
+    segmentation = checkered(height=100, width=400)
+    panel = np.asarray(render(segmentation, "panel"))
+    np.testing.assert_array_equal(panel[:100, :400], np.asarray(segmentation.photo))
+    np.testing.assert_array_equal(panel[:100, 412:812], segmentation.colours())
+    overlaid = np.asarray(render(segmentation, "overlay"))
+    np.testing.assert_array_equal(panel[:100, 824:], overlaid)
+    legend = panel[100:].reshape(-1, 3)
+    for colour in FIVE_FEATURES.palette[1:]:
+        assert (legend == colour).all(axis=1).sum() > 50
+
+
+def test_panel_of_a_large_photo_is_small_enough_to_look_at() -> None:
+    panel = np.asarray(render(checkered(height=2000, width=1000, scheme=ALL_PARTS), "panel"))
+    assert panel.shape[1] == 3 * 384 + 2 * 12
+    assert 768 < panel.shape[0] < 1000  # the legend takes several lines
+    mask = panel[:768, 384 + 12 : 2 * 384 + 12].reshape(-1, 3)
+    assert set(map(tuple, mask.tolist())) == set(map(tuple, ALL_PARTS.palette.tolist()))
+
+
+def test_an_unknown_view() -> None:
+    with pytest.raises(FaceSegKitError, match="no view 'x-ray'; choose one of mask, overlay"):
+        render(checkered(), "x-ray")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".bmp"])
+def test_saved_views_come_back_exactly(view: str, suffix: str, tmp_path: Path) -> None:
+    segmentation = checkered()
+    path = tmp_path / "made" / f"out{suffix}"
+    save_view(segmentation, view, path)
+    with Image.open(path) as saved:
+        assert saved.mode == ("L" if view == "labels" else "RGB")
+        np.testing.assert_array_equal(np.asarray(saved), np.asarray(render(segmentation, view)))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_formats_are_for_looking_at(suffix: str, tmp_path: Path) -> None:
+    for view in ("overlay", "panel"):
+        save_view(checkered(), view, tmp_path / f"{view}{suffix}")
+    for view in ("mask", "labels"):
+        with pytest.raises(FaceSegKitError, match=f"{suffix} would change its values; use .png"):
+            save_view(checkered(), view, tmp_path / f"{view}{suffix}")
+    assert sorted(os.listdir(tmp_path)) == [f"overlay{suffix}", f"panel{suffix}"]
+
+
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.npy"])
+def test_unknown_formats(name: str) -> None:
+    with pytest.raises(FaceSegKitError, match=f"as {name}; use .png, .tif, .tiff, .bmp, .jpg"):
+        check_picture_path(name, "overlay")
+
+
+def test_a_failing_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.png"
+    save_picture(Image.new("L", (3, 2)), path)
+    before = path.read_bytes()
+
+    def write_half(_: Image.Image, unfinished: Path, **options: object) -> None:
+        unfinished.write_bytes(before[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", write_half)
+    with pytest.raises(FaceSegKitError, match="Cannot write .*out.png: No space left on device"):
+        save_picture(Image.new("L", (5, 5)), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["out.png"]
+
+
+def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FaceSegKitError, match="Cannot write"):
+        save_picture(Image.new("L", (3, 2)), tmp_path / "file" / "out.png")
+
+
+def test_importing_does_not_import_torch() -> None:
+    """Commands import this module for their --help."""
+    program = "import sys, facesegkit.segment; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,330 @@
+"""The loss, the schedule, the averaged weights, and what a run that was killed comes to."""
+
+import csv
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facesegkit.augment import Augmentation
+from facesegkit.checkpoint import build_model, load_plain
+from facesegkit.errors import FaceSegKitError
+from facesegkit.parts import FIVE_FEATURES, PART_IDS, Scheme
+from facesegkit.training import (
+    HISTORY_COLUMNS,
+    Budget,
+    Samples,
+    Settings,
+    fit,
+    generator_for,
+    keep_freed_memory,
+    loss_of,
+    moving_average,
+    one_cycle,
+    places_of_step,
+    save_history,
+    validate,
+)
+
+SMALL = Settings(batch=4, validations=2, validation_photos=8, seed=3)
+
+
+def samples(count=12, size=64, seed=0):
+    """Grey photos with a red square that is annotated as the nose."""
+    rng = np.random.default_rng(seed)
+    photos = rng.integers(90, 110, (count, size, size, 3), dtype=np.uint8)
+    labels = np.zeros((count, 2 * size, 2 * size), dtype=np.uint8)
+    for photo, label in zip(photos, labels, strict=True):
+        y, x = rng.integers(8, size - 32, 2)
+        photo[y : y + 24, x : x + 24] = (220, 40, 40)
+        label[2 * y : 2 * y + 48, 2 * x : 2 * x + 48] = PART_IDS["nose"]
+    return Samples(photos, labels, np.arange(count))
+
+
+def small_model():
+    torch.manual_seed(0)
+    return build_model("separable", classes=6, widths=[8, 8, 8, 8])
+
+
+def train_small(budget, **options):
+    return fit(
+        small_model(), FIVE_FEATURES, samples(), samples(seed=1), budget, SMALL,
+        progress=False, **options,
+    )  # fmt: skip
+
+
+# --- the loss -----------------------------------------------------------------------------------
+
+
+def test_loss_worked_out_by_hand():
+    # Two pixels, two classes, shares 0.75 / 0.25 for the true class of each.
+    scores = torch.log(torch.tensor([[0.75, 0.75], [0.25, 0.25]]))[None, :, None, :]
+    target = torch.tensor([[[0, 1]]])
+    settings = Settings(background_weight=0.5, dice_weight=2.0)
+    cross_entropy = -(0.5 * math.log(0.75) + math.log(0.25)) / 1.5
+    dice = (2 * 0.25 + 1) / (0.5 + 1 + 1)  # class 1: hits 0.25, predicted 0.5, annotated 1
+    expected = cross_entropy + 2.0 * (1 - dice)
+    assert loss_of(scores, target, settings).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_loss_agrees_with_torchs_weighted_cross_entropy():
+    torch.manual_seed(0)
+    scores, target = torch.randn(3, 6, 8, 8), torch.randint(0, 6, (3, 8, 8))
+    weights = torch.tensor([0.3, 1, 1, 1, 1, 1])
+    expected = nn.functional.cross_entropy(scores, target, weight=weights)
+    mine = loss_of(scores, target, Settings(background_weight=0.3, dice_weight=0.0))
+    assert torch.allclose(mine, expected, atol=1e-6)
+
+
+def test_loss_is_smallest_where_the_prediction_is_right():
+    target = torch.randint(0, 6, (2, 16, 16), generator=generator_for(0))
+    right = 20 * nn.functional.one_hot(target, 6).permute(0, 3, 1, 2).float()
+    assert loss_of(right, target, Settings()).item() < 0.01
+    assert loss_of(-right, target, Settings()).item() > 5
+
+
+def test_dice_is_what_minds_that_everything_is_called_background():
+    target = torch.zeros(1, 32, 32, dtype=torch.long)
+    target[0, 10:12, 10:12] = 1
+    lazy = torch.zeros(1, 2, 32, 32)
+    lazy[:, 0] = 5
+    without = loss_of(lazy, target, Settings(background_weight=1, dice_weight=0)).item()
+    with_dice = loss_of(lazy, target, Settings(background_weight=1, dice_weight=1)).item()
+    assert without < 0.05 and with_dice > 0.7
+
+
+# --- schedule, order, average -------------------------------------------------------------------
+
+
+def test_one_cycle_rises_to_one_and_ends_at_nothing():
+    rates = [one_cycle(step / 1000, warm_up=0.1) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.04) and rates[-1] == pytest.approx(0, abs=1e-9)
+    assert max(rates) == pytest.approx(1) and rates.index(max(rates)) == 100
+    assert all(a < b for a, b in zip(rates[:100], rates[1:101], strict=True))
+    assert all(a > b for a, b in zip(rates[100:-1], rates[101:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [(Budget(minutes=2), 0.25), (Budget(epochs=3), 0.5), (Budget(epochs=0.5), 1.0)],
+)
+def test_budget_says_how_much_is_done(budget, expected):
+    assert budget.done(step=15, steps_per_epoch=10, seconds=30) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "budget", [{}, {"minutes": 1, "epochs": 1}, {"minutes": 0}, {"epochs": -1}, {"minutes": 1e999}]
+)
+def test_budget_needs_one_positive_number(budget):
+    with pytest.raises(FaceSegKitError, match="minutes or epochs"):
+        Budget(**budget)
+
+
+def test_an_epoch_goes_through_all_samples_once_and_the_next_in_another_order():
+    first = np.concatenate([places_of_step(step, 12, 4, seed=0) for step in range(3)])
+    second = np.concatenate([places_of_step(step, 12, 4, seed=0) for step in range(3, 6)])
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert list(first) != list(second)
+
+
+def test_moving_average_forgets_the_start_and_then_keeps_its_share():
+    average = moving_average(0.9)
+    value = torch.tensor(100.0)
+    for count in range(30):
+        value = average(value, torch.tensor(0.0), count)
+    assert value < 1e-3
+    assert average(torch.tensor(1.0), torch.tensor(0.0), 1000).item() == pytest.approx(0.9)
+
+
+def test_batches_pair_each_photo_with_its_own_labels():
+    some = samples()
+    photos, labels = some.batch(np.array([7, 2, 5]))
+    red = photos[..., 0] > 200
+    assert torch.equal(labels[:, ::2, ::2] != 0, red)
+
+
+def test_keeping_freed_memory_may_be_asked_for_anywhere():
+    keep_freed_memory()
+    assert torch.ones(10_000_000).sum().item() == 10_000_000
+
+
+# --- fit ----------------------------------------------------------------------------------------
+
+
+def test_fit_learns():
+    settings = Settings(
+        batch=4, validations=4, validation_photos=8, averaging=0.9, rate=1e-2,
+        augmentation=Augmentation(occluder=0, scales=(0.8, 1.2), colour=0.1),
+    )  # fmt: skip
+    model, history = fit(
+        small_model(), FIVE_FEATURES, samples(16), samples(seed=1), Budget(epochs=25), settings,
+        progress=False,
+    )  # fmt: skip
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    one_class = Scheme("nose alone", {"nose": ["nose"]}, [(0, 0, 255)])
+    assert not model.training
+    rows = samples(seed=2)
+    images = torch.from_numpy(rows.photos).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        predicted = (model(images).argmax(dim=1) == 3).numpy()
+    truth = one_class.merge(rows.labels[:, ::2, ::2]) == 1
+    assert (predicted & truth).sum() / (predicted | truth).sum() > 0.8
+
+
+def test_history_is_plain_data_that_grows_evenly(tmp_path):
+    seen = []
+    _, history = train_small(Budget(epochs=4), on_row=lambda rows: seen.append(len(rows)))
+    assert [row["step"] for row in history] == [6, 12] and seen == [1, 2]
+    assert [row["photos"] for row in history] == [24, 48]
+    assert all(tuple(row) == HISTORY_COLUMNS for row in history)
+    save_history(history, tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [float(row["val_loss"]) for row in read] == [row["val_loss"] for row in history]
+
+
+def test_same_seed_same_curve_and_another_seed_another():
+    first, history = train_small(Budget(epochs=2))
+    again, history_again = train_small(Budget(epochs=2))
+
+    def timeless(rows):
+        return [{k: v for k, v in row.items() if k != "minutes"} for row in rows]
+
+    assert timeless(history) == timeless(history_again)
+    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    other, _ = fit(
+        small_model(), FIVE_FEATURES, samples(), samples(seed=1), Budget(epochs=2),
+        Settings(batch=4, validations=1, seed=4), progress=False,
+    )  # fmt: skip
+    assert not torch.equal(first.state_dict()["head.weight"], other.state_dict()["head.weight"])
+
+
+def test_a_budget_in_minutes_is_kept_and_ends_annealed():
+    started = time.perf_counter()
+    _, history = train_small(Budget(minutes=0.05))
+    assert 3 <= time.perf_counter() - started < 10
+    assert len(history) == 2
+    assert history[-1]["rate"] < 0.05 * SMALL.rate < history[0]["rate"]
+    assert history[-1]["minutes"] == pytest.approx(0.05, rel=0.4)
+
+
+def test_a_run_that_stops_and_resumes_ends_like_one_that_did_not(tmp_path, monkeypatch):
+    state = tmp_path / "run.training.pth"
+    whole, whole_history = train_small(Budget(epochs=4))
+
+    class PowerCut(Exception):
+        pass
+
+    def pull_the_plug(history):
+        raise PowerCut
+
+    monkeypatch.setattr("facesegkit.training._SAVE_EVERY", 0.0)
+    with pytest.raises(PowerCut):
+        train_small(Budget(epochs=4), state_file=state, on_row=pull_the_plug)
+    stopped_at = load_plain(state)["step"]
+    assert 0 < stopped_at < 12
+    resumed, history = train_small(Budget(epochs=4), state_file=state, resume=True)
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert [row["val_mean_f1"] for row in history] == [row["val_mean_f1"] for row in whole_history]
+    assert [row["train_loss"] for row in history] == [row["train_loss"] for row in whole_history]
+
+
+def test_resuming_a_finished_run_trains_no_further(tmp_path):
+    state = tmp_path / "run.training.pth"
+    whole, _ = train_small(Budget(epochs=1), state_file=state)
+    again, _ = train_small(Budget(epochs=1), state_file=state, resume=True)
+    assert load_plain(state)["step"] == 3
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
+    state = tmp_path / "run.training.pth"
+    train_small(Budget(epochs=1), state_file=state, about={"data": "A"})
+    with pytest.raises(FaceSegKitError, match="data = A, not B"):
+        train_small(Budget(epochs=1), state_file=state, resume=True, about={"data": "B"})
+    with pytest.raises(FaceSegKitError, match="batch = 4, not 8"):
+        fit(
+            small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=1),
+            Settings(batch=8, validations=2, validation_photos=8, seed=3),
+            state_file=state, resume=True, about={"data": "A"}, progress=False,
+        )  # fmt: skip
+
+
+def test_a_loss_that_is_no_number_is_said(monkeypatch):
+    monkeypatch.setattr(
+        "facesegkit.training.loss_of", lambda scores, *_: scores.sum() * float("nan")
+    )
+    with pytest.raises(FaceSegKitError, match="no longer a number after 1 steps"):
+        train_small(Budget(epochs=1))
+
+
+def test_nothing_to_train_on_is_said():
+    none = Samples(
+        np.zeros((0, 64, 64, 3), np.uint8), np.zeros((0, 64, 64), np.uint8), np.arange(0)
+    )
+    with pytest.raises(FaceSegKitError, match="0 photos to train on"):
+        fit(small_model(), FIVE_FEATURES, none, samples(), Budget(epochs=1), SMALL)
+
+
+def test_validate_scores_at_the_annotations_size():
+    class Redness(nn.Module):
+        """Calls red pixels nose."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            scores = torch.zeros(len(images), 6, *images.shape[2:])
+            scores[:, 3] = (images[:, 0] - 0.6) * 50
+            return scores
+
+    loss, mean_f1 = validate(Redness().eval(), FIVE_FEATURES, samples(), Settings())
+    assert mean_f1 > 0.97 and loss > 0
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import facesegkit.training as training
+sys.path.insert(0, {tests!r})
+from test_training import train_small
+training._SAVE_EVERY = 0.05
+model, history = train_small(
+    training.Budget(epochs=60), state_file=Path({state!r}), resume=True
+)
+training.save_plain({{"weights": model.state_dict(), "rows": len(history)}}, {done!r})
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_kill_minus_nine_at_any_moment_loses_nothing(tmp_path):
+    whole, _ = train_small(Budget(epochs=60))
+    state, done = tmp_path / "run.training.pth", tmp_path / "done.pth"
+    program = KILLED.format(tests=os.path.dirname(__file__), state=str(state), done=str(done))
+    kills = 0
+    while not done.exists():
+        process = subprocess.Popen([sys.executable, "-c", program])
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        while process.poll() is None and kills < 2:
+            if state.exists() and state.stat().st_mtime_ns != before:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.01)
+        process.wait()
+        assert kills <= 2 and process.returncode in (0, -signal.SIGKILL)
+    assert kills == 2
+    resumed = load_plain(done)["weights"]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed[name]), name
