@@ -4,17 +4,19 @@
 #   make test                       style, types, tests, notebooks
 #   make lab                        JupyterLab on notebooks/
 #   make bench                      remake the results in benchmarks/
+#   make notebooks                  run the notebooks and keep their outputs
 #   make figures                    remake the pictures in figures/
 # PYTHON picks the interpreter, PIP_ARGS goes to pip (the README says when that pays on Linux).
 
 PYTHON ?= python3
 PIP_ARGS ?=
 MINUTES ?= 3
+FACES ?= 1600
 DATA ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --split test
+TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/7.jpg)
 
 .PHONY: run test lab bench figures notebooks clean
@@ -28,9 +30,23 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/model_costs.py
+	$(BIN)/python benchmarks/drawing_speed.py
+	$(if $(DATA),,$(BIN)/facesegkit draw data/drawn --count $(FACES))
+	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/drawn)"
+
+notebooks: $(INSTALLED)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	    --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+figures: $(INSTALLED)
+	$(BIN)/python figures/draw_figures.py
 
 $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -327,7 +327,14 @@ class _Worker:
             [sys.executable, "-c", "from facesegkit.packing_worker import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # On Linux: keep the memory of one picture for the next, instead of returning it
+                # to the system each time, which takes 7 % of the processor time.
+                "MALLOC_MMAP_THRESHOLD_": str(2**25),
+                "MALLOC_TRIM_THRESHOLD_": str(2**27),
+            },
         )
         assert self._process.stdin and self._process.stdout
         self._orders, self._answers = self._process.stdin, self._process.stdout

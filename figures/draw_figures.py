@@ -1,0 +1,50 @@
+"""Remakes the pictures in this folder: `make figures`, or
+
+    python figures/draw_figures.py --model face_segmentation_model.pth
+
+Only drawn faces and a photo in the public domain are shown: astronaut.jpg is Eileen Collins by
+NASA, as scikit-image ships it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facesegkit.commands import MODEL
+from facesegkit.drawn import draw_face
+from facesegkit.parts import FIVE_FEATURES, paint_parts
+from facesegkit.photos import read_photo
+from facesegkit.pictures import sheet
+from facesegkit.segment import FaceSegmenter, overlay, render, save_picture
+
+HERE = Path(__file__).parent
+ASTRONAUT = HERE / "astronaut.jpg"
+FACE = (129, 11, 319, 201)  # of the astronaut's photo: framed as CelebAMask-HQ frames its faces
+
+
+def drawn_faces(count: int = 8, side: int = 200) -> Image.Image:
+    """Two rows: drawn faces, and the same with the classes that their masks make."""
+    faces = [draw_face(seed=0, index=index) for index in range(count)]
+    pictures = [face.photo for face in faces]
+    for face in faces:
+        classes = FIVE_FEATURES.merge(paint_parts(face.masks, face.photo.shape[:2]))
+        pictures.append(overlay(face.photo, classes, FIVE_FEATURES))
+    small = [Image.fromarray(picture).resize((side, side)) for picture in pictures]
+    return sheet([np.asarray(picture) for picture in small], columns=count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    segmenter = FaceSegmenter(parser.parse_args().model)
+    face = read_photo(ASTRONAUT).crop(FACE).resize((512, 512), Image.Resampling.LANCZOS)
+    save_picture(render(segmenter(face), "panel"), HERE / "astronaut_segmented.png")
+    save_picture(drawn_faces(), HERE / "drawn_faces.jpg")
+
+
+if __name__ == "__main__":
+    main()
