@@ -55,7 +55,7 @@ def main() -> None:
         model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, milliseconds in (measured := times(models)).items():
         results[name]["milliseconds"] = round(milliseconds, 2)
-        results[name]["times the rival's"] = round(milliseconds / measured[RIVAL], 3)
+        results[name]["relative to the rival"] = round(milliseconds / measured[RIVAL], 3)
     print(json.dumps(results, indent=2))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
