@@ -45,6 +45,7 @@ def train(pack: Pack, arch: str, minutes: float) -> tuple[Checkpoint, dict[str, 
     course = [
         {"minutes": round(row["minutes"], 2), "val_mean_f1": round(row["val_mean_f1"], 4)}
         for row in history
+        if row["val_mean_f1"] >= 0  # nan where no validation took place
     ]
     return Checkpoint(arch, model, FIVE_FEATURES), {
         "photos seen": seen,

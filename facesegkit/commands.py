@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.files import check_writable
 
 # PyTorch and matplotlib take seconds to import, so each command imports what it needs itself.
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _train(options: argparse.Namespace) -> None:
     from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
 
     scheme = read_scheme(options.scheme)
+    for folder in (options.model.parent, options.report):
+        check_writable(folder)
     minutes = options.minutes if options.minutes or options.epochs else 10
     pack = _open_pack(options)
     torch.manual_seed(options.seed)
@@ -272,6 +275,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from facesegkit.checkpoint import load
 
     checkpoint = load(options.model)
+    check_writable(options.report)
     pack = _open_pack(options)
     evaluation = _score(checkpoint.model, checkpoint.scheme, pack, options.split)
     _report(evaluation, pack, checkpoint.model, options.report)
@@ -314,6 +318,7 @@ def _segment(options: argparse.Namespace) -> None:
     from facesegkit.segment import FaceSegmenter, save_view, segment_many
 
     results = _results(options.photos, options.output_dir)
+    check_writable(options.output_dir)
     segmenter = FaceSegmenter(options.model)
     failed = 0
     with tqdm(results, desc="segment", unit="photo") as bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,3 +34,18 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is there only if the body failed
             unfinished.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder if need be, and see that files can be written in it, before long work starts.
+
+    Raises:
+        FaceSegKitError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise FaceSegKitError(
+            f"Cannot write to the folder {folder}: {error.strerror or error}; choose another."
+        ) from error

@@ -38,7 +38,7 @@ HISTORY_COLUMNS = (
     "minutes",  # of training, validation included
     "rate",  # learning rate
     "train_loss",  # mean since the row before
-    "val_loss",
+    "val_loss",  # nan in the rows without a validation, like the next
     "val_mean_f1",
 )
 
@@ -51,14 +51,15 @@ class Settings:
     """The recipe. benchmarks/results/recipe_trials.md has what else was tried."""
 
     batch: int = 16
-    rate: float = 4e-3  # highest learning rate
+    rate: float = 8e-3  # highest learning rate
     warm_up: float = 0.1  # share of the run in which the rate rises
     weight_decay: float = 0.01
     averaging: float = 0.995  # how much of the averaged weights is kept at each step
     background_weight: float = 0.3  # in the cross-entropy; background is 95 % of the pixels
     dice_weight: float = 1.0
-    validations: int = 10  # how often the averaged model is scored during the run
-    validation_photos: int = 200  # scored each time; all of the split are scored at the end
+    validations: int = 8  # how often the averaged model is scored during the run
+    validation_photos: int = 100  # scored each time; all of the split are scored at the end
+    rows_per_validation: int = 5  # of the history, which has the training loss more often
     bf16: bool = False  # only where `bf16_is_faster`
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -329,8 +330,9 @@ class Training:
         parts = [f"{self.step * batch / self.seconds:.0f} photos/s"]
         if self.losses:
             parts.insert(0, f"loss {sum(self.losses[-20:]) / len(self.losses[-20:]):.3f}")
-        if self.history:
-            parts.append(f"val mean F1 {self.history[-1]['val_mean_f1']:.3f}")
+        validated = [score for row in self.history if (score := row["val_mean_f1"]) >= 0]
+        if validated:
+            parts.append(f"val mean F1 {validated[-1]:.3f}")
         return ", ".join(parts)
 
 
@@ -395,7 +397,7 @@ def fit(
         progress: show a progress bar on standard error.
 
     Returns:
-        The averaged model, in eval mode, and the history, one row per validation.
+        The averaged model, in eval mode, and the history; its last row has a validation.
 
     Raises:
         FaceSegKitError: there is no sample to train on, the state to resume from does not fit,
@@ -423,9 +425,12 @@ def fit(
         training.seconds = already + time.perf_counter() - started
         done = budget.done(training.step, steps_per_epoch, training.seconds)
 
-        if done * settings.validations >= len(training.history) + 1:
-            val_scores = validate(training.averaged.module, scheme, val, settings)
-            training.seconds = already + time.perf_counter() - started
+        row = len(training.history) + 1
+        if done * settings.validations * settings.rows_per_validation >= row:
+            val_scores = (math.nan, math.nan)
+            if row % settings.rows_per_validation == 0 or done >= 1:
+                val_scores = validate(training.averaged.module, scheme, val, settings)
+                training.seconds = already + time.perf_counter() - started
             training.add_row(batch, rate, *val_scores)
             if on_row is not None:
                 on_row(training.history)
@@ -439,7 +444,7 @@ def fit(
 
 
 def save_history(history: History, path: Path) -> None:
-    """Write the history as CSV, one row per validation.
+    """Write the history as CSV.
 
     Raises:
         FaceSegKitError: the file cannot be written.

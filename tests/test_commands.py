@@ -233,6 +233,14 @@ def test_each_failure_is_one_sentence_and_a_status(arguments, said, tmp_path, mo
     assert said in sentence(capsys)
 
 
+@pytest.mark.parametrize("option", ["--model", "--report"])
+def test_training_sees_first_that_it_can_save(option, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    arguments = ["train", "--data", "nowhere", option, str(tmp_path / "file" / "x")]
+    assert main(arguments) == 1
+    assert "Cannot write to the folder" in sentence(capsys)
+
+
 def test_an_output_that_cannot_be_written_is_one_sentence(photo, model, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     status = segment_one(

@@ -33,7 +33,7 @@ from facesegkit.training import (
     validate,
 )
 
-SMALL = Settings(batch=4, validations=2, validation_photos=8, seed=3)
+SMALL = Settings(batch=4, validations=2, validation_photos=8, rows_per_validation=1, seed=3)
 
 
 def samples(count=12, size=64, seed=0):
@@ -160,7 +160,8 @@ def test_keeping_freed_memory_may_be_asked_for_anywhere():
 
 def test_fit_learns():
     settings = Settings(
-        batch=4, validations=4, validation_photos=8, averaging=0.9, rate=1e-2,
+        batch=4, rate=1e-2, averaging=0.9,
+        validations=4, validation_photos=8, rows_per_validation=1,
         augmentation=Augmentation(occluder=0, scales=(0.8, 1.2), colour=0.1),
     )  # fmt: skip
     model, history = fit(
@@ -188,6 +189,17 @@ def test_history_is_plain_data_that_grows_evenly(tmp_path):
     with (tmp_path / "history.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert [float(row["val_loss"]) for row in read] == [row["val_loss"] for row in history]
+
+
+def test_the_training_loss_is_noted_more_often_than_validations_take_place():
+    settings = Settings(batch=4, validations=2, validation_photos=8, rows_per_validation=3, seed=3)
+    _, history = fit(
+        small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=4), settings,
+        progress=False,
+    )  # fmt: skip
+    assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12]
+    assert [math.isnan(row["val_loss"]) for row in history] == [True, True, False] * 2
+    assert not any(math.isnan(row["train_loss"]) for row in history)
 
 
 def test_same_seed_same_curve_and_another_seed_another():
@@ -255,7 +267,7 @@ def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
     with pytest.raises(FaceSegKitError, match="batch = 4, not 8"):
         fit(
             small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=1),
-            Settings(batch=8, validations=2, validation_photos=8, seed=3),
+            Settings(batch=8, validations=2, validation_photos=8, rows_per_validation=1, seed=3),
             state_file=state, resume=True, about={"data": "A"}, progress=False,
         )  # fmt: skip
 
@@ -301,7 +313,7 @@ sys.path.insert(0, {tests!r})
 from test_training import train_small
 training._SAVE_EVERY = 0.05
 model, history = train_small(
-    training.Budget(epochs=60), state_file=Path({state!r}), resume=True
+    training.Budget(epochs=24), state_file=Path({state!r}), resume=True
 )
 training.save_plain({{"weights": model.state_dict(), "rows": len(history)}}, {done!r})
 """
@@ -309,7 +321,7 @@ training.save_plain({{"weights": model.state_dict(), "rows": len(history)}}, {do
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_kill_minus_nine_at_any_moment_loses_nothing(tmp_path):
-    whole, _ = train_small(Budget(epochs=60))
+    whole, _ = train_small(Budget(epochs=24))
     state, done = tmp_path / "run.training.pth", tmp_path / "done.pth"
     program = KILLED.format(tests=os.path.dirname(__file__), state=str(state), done=str(done))
     kills = 0

@@ -30,11 +30,11 @@ def _blurred(rng: np.random.Generator, image: Image.Image) -> NDArray[np.uint8]:
     """As sharp as a studio's photo, or enlarged from a small one."""
     kind = rng.random()
     if kind < 0.3:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 2.6))))
+        image = image.filter(ImageFilter.BoxBlur(float(rng.uniform(0.8, 4.0))))
     elif kind < 0.65:
         side = int(rng.uniform(120, 400))
         small = image.resize((side, side), Image.Resampling.BOX)
-        image = small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        image = small.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
@@ -43,7 +43,7 @@ def _grained(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np
     strength = rng.gamma(1.2, 2.2)
     if strength < 0.7:
         return picture
-    grain = rng.standard_normal((SIDE, SIDE), dtype=np.float32) * np.float32(strength)
+    grain = (rng.standard_normal((SIDE, SIDE), dtype=np.float32) * strength).astype(np.int16)
     return np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
 
 

@@ -56,6 +56,8 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, in
 
 def resized(values: Floats, shape: tuple[int, int]) -> Floats:
     """Bilinear copy of float32 [h, w] at another size [H, W]."""
+    if values.shape == shape:
+        return values
     picture = Image.fromarray(values).resize(shape[::-1], Image.Resampling.BILINEAR)
     return np.asarray(picture, dtype=np.float32)
 
@@ -71,17 +73,20 @@ def blurred(values: Floats, factor: int) -> Floats:
 def sample(grid: Floats, rows: Floats, cols: Floats) -> Floats:
     """Bilinear look-up in `grid` [H, W] or [H, W, C] at float places, clamped at its borders."""
     height, width = grid.shape[:2]
-    rows = np.clip(rows, 0, height - 1.001)
-    cols = np.clip(cols, 0, width - 1.001)
-    top, left = rows.astype(np.int32), cols.astype(np.int32)
+    rows = np.minimum(np.maximum(rows, 0), height - 1.001)
+    cols = np.minimum(np.maximum(cols, 0), width - 1.001)
+    top, left = rows.astype(np.intp), cols.astype(np.intp)
     down, right = rows - top, cols - left
     if grid.ndim == 3:
         down, right = down[..., None], right[..., None]
     flat = grid.reshape(height * width, *grid.shape[2:])
     at = top * width + left
-    upper = flat[at] * (1 - right) + flat[at + 1] * right
-    lower = flat[at + width] * (1 - right) + flat[at + width + 1] * right
-    return (upper * (1 - down) + lower * down).astype(np.float32)
+    first = flat.take(at, 0)
+    upper = first + (flat.take(at + 1, 0) - first) * right
+    at += width
+    first = flat.take(at, 0)
+    lower = first + (flat.take(at + 1, 0) - first) * right
+    return (upper + (lower - upper) * down).astype(np.float32)
 
 
 def ellipse(
@@ -92,3 +97,28 @@ def ellipse(
     a, b = rx * np.cos(t), ry * np.sin(t)
     ca, sa = np.cos(angle), np.sin(angle)
     return np.stack([x + a * ca - b * sa, y + a * sa + b * ca], 1).astype(np.float32)
+
+
+def ribbon(line: Floats, width: float) -> Floats:
+    """A thin closed outline along an open line [N, 2], tapering to both ends, [2 * N, 2]."""
+    along = np.gradient(line, axis=0)
+    normal = np.stack([-along[:, 1], along[:, 0]], 1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6
+    taper = np.sin(np.linspace(0.15, np.pi - 0.15, len(line)))[:, None] * width / 2
+    return np.concatenate([line + normal * taper, (line - normal * taper)[::-1]]).astype(np.float32)
+
+
+def imprecise(rng: np.random.Generator, outline: Floats, spread: float = 0.8) -> Floats:
+    """A closed outline [N, 2] as a hand follows it: smoothly off by about `spread` pixels."""
+    waves = 4
+    turn = np.linspace(0, 2 * np.pi, len(outline), endpoint=False)[:, None] * np.arange(
+        1, waves + 1
+    )
+    both = np.concatenate([np.cos(turn), np.sin(turn)], 1)  # [N, 2 * waves]
+    amounts = rng.normal(0, spread / np.sqrt(waves), (2 * waves, 2))
+    return (outline + both @ amounts).astype(np.float32)
+
+
+def shifted(points: Floats, x: float, y: float) -> Floats:
+    """Points [N, 2] moved by (x, y)."""
+    return (points + np.array([x, y], dtype=np.float32)).astype(np.float32)

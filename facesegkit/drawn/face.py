@@ -8,12 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.drawn import features, hair, surroundings
+from facesegkit.drawn import body, hair, worn
+from facesegkit.drawn.background import background
+from facesegkit.drawn.beard import draw_beard
+from facesegkit.drawn.brows import draw_brows
 from facesegkit.drawn.camera import jpeg_quality, photograph
 from facesegkit.drawn.canvas import SIDE, Canvas
 from facesegkit.drawn.curves import Floats
-from facesegkit.drawn.features import Scene
+from facesegkit.drawn.eyes import draw_eyes
 from facesegkit.drawn.head import Head, choose_shape, illuminate, skin_texture
+from facesegkit.drawn.mouth import draw_mouth
+from facesegkit.drawn.nose import draw_nose
+from facesegkit.drawn.obstacles import draw_obstacle
+from facesegkit.drawn.scene import Scene
 from facesegkit.drawn.traits import choose_light, choose_person, choose_pose
 from facesegkit.parts import PARTS
 
@@ -62,7 +69,7 @@ def _set_up(rng: np.random.Generator) -> Scene:
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]
     lit, level = head.show(_shoulder(skin), illumination.mean(2))
-    return Scene(Canvas(surroundings.background(rng)), head, person, lit, level, rng)
+    return Scene(Canvas(background(rng)), head, person, lit, level, rng)
 
 
 def _shoulder(colours: Floats) -> Floats:
@@ -76,21 +83,21 @@ def _draw(scene: Scene) -> None:
     strands = None if scene.person.bald else hair.strands(scene, hairdo)
     if strands is not None:
         hair.draw_back_hair(scene, hairdo, strands)
-    surroundings.draw_neck(scene)
-    surroundings.draw_necklace(scene)
-    surroundings.draw_cloth(scene)
-    surroundings.draw_ears(scene)
+    body.draw_neck(scene)
+    body.draw_necklace(scene)
+    body.draw_cloth(scene)
+    body.draw_ears(scene)
     _draw_skin(scene, scene.skin)
-    features.draw_nose(scene)
-    features.draw_beard(scene)
-    features.draw_mouth(scene)
-    features.draw_eyes(scene)
-    features.draw_brows(scene)
-    surroundings.draw_glasses(scene)
+    draw_nose(scene)
+    draw_beard(scene)
+    draw_mouth(scene)
+    draw_eyes(scene)
+    draw_brows(scene)
+    worn.draw_glasses(scene)
     if strands is not None:
         hair.draw_hair(scene, hairdo, strands)
-    surroundings.draw_hat(scene)
-    surroundings.draw_obstacle(scene)
+    worn.draw_hat(scene)
+    draw_obstacle(scene)
 
 
 def _draw_skin(scene: Scene, lit: Floats) -> None:

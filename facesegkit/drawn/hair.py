@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from facesegkit.drawn.canvas import SIDE, Canvas, Patch, soften
-from facesegkit.drawn.curves import Floats, noise, resized, smooth, wobble
-from facesegkit.drawn.features import Scene
+from facesegkit.drawn.curves import Floats, blurred, noise, resized, ribbon, smooth, wobble
 from facesegkit.drawn.head import Head
-
-STRANDS = 4096  # entries of the table that strands are looked up in
+from facesegkit.drawn.scene import Scene
 
 # How often each style is drawn, for women and men.
 STYLES = ("long", "bob", "curly", "up", "short", "stubbly")
@@ -37,7 +35,7 @@ class Hairdo:
     fringe: float | None  # v of the fringe's tips; None without one
     sweep: float  # slope of the fringe
     ragged: float  # how uneven the edges are
-    flow: str  # "around" the face, or "out" from it
+    flow: str  # "parted" and hanging, "down" over the forehead, or "out" from the face
 
     @property
     def hangs(self) -> bool:
@@ -62,12 +60,14 @@ def choose_hairdo(rng: np.random.Generator, feminine: bool, age: float) -> Haird
         thickness=float(thickness * rng.uniform(0.6, 1.4)),
         sides=float(sides * rng.uniform(0.4, 1.7)),
         length=float(length if hangs else rng.uniform(-10, 40)),
-        hairline=float(rng.normal(-126, 11) - (0 if feminine else 14 * age)),
+        hairline=float(rng.normal(-133, 12) - (0 if feminine else 14 * age)),
         cover=1.12 if rng.random() < 0.2 else float(np.clip(rng.normal(0.92, 0.06), 0.68, 0.97)),
         fringe=fringe,
         sweep=float(rng.normal(0, 0.35)),
         ragged=float(rng.gamma(2, 1.2) + (3 if style == "curly" else 0)),
-        flow="out" if style in ("short", "stubbly", "up") else "around",
+        flow="out"
+        if style in ("short", "stubbly", "up") and fringe is None
+        else ("down" if fringe is not None else "parted"),
     )
 
 
@@ -78,6 +78,9 @@ def draw_back_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     patch = scene.canvas.patch(_outer(scene, hairdo))
     if patch is None:
         return
+    # The head hides the rest of it, and is drawn with hair of its own.
+    low = max(min(SIDE // 3, patch.rows.stop) - patch.rows.start, 0)
+    patch = Patch(slice(patch.rows.start + low, patch.rows.stop), patch.cols, patch.alpha[low:])
     scene.canvas.paint(patch, patch.of(colour) * np.float32(0.62), part="hair")
 
 
@@ -92,14 +95,30 @@ def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     if opening is not None:
         opening.of(alpha)[...] *= 1 - opening.alpha
     _shadow(canvas, alpha, rng)
+    alpha = _ruffled(rng, alpha, colour, hairdo)
     hair = Patch(outer.rows, outer.cols, outer.of(alpha))
     canvas.paint(hair, hair.of(colour), part="hair")
     _loose_strands(scene, alpha)
+    _locks_over_face(scene, hairdo, colour)
+
+
+def _ruffled(rng: np.random.Generator, alpha: Floats, colour: Floats, hairdo: Hairdo) -> Floats:
+    """Coverage whose edge follows the strands: their tones decide where it is thin."""
+    small = alpha[::2, ::2]
+    radius = rng.uniform(0.8, 2.0) if hairdo.style != "stubbly" else rng.uniform(1.5, 3)
+    tones = colour[::2, ::2, 1]
+    tones = tones - blurred(tones, 16)
+    rough = np.float32(0.16 / (tones[::4, ::4].std() + 1e-4)) * tones
+    near = soften(small, 2 * radius)
+    edge = np.clip((near + rough - 0.5) * np.float32(rng.uniform(1.6, 4)) + 0.5, 0, 1)
+    # Far inside and far outside nothing changes.
+    edge = np.where(near > 0.985, 1, edge * (near > 0.02))
+    return resized(edge.astype(np.float32), (SIDE, SIDE))
 
 
 def _shadow(canvas: Canvas, alpha: Floats, rng: np.random.Generator) -> None:
     """Hair darkens the skin beside it, mostly below."""
-    small = alpha.reshape(SIDE // 4, 4, SIDE // 4, 4).mean((1, 3))
+    small = alpha[2::4, 2::4]
     near = resized(soften(small, rng.uniform(1, 2.2)), (SIDE, SIDE))
     down, strength = int(rng.integers(0, 9)), rng.uniform(0.2, 0.6)
     face = slice(64, 448)  # what hair could shade lies in the middle
@@ -192,57 +211,126 @@ def _beside(
     last = neck + np.array([side * rng.uniform(-20, 70), 260])
     line = smooth(np.concatenate([start[None], beside, neck[None], last[None]]), 8, closed=False)
     line[8:, 0] += wobble(rng, len(line) - 8, 12, 0.9 * hairdo.ragged)
+    if side * head.pose.turn > 0:  # the far side hangs behind the cheek that hides it
+        cheek = head.edge(side)
+        behind = np.interp(line[:, 1], cheek[:, 1], side * cheek[:, 0]) - 14 * head.scale
+        beside_face = line[:, 1] < cheek[-1, 1]
+        line[:, 0] = np.where(beside_face, side * np.maximum(side * line[:, 0], behind), line[:, 0])
     return line
 
 
 def strands(scene: Scene, hairdo: Hairdo) -> Floats:
-    """The hair's colours, float32 [512, 512, 3]: a table of strands bent around the face."""
+    """The hair's colours, float32 [512, 512, 3]: locks and single hairs drawn along its flow."""
     rng, head = np.random.default_rng(int(abs(hairdo.sides) * 1e6)), scene.head
-    half = SIDE // 2  # strands are finer than this only where the camera would blur them anyway
-    centre = head.project(np.array([(rng.normal(0, 25), -20.0, 0.0)]))[0] / 2
-    y, x = np.mgrid[0:half, 0:half].astype(np.float32)
-    dx, dy = (x - centre[0]) / (62 * head.scale), (y - centre[1]) / (90 * head.scale)
-    radius = np.hypot(dx, np.minimum(dy, 0))
-    bend = noise(rng, (half, half), (7, 7))
-    if hairdo.flow == "around":
-        across, along = radius, np.arctan2(np.abs(dx), -dy)
-    else:
-        across, along = np.arctan2(dx, -dy - 0.2), radius
-    wave = rng.uniform(0.01, 0.05 if hairdo.style != "curly" else 0.14)
-    curl = np.sin(along * rng.uniform(4, 16) + bend) * wave * 0.5 + bend * wave
-    table = _strand_table(rng)
-    place = (across + curl) * rng.uniform(90, 200) + 1000
-    fine = table[place.astype(np.int32) & (STRANDS - 1)]
-    # light catches a band across the strands
-    band = np.exp(-(((along - rng.uniform(0.4, 1.6) - 0.15 * bend) / 0.28) ** 2))
-    sheen = rng.uniform(0, 0.5) * band * (0.6 + fine)
-    body = 0.85 + rng.uniform(0.15, 0.4) * fine + 0.08 * bend
-    light = 0.55 + 0.45 * np.clip(1 - 0.5 * _away_from_lamp(scene, x * 2), 0, 1.4)
-    hair = scene.person.hair[None, None] * (body * light)[..., None]
-    hair = hair + (sheen * light)[..., None] * (scene.person.hair * 0.8 + 0.08)
-    small = (np.clip(hair, 0, 1) * 255).astype(np.uint8)
-    return _enlarged(small)
+    flow = _Flow.choose(rng, head, hairdo)
+    picture = Image.new("L", (HALF, HALF), 105)
+    pencil = ImageDraw.Draw(picture)
+    contrast = rng.uniform(0.5, 1.1)
+    for count, width, spread in LAYERS:
+        lines = flow.lines(rng, rng.uniform(-10, HALF + 10, (count, 2)).astype(np.float32), 6)
+        tones = np.clip(rng.normal(112, spread * contrast, count), 0, 255).astype(int)
+        widths = rng.uniform(0.6, 1.4, count) * width
+        for line, tone, wide in zip(lines, tones.tolist(), widths, strict=True):
+            pencil.line(line.ravel().tolist(), fill=tone, width=max(1, round(wide)))
+        if width > 4:
+            picture = picture.filter(ImageFilter.GaussianBlur(1.2))
+            pencil = ImageDraw.Draw(picture)
+    fine = np.asarray(picture, dtype=np.float32) / 255
+    return _enlarged(_coloured(rng, scene, flow, fine))
+
+
+WIDE_LOCK = 6.0  # pixels from which on a lock hides what is below for annotators too
+HALF = SIDE // 2  # strands are finer than this only where the camera would blur them anyway
+LAYERS = ((100, 9.0, 34.0), (140, 3.5, 38.0), (360, 1.0, 48.0))  # count, width, spread of tones
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """Which way hair grows at a place of the half-size picture."""
+
+    root: Floats  # where it grows from [2]
+    unit: float  # pixels per head unit of 130
+    kind: str  # "parted", "down" or "out"
+    sweep: float
+    wave: float  # radians
+    curl: float  # waves per pixel
+    bend: Floats  # smooth noise [HALF, HALF]
+
+    @classmethod
+    def choose(cls, rng: np.random.Generator, head: Head, hairdo: Hairdo) -> _Flow:
+        kind = hairdo.flow
+        side = rng.normal(0, 35)
+        place = (side, -60.0, 40.0) if kind == "out" else (side, head.shape.top + 25, 30.0)
+        curly = hairdo.style == "curly"
+        return cls(
+            root=head.project(np.array([place]))[0] / 2,
+            unit=65 * head.scale,
+            kind=kind,
+            sweep=float(rng.normal(0, 0.7)),
+            wave=float(rng.uniform(0.7, 1.3) if curly else rng.gamma(1.3, 0.16)),
+            curl=float(rng.uniform(0.15, 0.4) if curly else rng.uniform(0.03, 0.12)),
+            bend=noise(rng, (HALF, HALF), (12, 12) if curly else (6, 6)),
+        )
+
+    def angle(self, points: Floats) -> Floats:
+        """Direction of growth, radians from the picture's right towards its bottom, [N]."""
+        x, y = ((points - self.root) / self.unit).T
+        if self.kind == "parted":
+            down = 2.4 * np.abs(x) + 1.3 * np.maximum(y, 0)
+            angle = np.arctan2(down, np.tanh(7 * x))
+        elif self.kind == "down":
+            angle = np.arctan2(np.ones_like(x), 0.8 * x + 0.4 * self.sweep * np.exp(-np.abs(x)))
+        else:
+            angle = np.arctan2(y - 0.15, x + self.sweep)
+        row, col = np.clip(points[:, ::-1], 0, HALF - 1).astype(np.int32).T
+        bend = self.bend[row, col]
+        along = points[:, 1] + 0.3 * points[:, 0]
+        return angle + self.wave * (0.6 * bend + np.sin(along * self.curl * 2 + 3 * bend))
+
+    def lines(self, rng: np.random.Generator, start: Floats, steps: int) -> Floats:
+        """Follow the flow from every start [N, 2] of the half-size picture, [N, steps, 2]."""
+        points = [start]
+        stray = rng.normal(0, 0.12, len(start)).astype(np.float32)
+        for _ in range(steps - 1):
+            angle = self.angle(points[-1]) + stray
+            step = np.stack([np.cos(angle), np.sin(angle)], 1) * 6.5
+            points.append((points[-1] + step).astype(np.float32))
+        return np.stack(points, 1)
+
+
+def _coloured(
+    rng: np.random.Generator, scene: Scene, flow: _Flow, fine: Floats
+) -> NDArray[np.uint8]:
+    """Tones of strands [HALF, HALF] in the hair's colour and the scene's light, uint8 RGB."""
+    colour = scene.person.hair
+    y, x = np.ogrid[0:HALF, 0:HALF]
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    out = np.hypot((x - flow.root[0]) / flow.unit, (y - flow.root[1]) / flow.unit)
+    # Light catches a band across the strands, at some distance from where they grow.
+    band = np.exp(-(((out - np.float32(rng.uniform(0.3, 1.2)) - 0.12 * flow.bend) / 0.22) ** 2))
+    sheen = np.float32(rng.uniform(0, 0.8)) * band * fine
+    light = 1 - 0.5 * _away_from_lamp(scene, x * 2)
+    light = light - np.float32(rng.uniform(0, 0.3)) * np.clip(out - 1, 0, 1)
+    light = np.clip(light, 0.2, 1.5) * (1 + 0.12 * flow.bend)
+    body = 0.3 + 1.15 * fine
+    # Highlights of another shade, as sun or a hairdresser leave them.
+    streak = np.clip(colour * np.float32(rng.uniform(1.0, 1.6)) + rng.uniform(0, 0.12), 0, 1)
+    streak = streak.astype(np.float32)
+    share = np.clip(2.2 * fine - 0.7, 0, 1)[..., None]
+    hair = (colour * (1 - share) + streak * share) * (body * light)[..., None]
+    hair = hair + (sheen * light)[..., None] * (colour * 0.7 + 0.12)
+    return (np.clip(hair, 0, 1) * 255).astype(np.uint8)
 
 
 def _away_from_lamp(scene: Scene, x: Floats) -> Floats:
     """-1 on the lamp's side of the picture to 1 on the other."""
-    lit = scene.light[200:320]
-    lean = float(lit[:, :256].mean() - lit[:, 256:].mean())
-    return np.clip((x - 256) / 200, -1, 1) * np.float32(np.clip(lean * 3, -1, 1))
+    return np.clip((x - 256) / 200, -1, 1) * np.float32(np.clip(scene.lean * 3, -1, 1))
 
 
 def _enlarged(small: NDArray[np.uint8]) -> Floats:
     """Colours uint8 [h, w, 3] at the canvas's size, float32 in 0..1."""
     picture = Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(picture, dtype=np.float32) / 255
-
-
-def _strand_table(rng: np.random.Generator) -> Floats:
-    """Wandering brightness, coarse locks to single hairs, float32 [STRANDS]."""
-    table = np.zeros(STRANDS, dtype=np.float32)
-    for knots, weight in ((250, 0.3), (900, 0.45), (2000, 0.5)):
-        table += np.float32(weight) * wobble(rng, STRANDS, knots, 1.0)
-    return table
+    return np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
 
 
 def _loose_strands(scene: Scene, alpha: Floats) -> None:
@@ -252,7 +340,7 @@ def _loose_strands(scene: Scene, alpha: Floats) -> None:
     rows, cols = np.nonzero(np.abs(edge) > 0.4)
     if len(rows) == 0:
         return
-    some = rng.integers(0, len(rows), int(rng.uniform(10, 90)))
+    some = rng.integers(0, len(rows), int(rng.uniform(5, 60)))
     start = np.stack([cols[some], rows[some]], 1).astype(np.float32) * 3
     middle = scene.head.project(np.array([(0.0, -60.0, 0.0)]))[0]
     out = start - middle
@@ -263,3 +351,24 @@ def _loose_strands(scene: Scene, alpha: Floats) -> None:
     lines = np.stack([start, start + bend * length / 2, start + (bend + 0.3 * out) * length], 1)
     tone = np.clip(scene.person.hair * rng.uniform(0.6, 1.3), 0, 1)
     canvas.paint(canvas.strokes(list(lines.astype(np.float32)), 0.8), tone, opacity=0.6)
+
+
+def _locks_over_face(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
+    """Locks and single hairs that fall over forehead, temples and cheeks, even into the eyes."""
+    canvas, head, rng = scene.canvas, scene.head, scene.rng
+    if rng.random() > (0.32 if hairdo.hangs else 0.15):
+        return
+    side = rng.choice([-1.0, 1.0])
+    for _ in range(rng.integers(1, 5)):
+        u, tip = rng.uniform(10, 118), rng.uniform(-70, 40 if not hairdo.hangs else 170)
+        end = np.clip(u + rng.normal(22, 30), -10, 122)
+        middle = (u + end) / 2 + rng.normal(6, 16)
+        if rng.random() < 0.15:
+            side = -side
+        line = smooth([(side * u, hairdo.hairline - 8), (side * middle, tip - 45),
+                       (side * end, tip)], 8, closed=False)  # fmt: skip
+        width = rng.gamma(1.2, 2.5) + 1
+        lock = canvas.patch(ribbon(head.lift(line), width), soft=0.5)
+        if lock is not None:  # annotators leave single hairs out
+            part = "hair" if width > WIDE_LOCK else None
+            canvas.paint(lock, lock.of(colour), opacity=rng.uniform(0.6, 1), part=part)

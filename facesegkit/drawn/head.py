@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.drawn.canvas import SIDE
@@ -36,7 +37,7 @@ CENTRE_FROM_EYES = 0.1
 
 # Where things are on an average face; the features' spread is theirs to choose. Counted on
 # the label maps of 700 pairs: pixels of the 512 x 512 annotation.
-EYE_U, EYE_V, MOUTH_V, CHIN_V, TOP_V = 62.0, 3.0, 137.0, 222.0, -208.0
+EYE_U, EYE_V, MOUTH_V, CHIN_V, TOP_V = 62.0, 6.0, 137.0, 229.0, -208.0
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,22 @@ def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
     jaw = rng.normal(0.93 if person.feminine else 1.02, 0.07)
     pointed = rng.normal(1.0, 0.12)
     chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
-    top = TOP_V + rng.normal(0, 6)
+    top = TOP_V + rng.normal(0, 6) + 15 * person.bald
     outline = smooth(
         [
             (top, 0.0),
-            (top + 12, 62 * wide),
-            (top + 50, 112 * wide),
-            (-95, 130 * wide),
-            (-30, 137 * wide),
-            (20, 134 * wide),
+            (top + 5, 38 * wide),
+            (top + 20, 78 * wide),
+            (top + 55, 113 * wide),
+            (-95, 131 * wide),
+            (-30, 133 * wide),
+            (20, 131 * wide),
             (75, 124 * wide * (0.5 + 0.5 * jaw)),
-            (125, 108 * jaw * wide),
-            (chin - 58, 86 * jaw * wide),
-            (chin - 30, 62 * jaw * pointed),
-            (chin - 11, 38 * pointed),
-            (chin - 3, 19 * pointed),
+            (125, 113 * jaw * wide),
+            (chin - 58, 91 * jaw * wide),
+            (chin - 30, 67 * jaw * pointed),
+            (chin - 11, 44 * pointed),
+            (chin - 3, 27 * pointed),
             (chin, 0.0),
         ],
         closed=False,
@@ -91,13 +93,13 @@ def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
     brow = rng.normal(3 if person.feminine else 7, 3)
     profile = smooth(
         [
-            (top, 0), (top + 30, 62), (-110, 100), (-45, 116 + brow * 0.5), (0, 108),
+            (top, 0), (top + 7, 30), (top + 30, 66), (-110, 100), (-45, 116 + brow * 0.5), (0, 108),
             (60, 114), (MOUTH_V, 118), (chin - 30, 110), (chin - 8, 98), (chin, 80),
         ],
         closed=False,
     )  # fmt: skip
-    nose_width = float(np.clip(rng.normal(40, 4) + 4 * person.darkness, 29, 53))
-    nose_length = float(rng.normal(96, 6))
+    nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
+    nose_length = float(rng.normal(94.5, 6))
     bumps = _bumps(rng, person, nose_width, nose_length, brow, chin)
     return Shape(outline, profile, bumps, nose_width, nose_length, float(chin), float(top))
 
@@ -109,14 +111,14 @@ def _bumps(
     high = rng.normal(1.0, 0.17)
     smile = max(person.smile, 0)
     nose = [
-        Bump(0, end * 0.05, 13, 24, 7 * high),
-        Bump(0, end * 0.40, 13, 22, 13 * high),
-        Bump(0, end * 0.70, 20, 18, 16 * high),
-        Bump(0, end * 0.82, 14, 12, 22 * high * rng.normal(1, 0.2)),
+        Bump(0, end * 0.05, 15, 24, 7 * high),
+        Bump(0, end * 0.40, 15, 22, 13 * high),
+        Bump(0, end * 0.72, 20, 19, 14 * high),
+        Bump(0, end * 0.84, 16, 12, 15 * high * rng.normal(1, 0.2)),
     ]
     pairs = [
-        Bump(wing * 0.62, end * 0.86, 9.5, 9, 14 * high),
-        Bump(EYE_U - 4, 2, 30, 19, -rng.uniform(5, 14)),
+        Bump(wing * 0.64, end * 0.89, 11, 9, 10 * high),
+        Bump(EYE_U - 4, 2, 30, 19, -rng.uniform(3, 11)),
         Bump(EYE_U, 1, 19, 13, rng.uniform(5, 10)),
         Bump(EYE_U, -36, 30, 11, brow),
         Bump(70, 62 - 8 * smile, 28, 24, rng.uniform(4, 9) + 7 * smile),
@@ -227,9 +229,14 @@ class Head:
 
     def screen(self, places: Floats) -> Floats:
         """Where grid places (row, column) are seen, before roll and scale, [N, 2]."""
-        x = sample(self.seen_x, places[:, 0], places[:, 1])
-        y = sample(self.seen_y, places[:, 0], (x - X_LOW) / STEP)
-        return np.stack([x, y], 1)
+        return sample(self._places_seen, places[:, 0], places[:, 1])
+
+    @cached_property
+    def _places_seen(self) -> Floats:
+        """Where every grid point is seen, before roll and scale, [ROWS, COLS, 2]."""
+        rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], (ROWS, COLS))
+        y = sample(self.seen_y, rows, (self.seen_x - X_LOW) / STEP)
+        return np.stack([self.seen_x, y], 2)
 
     def lift(self, points: Floats) -> Floats:
         """Canvas pixels of face coordinates (u, v) [N, 2] on the surface."""
@@ -246,13 +253,11 @@ class Head:
     @cached_property
     def silhouette(self) -> Floats:
         """The head's outline on the canvas, [2 * ROWS, 2]: down its left, up its right side."""
-        rows = np.arange(ROWS, dtype=np.float32)
-        left, right = self.seen_x[:, 0], self.seen_x[:, -1]
-        sides = []
-        for x in (left, right):
-            y = sample(self.seen_y, rows, (x - X_LOW) / STEP)
-            sides.append(np.stack([x, y], 1))
-        return self.to_canvas(np.concatenate([sides[0], sides[1][::-1]]))
+        return np.concatenate([self.edge(-1), self.edge(1)[::-1]])
+
+    def edge(self, side: int) -> Floats:
+        """The silhouette's left (-1) or right (1) half on the canvas, from the top, [ROWS, 2]."""
+        return self.to_canvas(self._places_seen[:, 0 if side < 0 else -1])
 
     @property
     def scale(self) -> float:
@@ -270,8 +275,8 @@ class Head:
             Colours float32 [512, 512, 3] and illumination float32 [512, 512].
         """
         both = np.concatenate([texture, light[..., None] / ILLUMINATION_TOP], axis=2)
-        rows, cols = self._seen_places()
-        seen = (np.clip(sample(both, rows, cols), 0, 1) * 255).astype(np.uint8)
+        four = (np.clip(both, 0, 1) * 255).astype(np.uint8).view(np.uint32)[..., 0]
+        seen = four[self._seen_places()]  # the grid is as fine as the screen's: nearest will do
         # "CMYK" is Pillow's plain four channels: the alpha of "RGBA" would be multiplied in.
         picture = Image.frombytes("CMYK", seen.shape[1::-1], seen.tobytes())
         back = np.linalg.inv(self.to_canvas.matrix) / STEP
@@ -290,15 +295,14 @@ class Head:
         illumination[place] = values[..., 3] * ILLUMINATION_TOP
         return colours, illumination
 
-    def _seen_places(self) -> tuple[Floats, Floats]:
+    def _seen_places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """For every cell of the screen's grid, the surface's row and column seen there."""
         ys = np.arange(Y_LOW, Y_HIGH, STEP, dtype=np.float32)
         places = np.arange(ROWS, dtype=np.float32)
         rising = self.seen_y + places[:, None] * np.float32(1e-4)
-        rows = np.stack([np.interp(ys, column, places) for column in rising.T], 1)
-        rows = rows.astype(np.float32)
-        across = np.broadcast_to(np.arange(len(self.x), dtype=np.float32), rows.shape)
-        return rows, sample(self.column_at, rows, across)
+        seen = np.stack([np.interp(ys, column, places) for column in rising.T], 1)
+        rows = np.rint(seen).astype(np.intp)
+        return rows, np.rint(self.column_at)[rows, np.arange(len(self.x))].astype(np.intp)
 
 
 def _visible(x: Floats, sine: float, *, whole: bool = False) -> Floats:
@@ -327,20 +331,29 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     """
     normal = _normals(head)
     lamp, eye = _to_face(light.direction, head.pose), _to_face([0, 0, 1], head.pose)
-    facing = np.clip((normal @ lamp + 0.3) / 1.3, 0, 1) * _cast_shadow(head, lamp)
+    facing = np.clip((normal @ lamp + light.wrap) / (1 + light.wrap), 0, 1)
+    facing *= _cast_shadow(head, lamp)
     # A hollow sees less of the sky: compare the surface with its own blurred copy.
-    hollow = np.clip(1 + 0.055 * (head.z - blurred(head.z, 12)), 0.45, 1.12)
-    from_above = 0.75 - 0.25 * normal[..., 1]
+    hollow = np.clip(1 + 0.07 * (head.z - blurred(head.z, 12)), 0.45, 1.15)
+    from_above = 0.8 - 0.2 * normal[..., 1]
     linear = (hollow * from_above)[..., None] * light.ambient + facing[..., None] * light.key
     # Light wanders inside skin, red the furthest: shadows on it are warm.
-    linear = np.maximum(linear, 0.01) ** np.array([0.85, 1.0, 1.06], dtype=np.float32)
+    warmth = np.array([0.85, 1.0, 1.06], dtype=np.float32)
     half = lamp + eye
     half /= np.linalg.norm(half)
-    shine = np.clip(normal @ half, 0, 1) ** light.tightness * facing
-    display = linear ** np.float32(1 / 2.2)
+    shine = np.clip(normal @ half, 0, 1) ** light.tightness * facing * (0.4 + _oil(head))
+    display = np.maximum(linear, 0.01) ** (warmth * np.float32(light.contrast))
     front = display[ROWS // 3 : -ROWS // 6, COLS // 3 : -COLS // 3]
     display *= np.float32(light.exposure / front.mean())
     return display, shine * light.shine * skin_shine
+
+
+def _oil(head: Head) -> Floats:
+    """Where skin shines most, forehead, nose and cheekbones, 0..1, float32 [ROWS, COLS]."""
+    v, u = head.v[:, None], np.abs(head.u)
+    middle = np.exp(-((u / 34) ** 2)) * (v < 110)
+    bones = np.exp(-(((u - 68) / 26) ** 2 + ((v - 42) / 20) ** 2))
+    return np.maximum(middle, bones).astype(np.float32)
 
 
 def _normals(head: Head) -> Floats:
@@ -373,7 +386,7 @@ def _cast_shadow(head: Head, lamp: Floats) -> Floats:
         rows, cols = round(reach * lamp[1] / row_step), round(reach * lamp[0] / col_step)
         there = np.roll(head.z, (-rows, -cols), axis=(0, 1))
         shade = np.maximum(shade, there - head.z - reach * lamp[2])
-    return 1 - np.clip(blurred(shade, 4) / 9, 0, 0.8)
+    return 1 - np.clip(blurred(shade, 4) / 11, 0, 0.75)
 
 
 def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats:
@@ -387,11 +400,11 @@ def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats
 
     fair = 1 - 0.7 * person.darkness
     red = spot(75, 60, 30, 26) * rng.uniform(0, 0.16) + spot(0, 85, 22, 16) * rng.uniform(0, 0.12)
-    red = red + 0.02 * noise(rng, shape, (9, 9)) + 0.015 * noise(rng, shape, (40, 34))
+    red = red + rng.uniform(0.01, 0.05) * noise(rng, shape, (9, 9))
+    red = red + rng.uniform(0.01, 0.03) * noise(rng, shape, (40, 34))
     tired = spot(EYE_U - 6, 22, 22, 11) * rng.uniform(0.0, 0.16) + spot(46, 3, 9, 14) * 0.1
-    fine = 0.018 * noise(rng, shape, (20, 16)) + rng.uniform(0.004, 0.025) * noise(
-        rng, shape, shape
-    )
+    pores = noise(rng, shape, shape) + noise(rng, shape, (ROWS // 2, COLS // 2))
+    fine = 0.02 * noise(rng, shape, (20, 16)) + rng.uniform(0.004, 0.028) * pores
     colour = np.empty((*shape, 3), dtype=np.float32)
     for channel, pull in enumerate((0.25, -0.95, -0.75)):
         dark = 1 + fine - tired * (1.0 if channel else 0.8)

@@ -1,0 +1,277 @@
+"""The mouth: lips, teeth, and the folds that a smile draws around it.
+
+Counted on the label maps of 700 pairs, in pixels of the usual frame: 41 % are shut, 20 % parted
+(the opening 9 high and 71 wide between lips 102 wide), 29 % smile with teeth (20 high, 109 wide,
+lips 127 wide) and 10 % laugh or shout (33 high). The upper lip is 13 thick in the middle whether
+shut or open, and its middle line is nearly level; the lower lip is 20 thick and hangs from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facesegkit.drawn.canvas import Patch
+from facesegkit.drawn.curves import Floats, ellipse, noise, ribbon, smooth, wobble
+from facesegkit.drawn.head import MOUTH_V
+from facesegkit.drawn.scene import SIDES, Scene
+from facesegkit.drawn.traits import Person
+
+UPPER, LOWER = (15.0, 4.2), (22.0, 4.4)  # thickness of the lips: mean, spread
+TOUCHING = 0.8  # an opening lower than this is none
+DARK, TONGUE = np.array([0.10, 0.04, 0.035]), np.array([0.62, 0.30, 0.29])
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Four curves from the right (picture's left) to the left corner, face coordinates [N, 2]."""
+
+    upper_edge: Floats
+    inner_top: Floats
+    inner_bottom: Floats
+    lower_edge: Floats
+
+    @property
+    def upper_lip(self) -> Floats:
+        return _ring(self.upper_edge, self.inner_top)
+
+    @property
+    def lower_lip(self) -> Floats:
+        return _ring(self.inner_bottom, self.lower_edge)
+
+    @property
+    def opening(self) -> Floats:
+        """What lies between the lips, without the stretches where they touch."""
+        apart = self.inner_bottom[:, 1] - self.inner_top[:, 1] > TOUCHING
+        return _ring(self.inner_top[apart], self.inner_bottom[apart])
+
+    def imprecise(self, rng: np.random.Generator) -> Mouth:
+        """As annotators outline it: each curve a pixel off, those that touch still touching."""
+        sway = rng.normal(0, 0.7, 2)
+        top, seam, low = (
+            np.stack([np.zeros(33), wobble(rng, 33, 5, 0.8)], 1) + sway for _ in range(3)
+        )
+        return Mouth(
+            (self.upper_edge + top).astype(np.float32),
+            (self.inner_top + seam).astype(np.float32),
+            (self.inner_bottom + seam).astype(np.float32),
+            (self.lower_edge + low).astype(np.float32),
+        )
+
+
+def _ring(above: Floats, below: Floats) -> Floats:
+    """The closed outline between two curves."""
+    return np.concatenate([above, below[::-1]])
+
+
+def choose_mouth(rng: np.random.Generator, person: Person) -> Mouth:
+    """Lips' shape from the person's smile and opening."""
+    smile, gap = person.smile, person.gap
+    shout = 0.28 * max(gap - 20, 0) * (1 - smile)
+    half = float(np.clip(rng.normal(50.5, 4.0) + 17 * max(smile, -0.2) - shout, 36, 80))
+    upper = float(np.clip(rng.normal(*UPPER) - 0.6 * smile, 5, 28))
+    lower = float(np.clip(rng.normal(*LOWER) - 3.0 * smile, 9, 36))
+    x = np.linspace(-1, 1, 33)
+    flat = np.abs(x)
+    seam = _seam(rng, x, smile, gap)
+    between = gap * _opening_profile(flat, gap)
+    inner_top, inner_bottom = seam - 0.3 * between, seam + 0.7 * between
+    cupid = 1 - rng.uniform(0.05, 0.28) * np.exp(-((x / 0.16) ** 2)) * (1 - 0.6 * max(smile, 0))
+    edge = inner_top - upper * np.clip(1 - flat**2.0, 0, 1) ** 0.75 * cupid
+    # In a smile the lower lip keeps its thickness almost to the corners.
+    full = np.clip(smile, 0, 1)
+    below = inner_bottom + lower * np.clip(1 - flat ** (2 + full), 0, 1) ** (0.85 - 0.25 * full)
+    curves = (
+        np.stack([half * x, y], 1).astype(np.float32)
+        for y in (edge, inner_top, inner_bottom, below)
+    )
+    return Mouth(*curves)
+
+
+def _seam(rng: np.random.Generator, x: Floats, smile: float, gap: float) -> Floats:
+    """Where the lips meet: corners rise with a smile, the middle dips under the cupid's bow."""
+    flat = np.abs(x)
+    middle = MOUTH_V + rng.normal(-3, 3) - 0.1 * gap
+    rise = 1.0 + 10 * smile + rng.normal(0, 2.5) - 0.12 * max(gap - 25, 0)
+    seam = middle - rise * flat ** rng.uniform(1.7, 2.6) + rng.normal(0, 1.4) * x
+    wave = 1.6 * np.exp(-((x / 0.22) ** 2)) - 1.2 * np.exp(-(((flat - 0.4) / 0.25) ** 2))
+    return seam + wave * rng.uniform(0, 1.5) * (1 if gap == 0 else 0.4)
+
+
+def _opening_profile(flat: Floats, gap: float) -> Floats:
+    """Height of the opening along the lips, 0..1; towards the corners the lips touch."""
+    share = np.interp(gap, [0, 9, 20, 33], [0.6, 0.74, 0.88, 0.93])
+    return np.clip(1 - (flat / share) ** 2.2, 0, 1) ** 0.7
+
+
+def draw_mouth(scene: Scene) -> None:
+    """Folds, lips, what shows between them, and the line where they meet."""
+    canvas, rng, person = scene.canvas, scene.rng, scene.person
+    mouth = choose_mouth(rng, person)
+    _folds(scene, mouth)
+    colour = _lip_colour(rng, person)
+    edge = rng.uniform(0.3, 1.8) * (1 - 0.6 * person.make_up)
+    opacity = rng.uniform(0.55, 1.0)
+    _lip(scene, mouth.upper_lip, colour * rng.uniform(0.75, 0.98), edge, opacity)
+    _lip(scene, mouth.lower_lip, colour, edge, opacity)
+    _lip_shading(scene, mouth)
+    if person.gap > 0:
+        _inside_mouth(scene, mouth)
+    _seam_line(scene, mouth)
+    seen = mouth.imprecise(rng)
+    lift = scene.head.lift
+    if person.gap > 0:
+        canvas.mark(canvas.patch(lift(seen.opening)), "mouth")
+    canvas.mark(canvas.patch(lift(seen.upper_lip)), "u_lip")
+    canvas.mark(canvas.patch(lift(seen.lower_lip)), "l_lip")
+    if person.gap > 0:  # the lips' edges run over a thin opening
+        canvas.mark(canvas.patch(lift(seen.opening)), "mouth")
+
+
+def _folds(scene: Scene, mouth: Mouth) -> None:
+    """Shadow under the lower lip, around the corners, and from the nose's wings to beside them."""
+    canvas, head, rng, person = scene.canvas, scene.head, scene.rng, scene.person
+    shadow = _ring(mouth.lower_edge - (0, 2), mouth.lower_edge + (0, rng.uniform(4, 9)))
+    canvas.shade(scene.on_head(shadow[6:-6], soft=3.5), rng.uniform(0.1, 0.4))
+    smile = max(person.smile, 0)
+    wing, end = head.shape.nose_width, head.shape.nose_length
+    depth = rng.uniform(0.0, 0.2) + rng.uniform(0.0, 0.4) * smile + 0.2 * person.age
+    half = mouth.inner_top[-1, 0]
+    for side in SIDES.values():
+        corner = mouth.inner_top[-1 if side > 0 else 0]
+        line = smooth(
+            [(side * (wing + 2), end - 18), (side * (wing + 8 + 6 * smile), end + 2),
+             (side * (half + 8), corner[1] - 12), (side * (half + 11), corner[1] + 8)],
+            5, closed=False,
+        )  # fmt: skip
+        width = rng.uniform(4, 8)
+        pixels = head.lift(line)
+        canvas.shade(canvas.patch(ribbon(pixels, width), soft=2.8), min(depth, 0.6) * 0.75)
+        beside = canvas.patch(ribbon(pixels + (side * 7 * head.scale, -4), 12), soft=4)
+        if beside is not None:  # the cheek bulges beside the fold
+            glow = scene.lit(beside, np.minimum(person.skin * 1.25, 1))
+            canvas.paint(beside, glow, opacity=0.25 * min(depth, 0.6))
+        dimple = ellipse(corner[0] + side * 2, corner[1], 6, 7)
+        canvas.shade(scene.on_head(dimple, soft=4), rng.uniform(0.05, 0.35))
+
+
+def _lip_colour(rng: np.random.Generator, person: Person) -> Floats:
+    """Counted: lips are 0.87, 0.7, 0.74 (upper) and 0.97, 0.8, 0.9 (lower) of the skin."""
+    natural = person.skin * np.array([1.02, 0.78, 0.85]) * rng.normal(1, 0.08, 3)
+    natural = natural * (1 - 0.25 * person.darkness * rng.random())
+    if person.make_up > 0.3 and rng.random() < 0.75:
+        paint = np.array([rng.uniform(0.35, 0.9), rng.uniform(0.05, 0.45), rng.uniform(0.1, 0.5)])
+        strength = rng.uniform(0.2, 0.9)
+        natural = natural * (1 - strength) + paint * strength
+    return np.clip(natural, 0.02, 1).astype(np.float32)
+
+
+def _lip(scene: Scene, outline: Floats, colour: Floats, edge: float, opacity: float) -> None:
+    """One lip: its colour in the light, with upright creases."""
+    canvas, rng = scene.canvas, scene.rng
+    patch = scene.on_head(outline, soft=edge)
+    if patch is None:
+        return
+    height, width = patch.alpha.shape
+    creases = noise(rng, (height, width), (max(2, height // 14), max(4, width // 3)))
+    lit = scene.lit(patch, colour) * (1 + 0.05 * creases[..., None])
+    canvas.paint(patch, np.clip(lit, 0, 1), opacity=opacity)
+
+
+def _lip_shading(scene: Scene, mouth: Mouth) -> None:
+    """Upper lip in its own shade, the lower darker below and at the seam, with shining spots."""
+    canvas, head, rng, person = scene.canvas, scene.head, scene.rng, scene.person
+    under = _ring(mouth.upper_edge * 0.35 + mouth.inner_top * 0.65, mouth.inner_top)
+    canvas.shade(scene.on_head(under, soft=2.0), rng.uniform(0.05, 0.4))
+    low = _ring(mouth.inner_bottom * 0.3 + mouth.lower_edge * 0.7, mouth.lower_edge)
+    canvas.shade(scene.on_head(low, soft=2.0), rng.uniform(0.0, 0.35))
+    gloss = rng.uniform(0.02, 0.3) * (1 + 1.2 * person.make_up)
+    middle = mouth.inner_bottom * 0.6 + mouth.lower_edge * 0.4
+    start = int(rng.integers(7, 15))
+    for line, width in ((middle[9:-9], 7.0), (middle[start : start + 5], 4.0)):
+        shine = canvas.patch(ribbon(head.lift(line), width), soft=1.6)
+        if shine is not None:
+            white = scene.lit(shine, person.skin * 0.3 + [0.75, 0.68, 0.68])
+            canvas.paint(shine, white, opacity=min(gloss, 0.7))
+
+
+def _seam_line(scene: Scene, mouth: Mouth) -> None:
+    """The dark line between shut lips, or the upper lip's shadow on the teeth; dark corners."""
+    canvas, head, rng = scene.canvas, scene.head, scene.rng
+    shut = scene.person.gap == 0
+    line = ribbon(head.lift(mouth.inner_top), 3.4 if shut else 2.0)
+    canvas.shade(canvas.patch(line, soft=0.8), rng.uniform(0.4, 0.85) * (1 if shut else 0.6))
+    for x, y in (mouth.inner_top[0], mouth.inner_top[-1]):
+        canvas.shade(scene.on_head(ellipse(x, y, 4.5, 3), soft=2.2), rng.uniform(0.1, 0.45))
+
+
+def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
+    """Darkness, teeth, gums above them in a broad smile, now and then a tongue."""
+    canvas, rng, person = scene.canvas, scene.rng, scene.person
+    opening = scene.on_head(mouth.opening, soft=0.5)
+    if opening is None:
+        return
+    canvas.paint(opening, DARK * rng.uniform(0.4, 2.2))
+    gap = person.gap
+    if gap > 14 and rng.random() < 0.6:
+        low = mouth.inner_bottom[16]
+        tongue = scene.on_head(ellipse(low[0], low[1], 28, gap * rng.uniform(0.25, 0.5)), soft=2.5)
+        if tongue is not None and (seen := tongue.inside(opening)) is not None:
+            canvas.paint(seen, scene.lit(seen, TONGUE * rng.uniform(0.6, 1.1)))
+    if rng.random() < (0.96 if person.smile > 0.4 else 0.7):
+        _teeth(scene, opening, mouth)
+    ceiling = _ring(mouth.inner_top - (0, 3), mouth.inner_top + (0, rng.uniform(1.0, 3.5)))
+    shade = scene.on_head(ceiling, soft=1.5)
+    if shade is not None:
+        canvas.paint(shade.inside(opening), DARK, opacity=rng.uniform(0.2, 0.7))
+
+
+def _teeth(scene: Scene, opening: Patch, mouth: Mouth) -> None:
+    """The upper row, rounded towards the corners and shaded there; sometimes the lower one."""
+    canvas, rng, gap = scene.canvas, scene.rng, scene.person.gap
+    white = np.array([0.95, 0.90, 0.84]) * rng.uniform(0.75, 1.1)
+    white[2] *= rng.uniform(0.85, 1.05)
+    length = min(gap * rng.uniform(0.65, 1.25), rng.uniform(14, 23))
+    edge = mouth.inner_top.copy()
+    half = float(np.abs(edge[:, 0]).max())
+    edge[:, 1] += length * np.sqrt(np.clip(1 - (edge[:, 0] / (1.02 * half)) ** 2, 0, 1))
+    gums = rng.uniform(1, 5) if gap > 18 and rng.random() < 0.2 else -3.0
+    _row(scene, opening, _ring(mouth.inner_top + (0, gums), edge), white)
+    if gums > 0:
+        _row(scene, opening, _ring(mouth.inner_top - (0, 2), mouth.inner_top + (0, gums)),
+             np.array([0.75, 0.42, 0.42]))  # fmt: skip
+    if rng.random() < 0.3 and gap > 12:
+        low = mouth.inner_bottom
+        _row(scene, opening, _ring(low - (0, gap * rng.uniform(0.12, 0.3)), low), white * 0.82)
+    for side in SIDES.values():  # the back teeth lie in shadow
+        back = ellipse(side * half * 0.92, edge[16, 1] - length / 2, half * 0.36, 22)
+        corner = scene.on_head(back, soft=5)
+        if corner is not None:
+            canvas.paint(corner.inside(opening), DARK, opacity=rng.uniform(0.2, 0.65))
+    lines = scene.head.lift(_tooth_gaps(rng, mouth.inner_top, edge, half)).reshape(-1, 2, 2)
+    strokes = canvas.strokes(list(lines), 0.8)
+    if strokes is not None:
+        grey = np.array([0.45, 0.36, 0.32])
+        canvas.paint(strokes.inside(opening), grey, opacity=rng.uniform(0.1, 0.55))
+
+
+def _row(scene: Scene, opening: Patch, outline: Floats, colour: Floats) -> None:
+    """Teeth or gums, lit more evenly than skin."""
+    row = scene.on_head(outline, soft=0.6)
+    if row is None or (seen := row.inside(opening)) is None:
+        return
+    light = seen.of(scene.light)[..., None]
+    scene.canvas.paint(seen, np.clip(colour * (0.3 + 0.7 * light), 0, 1))
+
+
+def _tooth_gaps(rng: np.random.Generator, top: Floats, edge: Floats, half: float) -> Floats:
+    """Both ends of the lines between teeth, in turn, face coordinates [2 * N, 2]."""
+    widths = rng.uniform(8.5, 11) * 0.9 ** np.arange(6)
+    at = np.concatenate([[0], np.cumsum(widths)])
+    at = np.concatenate([-at[::-1], at[1:]])
+    at = at[np.abs(at) < 0.85 * half]
+    above = np.interp(at, top[:, 0], top[:, 1]) - 1
+    below = np.interp(at, edge[:, 0], edge[:, 1])
+    ends = np.stack([np.stack([at, above], 1), np.stack([at, below], 1)], 1)
+    return ends.reshape(-1, 2).astype(np.float32)
