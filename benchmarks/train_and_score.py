@@ -17,6 +17,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import facesegkit  # noqa: F401  before torch: it says how OpenMP's threads wait
+
+# isort: split
 import torch
 
 from facesegkit.checkpoint import Checkpoint, build_model, save

@@ -39,20 +39,23 @@ class Augmentation:
 
 
 def augment(
-    photos: Tensor, labels: Tensor, settings: Augmentation, generator: Generator
+    photos: Tensor, labels: Tensor, settings: Augmentation, generator: Generator, shrink: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random, photos and labels alike.
 
     Args:
         photos: uint8 [B, H, W, 3], RGB.
         labels: part ids, uint8 [B, h, w]; may be finer than the photos, the result is not.
+        settings: how far changes may go.
+        generator: source of chance.
+        shrink: H and W of the result are those of the photos divided by this.
 
     Returns:
         Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
         uint8 [B, H, W]. What lies outside the original picture is background.
     """
     images = to_images(photos)
-    images, labels = move(images, labels, settings, generator)
+    images, labels = move(images, labels, settings, generator, shrink)
     images = relight(images, settings, generator)
     images = blur_some(images, settings.blur, generator)
     images, labels = occlude_some(images, labels, settings.occluder, generator)
@@ -76,7 +79,7 @@ def around_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 
 def move(
-    images: Tensor, labels: Tensor, settings: Augmentation, generator: Generator
+    images: Tensor, labels: Tensor, settings: Augmentation, generator: Generator, shrink: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shift and flip: bilinear for the photos, nearest for the labels.
 
@@ -84,9 +87,9 @@ def move(
     """
     batch, _, height, width = images.shape
     angle = around_zero((batch,), generator) * math.radians(settings.degrees)
-    size = around_zero((batch,), generator)
+    zoom = around_zero((batch,), generator)
     low, high = settings.scales
-    scale = torch.where(size < 0, low**-size, high**size)
+    scale = torch.where(zoom < 0, low**-zoom, high**zoom)
     shift = around_zero((batch, 2), generator) * 2 * settings.shift  # the grid is 2 wide
     flipped = torch.rand(batch, generator=generator) < settings.flip
     fill = torch.rand((batch, 3, 1, 1), generator=generator).to(images.device)
@@ -101,7 +104,8 @@ def move(
         ],
         dim=1,
     ).to(images.device)
-    grid = F.affine_grid(inverse, [batch, 1, height, width], align_corners=False)
+    size = [batch, 1, height // shrink, width // shrink]
+    grid = F.affine_grid(inverse, size, align_corners=False)
     # Beyond the border grid_sample gives 0; moving the zero point makes that a random colour.
     images = F.grid_sample(images - fill, grid, align_corners=False) + fill
 

@@ -50,7 +50,10 @@ def _run(options: argparse.Namespace) -> int:
         print(f"facesegkit: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("facesegkit: stopped.", file=sys.stderr)
+        print(
+            "facesegkit: stopped; train goes on with --resume, all else when it is run again.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -176,6 +179,7 @@ def _train(options: argparse.Namespace) -> None:
     import torch
 
     from facesegkit.checkpoint import Checkpoint, build_model, save
+    from facesegkit.complexity import complexity
     from facesegkit.pictures import save_figure, training_curves
     from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
 
@@ -186,6 +190,7 @@ def _train(options: argparse.Namespace) -> None:
     pack = _open_pack(options)
     torch.manual_seed(options.seed)
     model = build_model(options.arch, classes=len(scheme.class_names))
+    print(f"{type(model).__name__}: {complexity(model)}")
     settings = Settings(seed=options.seed, bf16=bf16_is_faster())
     trained, history = fit(
         model,

@@ -104,10 +104,10 @@ class Pack:
         return rows
 
     def summary(self) -> str:
-        """In one line: how many pairs, from where, and which split was used."""
+        """In one line: how many pairs, of what (its name, not its path), split by which rule."""
         counts = ", ".join(f"{np.sum(self.splits == split):,} {split}" for split in SPLITS)
         return (
-            f"{len(self.ids) - len(self.bad):,} pairs of {self.source}: {counts} "
+            f"{len(self.ids) - len(self.bad):,} pairs of {Path(self.source).name}: {counts} "
             f"(split: {self.split_rule})"
         )
 

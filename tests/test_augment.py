@@ -45,6 +45,18 @@ def test_no_change_leaves_photos_and_labels_as_they_are():
     assert torch.equal(parts, labels[:, ::2, ::2])
 
 
+def test_half_the_size_shows_the_same():
+    photos, labels = batch_of_blobs()
+    images, parts = augment(photos, labels, STILL, generator(), shrink=2)
+    assert images.shape == (8, 3, 32, 32) and parts.shape == (8, 32, 32)
+    whole, _ = augment(photos, labels, STILL, generator())
+    assert torch.allclose(images, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-4)
+    overlap = ((images[:, 0] > 0.6) & (parts != 0)).sum() / (
+        (images[:, 0] > 0.6) | (parts != 0)
+    ).sum()
+    assert overlap > 0.8
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_geometry_moves_photos_and_labels_alike(seed):
     photos, labels = batch_of_blobs()

@@ -1,6 +1,7 @@
 """The project's own files agree with each other."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,6 +65,12 @@ def test_the_installed_torch_and_torchvision_are_the_pair_that_is_pinned():
     )
     assert vision_minor == torch_minor + 15
     assert torch.__version__.split("+")[0].split(".")[0] == "2"
+
+
+def test_the_readmes_tables_say_what_the_results_say():
+    command = [sys.executable, str(TOP / "benchmarks" / "readme_tables.py"), "--check"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_the_command_is_the_one_that_pyproject_names():

@@ -219,6 +219,20 @@ def test_same_seed_same_curve_and_another_seed_another():
     assert not torch.equal(first.state_dict()["head.weight"], other.state_dict()["head.weight"])
 
 
+def test_the_first_part_of_a_run_sees_photos_at_half_their_size(monkeypatch):
+    sizes = []
+    original = loss_of
+
+    def note_size(scores, target, settings):
+        if scores.requires_grad:
+            sizes.append(scores.shape[-1])
+        return original(scores, target, settings)
+
+    monkeypatch.setattr("facesegkit.training.loss_of", note_size)
+    train_small(Budget(epochs=4))
+    assert sizes == [32] * 6 + [64] * 6
+
+
 def test_a_budget_in_minutes_is_kept_and_ends_annealed():
     started = time.perf_counter()
     _, history = train_small(Budget(minutes=0.05))
