@@ -10,8 +10,8 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
-MINUTES ?= 3
-FACES ?= 1600
+MINUTES ?= 3.5
+FACES ?= 1000
 DATA ?=
 
 BIN := .venv/bin
