@@ -10,8 +10,8 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
-MINUTES ?= 3.5
-FACES ?= 1000
+MINUTES ?= 4
+FACES ?= 700
 DATA ?=
 
 BIN := .venv/bin

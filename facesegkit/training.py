@@ -54,13 +54,13 @@ class Settings:
     rate: float = 8e-3  # highest learning rate
     warm_up: float = 0.1  # share of the run in which the rate rises
     weight_decay: float = 0.01
-    averaging: float = 0.995  # how much of the averaged weights is kept at each step
-    background_weight: float = 0.3  # in the cross-entropy; background is 95 % of the pixels
+    averaging: float = 0.98  # how much of the averaged weights is kept at each step
+    background_weight: float = 1.0  # in the cross-entropy, see loss_of
     dice_weight: float = 1.0
     validations: int = 8  # how often the averaged model is scored during the run
     validation_photos: int = 100  # scored each time; all of the split are scored at the end
     rows_per_validation: int = 5  # of the history, which has the training loss more often
-    small_until: float = 0.5  # share of the run that sees photos at half their size
+    small_until: float = 0.4  # share of the run that sees photos at half their size
     bf16: bool = False  # only where `bf16_is_faster`
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -107,9 +107,11 @@ def one_cycle(progress: float, warm_up: float) -> float:
 def loss_of(scores: Tensor, target: Tensor, settings: Settings) -> Tensor:
     """Weighted cross-entropy plus the Dice loss, both over all pixels of the batch.
 
-    Cross-entropy alone is content with calling nearly everything background. Giving background
-    a small weight balances the classes; the Dice loss (F. Milletari et al., "V-Net", 2016) is
-    one minus a soft F1, which is what will be scored.
+    Cross-entropy alone is content with calling nearly everything background, which is 95 % of the
+    pixels. The Dice loss (F. Milletari et al., "V-Net", 2016) makes up for that: it is one minus
+    a soft F1, which is what will be scored, and weighs every class alike. A small weight of the
+    background in the cross-entropy balances the classes as well, but draws outlines too wide: at
+    0.3, eyes were found with a precision of 0.79 and a recall of 0.90.
 
     Args:
         scores: float32 [B, C, H, W], before softmax; class 0 is background.

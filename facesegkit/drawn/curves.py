@@ -108,17 +108,6 @@ def ribbon(line: Floats, width: float) -> Floats:
     return np.concatenate([line + normal * taper, (line - normal * taper)[::-1]]).astype(np.float32)
 
 
-def imprecise(rng: np.random.Generator, outline: Floats, spread: float = 0.8) -> Floats:
-    """A closed outline [N, 2] as a hand follows it: smoothly off by about `spread` pixels."""
-    waves = 4
-    turn = np.linspace(0, 2 * np.pi, len(outline), endpoint=False)[:, None] * np.arange(
-        1, waves + 1
-    )
-    both = np.concatenate([np.cos(turn), np.sin(turn)], 1)  # [N, 2 * waves]
-    amounts = rng.normal(0, spread / np.sqrt(waves), (2 * waves, 2))
-    return (outline + both @ amounts).astype(np.float32)
-
-
 def shifted(points: Floats, x: float, y: float) -> Floats:
     """Points [N, 2] moved by (x, y)."""
     return (points + np.array([x, y], dtype=np.float32)).astype(np.float32)

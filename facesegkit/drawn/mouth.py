@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facesegkit.drawn.canvas import Patch
-from facesegkit.drawn.curves import Floats, ellipse, noise, ribbon, smooth, wobble
+from facesegkit.drawn.curves import Floats, ellipse, noise, ribbon, smooth
 from facesegkit.drawn.head import MOUTH_V
 from facesegkit.drawn.scene import SIDES, Scene
 from facesegkit.drawn.traits import Person
@@ -45,19 +45,6 @@ class Mouth:
         """What lies between the lips, without the stretches where they touch."""
         apart = self.inner_bottom[:, 1] - self.inner_top[:, 1] > TOUCHING
         return _ring(self.inner_top[apart], self.inner_bottom[apart])
-
-    def imprecise(self, rng: np.random.Generator) -> Mouth:
-        """As annotators outline it: each curve a pixel off, those that touch still touching."""
-        sway = rng.normal(0, 0.7, 2)
-        top, seam, low = (
-            np.stack([np.zeros(33), wobble(rng, 33, 5, 0.8)], 1) + sway for _ in range(3)
-        )
-        return Mouth(
-            (self.upper_edge + top).astype(np.float32),
-            (self.inner_top + seam).astype(np.float32),
-            (self.inner_bottom + seam).astype(np.float32),
-            (self.lower_edge + low).astype(np.float32),
-        )
 
 
 def _ring(above: Floats, below: Floats) -> Floats:
@@ -119,14 +106,13 @@ def draw_mouth(scene: Scene) -> None:
     if person.gap > 0:
         _inside_mouth(scene, mouth)
     _seam_line(scene, mouth)
-    seen = mouth.imprecise(rng)
     lift = scene.head.lift
     if person.gap > 0:
-        canvas.mark(canvas.patch(lift(seen.opening)), "mouth")
-    canvas.mark(canvas.patch(lift(seen.upper_lip)), "u_lip")
-    canvas.mark(canvas.patch(lift(seen.lower_lip)), "l_lip")
+        canvas.mark(canvas.patch(lift(mouth.opening)), "mouth")
+    canvas.mark(canvas.patch(lift(mouth.upper_lip)), "u_lip")
+    canvas.mark(canvas.patch(lift(mouth.lower_lip)), "l_lip")
     if person.gap > 0:  # the lips' edges run over a thin opening
-        canvas.mark(canvas.patch(lift(seen.opening)), "mouth")
+        canvas.mark(canvas.patch(lift(mouth.opening)), "mouth")
 
 
 def _folds(scene: Scene, mouth: Mouth) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facesegkit.drawn.canvas import Canvas, Patch
-from facesegkit.drawn.curves import Floats, imprecise
+from facesegkit.drawn.curves import Floats
 from facesegkit.drawn.head import Head
 from facesegkit.drawn.traits import Person
 
@@ -35,9 +35,8 @@ class Scene:
         return self.canvas.patch(self.head.lift(outline), soft=soft)
 
     def annotate(self, outline: Floats, part: str) -> None:
-        """Mark an outline in face coordinates [N, 2] as annotators do: a pixel or two off."""
-        outline = imprecise(self.rng, self.head.lift(outline))
-        self.canvas.mark(self.canvas.patch(outline), part)
+        """Mark what an outline in face coordinates [N, 2] encloses as a part."""
+        self.canvas.mark(self.canvas.patch(self.head.lift(outline)), part)
 
     @property
     def lean(self) -> float:
