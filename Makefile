@@ -10,14 +10,14 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
-MINUTES ?= 4
+MINUTES ?= 4.5
 FACES ?= 700
 DATA ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
-PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/7.jpg)
+PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/55.jpg)
 
 .PHONY: run test lab bench figures notebooks clean
 
