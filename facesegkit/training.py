@@ -48,7 +48,7 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
 
 @dataclass(frozen=True)
 class Settings:
-    """The recipe. benchmarks/results/recipe_trials.md has what else was tried."""
+    """The recipe. benchmarks/recipe_notes.md has what else was tried."""
 
     batch: int = 16
     rate: float = 8e-3  # highest learning rate
