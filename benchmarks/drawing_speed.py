@@ -1,6 +1,6 @@
 """How many faces a second `facesegkit draw` draws, files included.
 
-    python benchmarks/drawing_speed.py --count 120
+    python benchmarks/drawing_speed.py --count 400
 
 On an idle machine the faces per second are what a reader will see; the processor time of a face
 says the same of a busy one. Results go to benchmarks/results/drawing_speed.json.
@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results" / "drawing_speed.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--count", type=int, default=400)
     count = parser.parse_args().count
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
