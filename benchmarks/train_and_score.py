@@ -23,7 +23,7 @@ import facesegkit  # noqa: F401  before torch: it says how OpenMP's threads wait
 import torch
 
 from facesegkit.checkpoint import Checkpoint, build_model, save
-from facesegkit.drawn import draw_data_set
+from facesegkit.drawn import DRAWING_VERSION, draw_data_set
 from facesegkit.evaluation import evaluate
 from facesegkit.packing import Pack, prepare
 from facesegkit.parts import FIVE_FEATURES
@@ -87,8 +87,9 @@ def main() -> None:
     )
     if options.save:
         save(checkpoint, options.save)
+    drawn = f"{options.drawn or 0:,} drawn faces (drawing version {DRAWING_VERSION})"
     result = {
-        "trained on": f"{options.drawn:,} drawn faces" if options.drawn else "photos",
+        "trained on": drawn if options.drawn else "photos",
         "minutes": options.minutes,
         **course,
         "val": score(checkpoint.model, real, "val"),

@@ -84,7 +84,7 @@ def test_rows_of_the_splits(data_set: TinyDataSet, cache: Path) -> None:
         ids = packed.ids[packed.rows(split)].tolist()
         assert ids and ids == [i for i in sorted([*IDS, 24]) if hash_split(i) == split]
     assert packed.summary() == (
-        f"13 pairs of {data_set.root}: {len(packed.rows('train'))} train, "
+        f"13 pairs of {data_set.root.name}: {len(packed.rows('train'))} train, "
         f"{len(packed.rows('val'))} val, {len(packed.rows('test'))} test "
         f"(split: hash of the id, 80/10/10)"
     )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +34,9 @@ from facesegkit.training import (
     validate,
 )
 
-SMALL = Settings(batch=4, validations=2, validation_photos=8, rows_per_validation=1, seed=3)
+SMALL = Settings(
+    batch=4, validations=2, validation_photos=8, rows_per_validation=1, small_until=0.5, seed=3
+)
 
 
 def samples(count=12, size=64, seed=0):
@@ -281,7 +284,7 @@ def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
     with pytest.raises(FaceSegKitError, match="batch = 4, not 8"):
         fit(
             small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=1),
-            Settings(batch=8, validations=2, validation_photos=8, rows_per_validation=1, seed=3),
+            replace(SMALL, batch=8),
             state_file=state, resume=True, about={"data": "A"}, progress=False,
         )  # fmt: skip
 

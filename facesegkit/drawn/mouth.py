@@ -56,7 +56,7 @@ def choose_mouth(rng: np.random.Generator, person: Person) -> Mouth:
     """Lips' shape from the person's smile and opening."""
     smile, gap = person.smile, person.gap
     shout = 0.28 * max(gap - 20, 0) * (1 - smile)
-    half = float(np.clip(rng.normal(50.5, 4.0) + 17 * max(smile, -0.2) - shout, 36, 80))
+    half = float(np.clip(rng.normal(47.0, 4.0) + 15 * max(smile, -0.2) - shout, 36, 80))
     upper = float(np.clip(rng.normal(*UPPER) - 0.6 * smile, 5, 28))
     lower = float(np.clip(rng.normal(*LOWER) - 3.0 * smile, 9, 36))
     x = np.linspace(-1, 1, 33)
@@ -80,7 +80,7 @@ def _seam(rng: np.random.Generator, x: Floats, smile: float, gap: float) -> Floa
     """Where the lips meet: corners rise with a smile, the middle dips under the cupid's bow."""
     flat = np.abs(x)
     middle = MOUTH_V + rng.normal(-3, 3) - 0.1 * gap
-    rise = 1.0 + 10 * smile + rng.normal(0, 2.5) - 0.12 * max(gap - 25, 0)
+    rise = 1.0 + 8 * smile + rng.normal(0, 2.5) - 0.12 * max(gap - 25, 0)
     seam = middle - rise * flat ** rng.uniform(1.7, 2.6) + rng.normal(0, 1.4) * x
     wave = 1.6 * np.exp(-((x / 0.22) ** 2)) - 1.2 * np.exp(-(((flat - 0.4) / 0.25) ** 2))
     return seam + wave * rng.uniform(0, 1.5) * (1 if gap == 0 else 0.4)
