@@ -87,9 +87,11 @@ def main() -> None:
     )
     if options.save:
         save(checkpoint, options.save)
-    drawn = f"{options.drawn or 0:,} drawn faces (drawing version {DRAWING_VERSION})"
+    trained_on = "photos"
+    if options.drawn:
+        trained_on = f"{options.drawn:,} drawn faces (drawing version {DRAWING_VERSION})"
     result = {
-        "trained on": drawn if options.drawn else "photos",
+        "trained on": trained_on,
         "minutes": options.minutes,
         **course,
         "val": score(checkpoint.model, real, "val"),
