@@ -26,11 +26,11 @@ class Augmentation:
     Rotation, scale and shift are drawn from a triangle around no change, light and colour evenly.
     """
 
-    degrees: float = 25.0  # rotation, either way
+    degrees: float = 45.0  # rotation, either way
     scales: tuple[float, float] = (0.5, 1.6)  # of the face's size, on a logarithmic scale
     shift: float = 0.15  # of the picture's side, either way
     flip: float = 0.5  # share of mirrored photos
-    light: float = 0.3  # exposure, contrast and slope of light: about +- 30 %
+    light: float = 0.4  # exposure, contrast and slope of light: about +- 40 %
     colour: float = 0.3  # saturation and colour cast
     grey: float = 0.05  # share of photos without colour
     blur: float = 0.15  # share of blurred photos
@@ -39,7 +39,11 @@ class Augmentation:
 
 
 def augment(
-    photos: Tensor, labels: Tensor, settings: Augmentation, generator: Generator, shrink: int = 1
+    photos: Tensor,
+    labels: Tensor,
+    settings: Augmentation,
+    generator: Generator,
+    side: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random, photos and labels alike.
 
@@ -48,14 +52,14 @@ def augment(
         labels: part ids, uint8 [B, h, w]; may be finer than the photos, the result is not.
         settings: how far changes may go.
         generator: source of chance.
-        shrink: H and W of the result are those of the photos divided by this.
+        side: H and W of the result, in pixels; by default they are the photos' own.
 
     Returns:
         Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
         uint8 [B, H, W]. What lies outside the original picture is background.
     """
     images = to_images(photos)
-    images, labels = move(images, labels, settings, generator, shrink)
+    images, labels = move(images, labels, settings, generator, side)
     images = relight(images, settings, generator)
     images = blur_some(images, settings.blur, generator)
     images, labels = occlude_some(images, labels, settings.occluder, generator)
@@ -79,7 +83,11 @@ def around_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 
 def move(
-    images: Tensor, labels: Tensor, settings: Augmentation, generator: Generator, shrink: int = 1
+    images: Tensor,
+    labels: Tensor,
+    settings: Augmentation,
+    generator: Generator,
+    side: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shift and flip: bilinear for the photos, nearest for the labels.
 
@@ -104,7 +112,7 @@ def move(
         ],
         dim=1,
     ).to(images.device)
-    size = [batch, 1, height // shrink, width // shrink]
+    size = [batch, 1, side or height, side or width]
     grid = F.affine_grid(inverse, size, align_corners=False)
     # Beyond the border grid_sample gives 0; moving the zero point makes that a random colour.
     images = F.grid_sample(images - fill, grid, align_corners=False) + fill

@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 import facesegkit
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
 from facesegkit.parts import Scheme
-
-FORMAT = 1  # raised whenever older files could no longer be read
-KIND = "facesegkit model"
+from facesegkit.runtime import FORMAT, KIND, Model, check_kind
 
 ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUNet]] = {
     "separable": LightweightSegmentationModel,
@@ -38,7 +38,7 @@ class Checkpoint:
 
     Args:
         arch: "separable" or "unet".
-        model: the network; normalises by itself, its mean and deviation are in its weights.
+        model: the network, which takes RGB in 0..1.
         scheme: what its classes mean, and their colours.
         input_size: side of the square photos that it was trained on, in pixels.
         about: plain data on where it comes from: data set, split rule, recipe, scores, versions.
@@ -50,13 +50,21 @@ class Checkpoint:
     input_size: int = INPUT_SIZE
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    def runnable(self) -> Model:
+        """The same as what scores photos, which needs no knowledge of PyTorch."""
+        return Model(self._score, self.scheme, self.input_size, self.about)
+
+    @torch.inference_mode()
+    def _score(self, photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.model(torch.from_numpy(photos)).numpy()
+
 
 def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | LightweightUNet:
     """A fresh model by the name of its architecture.
 
     Args:
         arch: "separable" or "unet".
-        config: `classes` and `widths`, see the models.
+        config: what the model takes, see the models.
 
     Raises:
         FaceSegKitError: there is no such architecture.
@@ -83,7 +91,13 @@ def save(checkpoint: Checkpoint, path: Path | str) -> None:
     Raises:
         FaceSegKitError: the file cannot be written.
     """
-    plain = {
+    weights = {name: _in_half(value) for name, value in checkpoint.model.state_dict().items()}
+    save_plain({**description(checkpoint), "weights": weights}, path)
+
+
+def description(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All that a model's file says beside its weights, as plain data."""
+    return {
         "kind": KIND,
         "format": FORMAT,
         "arch": checkpoint.arch,
@@ -92,9 +106,24 @@ def save(checkpoint: Checkpoint, path: Path | str) -> None:
         "input_size": checkpoint.input_size,
         "about": dict(checkpoint.about),
         "versions": versions(),
-        "weights": checkpoint.model.state_dict(),
     }
-    save_plain(plain, path)
+
+
+def _in_half(weights: Tensor) -> Tensor:
+    """The same weights in half the bytes, where none of them changes by it."""
+    half = weights.half() if weights.dtype == torch.float32 else weights
+    return half if torch.equal(half.to(weights.dtype), weights) else weights
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Round a model's convolutions, in place, to what float16 can hold.
+
+    A file then takes half the room (see `save`), and still holds exactly the model that was
+    scored. Batch normalisation stays as it is: it is small, and its range can be large.
+    """
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            weights.data = weights.data.half().float()
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -104,22 +133,12 @@ def load(path: Path | str) -> Checkpoint:
         FaceSegKitError: no such file, not a checkpoint, one of another kind, or a damaged one.
     """
     plain = load_plain(path)
-    if plain.get("kind") != KIND:
-        raise FaceSegKitError(
-            f"{path} is not a model of facesegkit but {plain.get('kind', 'something else')!r}; "
-            f"give a file that face_segmentation.py has saved."
-        )
-    if plain.get("format") != FORMAT:
-        raise FaceSegKitError(
-            f"{path} has format {plain.get('format')}, this version of facesegkit reads "
-            f"{FORMAT}; train again, or install the version that wrote it "
-            f"({plain.get('versions', {}).get('facesegkit')})."
-        )
+    check_kind(plain, path)
     try:
         model = build_model(plain["arch"], **plain["config"])
         model.load_state_dict(plain["weights"])
-        scheme = Scheme.from_dict(plain["scheme"])
-        size, about = int(plain["input_size"]), plain["about"]
+        scheme, about = Scheme.from_dict(plain["scheme"]), plain["about"]
+        size = int(plain["input_size"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise FaceSegKitError(

@@ -1,22 +1,25 @@
-"""The `facesegkit` command: prepare, draw, train, evaluate, segment."""
+"""The `facesegkit` command: prepare, draw, train, evaluate, export, weights, segment."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import check_writable
+from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
 
-# PyTorch and matplotlib take seconds to import, so each command imports what it needs itself.
+# PyTorch and matplotlib take seconds to import, and need not be installed for `segment`; so each
+# command imports what it needs itself.
 if TYPE_CHECKING:
     from torch import nn
 
+    from facesegkit.checkpoint import Checkpoint
     from facesegkit.evaluation import Evaluation
     from facesegkit.packing import Pack
     from facesegkit.parts import Scheme
@@ -35,7 +38,7 @@ def segment_one(arguments: Sequence[str] | None = None) -> int:
     """What `python inference.py` does: segment one photo. Returns the exit status, as `main`."""
     parser = argparse.ArgumentParser(description="Mark the parts of the face on one photo.")
     parser.add_argument("--image", type=Path, required=True, help="the photo")
-    parser.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    add_model(parser, f"{MODEL} if it is there, else {DEFAULT}")
     parser.add_argument("--output", type=Path, default=RESULT, help=f"(default: {RESULT})")
     add_view(parser)
     parser.set_defaults(command=_segment_one)
@@ -46,6 +49,15 @@ def _run(options: argparse.Namespace) -> int:
     command: Callable[[argparse.Namespace], None] = options.command
     try:
         command(options)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("facesegkit"):
+            raise
+        print(
+            f"facesegkit: this needs {error.name}, which is not installed: "
+            f"pip install 'facesegkit[train]'.",
+            file=sys.stderr,
+        )
+        return 1
     except FaceSegKitError as error:
         print(f"facesegkit: {error}", file=sys.stderr)
         return 1
@@ -61,7 +73,15 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="facesegkit", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_prepare, _add_draw, _add_train, _add_evaluate, _add_segment):
+    for add in (
+        _add_segment,
+        _add_weights,
+        _add_prepare,
+        _add_draw,
+        _add_train,
+        _add_evaluate,
+        _add_export,
+    ):
         add(commands)
     return parser
 
@@ -271,19 +291,75 @@ def _report(evaluation: Evaluation, pack: Pack, model: nn.Module, folder: Path) 
 def _add_evaluate(commands: Commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a trained model")
     _add_data(evaluate)
-    evaluate.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    evaluate.add_argument("--model", default=str(MODEL), help=f"name or file (default: {MODEL})")
     _add_scoring(evaluate)
     evaluate.set_defaults(command=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from facesegkit.checkpoint import load
-
-    checkpoint = load(options.model)
+    checkpoint = _load(options.model)
     check_writable(options.report)
     pack = _open_pack(options)
     evaluation = _score(checkpoint.model, checkpoint.scheme, pack, options.split)
     _report(evaluation, pack, checkpoint.model, options.report)
+
+
+def _load(model: str) -> Checkpoint:
+    """The checkpoint of a model that ships, or from a .pth file."""
+    from facesegkit.checkpoint import load
+    from facesegkit.shipped import is_shipped, weights_of
+
+    return load(weights_of(model, ".pth") if is_shipped(model) else model)
+
+
+# --- export and weights -------------------------------------------------------------------------
+
+
+def _add_export(commands: Commands) -> None:
+    export = commands.add_parser("export", help="write a trained model as ONNX, and check it")
+    export.add_argument("--model", default=str(MODEL), help=f"name or file (default: {MODEL})")
+    export.add_argument("--output", type=Path, help="(default: the model's name, .onnx)")
+    export.set_defaults(command=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from facesegkit.export import OPSET, check_agreement, compare, export_onnx
+
+    checkpoint = _load(options.model)
+    output = options.output or Path(options.model).with_suffix(".onnx")
+    if output.suffix != ".onnx":
+        raise FaceSegKitError(f"An ONNX file's name ends in .onnx, not as {output}.")
+    export_onnx(checkpoint, output)
+    size = checkpoint.input_size
+    photos = np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32)
+    agreement = compare(checkpoint, output, photos)
+    check_agreement(agreement, output)
+    classes = len(checkpoint.scheme.class_names)
+    print(
+        f"saved {output}: opset {OPSET}, {output.stat().st_size / 1e6:.2f} MB\n"
+        f"photos float32 [batch, 3, {size}, {size}], RGB in 0..1 -> scores before softmax "
+        f"float32 [batch, {classes}, {size}, {size}]\n"
+        f"checked against PyTorch: scores differ by at most {agreement.largest_difference:.1e}, "
+        f"{agreement.same_classes:.2%} of the pixels get the same class"
+    )
+
+
+def _add_weights(commands: Commands) -> None:
+    weights = commands.add_parser("weights", help="list the models that come with facesegkit")
+    weights.set_defaults(command=_weights)
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from facesegkit.shipped import NAMES, card, weights_of
+
+    print(f"{'name':16}{'size':>9}{'mean F1':>9}  licence")
+    for name in NAMES:
+        size, about = weights_of(name).stat().st_size, card(name)
+        print(f"{name:16}{size / 1e6:>6.2f} MB{about['test']['mean_f1']:>9.3f}  {about['licence']}")
+    print(f"mean F1 on the test split of CelebAMask-HQ; the default is {DEFAULT!r}")
+    print(f"files and model cards in {weights_of(DEFAULT).parent}")
 
 
 # --- segment ------------------------------------------------------------------------------------
@@ -292,10 +368,18 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _add_segment(commands: Commands) -> None:
     segment = commands.add_parser("segment", help="mark the parts of the face on photos")
     segment.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
-    segment.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    add_model(segment, DEFAULT)
     segment.add_argument("--output-dir", type=Path, default=Path("segmentations"))
     add_view(segment)
     segment.set_defaults(command=_segment)
+
+
+def add_model(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --model; its value is None where it was not given."""
+    parser.add_argument(
+        "--model",
+        help=f"{', '.join(NAMES)}, or an .onnx or .pth file (default: {default})",
+    )
 
 
 def add_view(parser: argparse.ArgumentParser) -> None:
@@ -310,7 +394,10 @@ def _segment_one(options: argparse.Namespace) -> None:
     from facesegkit.segment import FaceSegmenter, check_picture_path, save_view
 
     check_picture_path(options.output, options.view)
-    segmentation = FaceSegmenter(options.model)(options.image)
+    model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT)
+    segmenter = FaceSegmenter(model)
+    _say_licence(model)
+    segmentation = segmenter(options.image)
     save_view(segmentation, options.view, options.output)
     if not segmentation.labels.any():
         print(f"no part of a face was found in {options.image}")
@@ -318,24 +405,39 @@ def _segment_one(options: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    from tqdm.auto import tqdm
-
     from facesegkit.segment import FaceSegmenter, save_view, segment_many
 
     results = _results(options.photos, options.output_dir)
     check_writable(options.output_dir)
-    segmenter = FaceSegmenter(options.model)
+    model = options.model or DEFAULT
+    segmenter = FaceSegmenter(model)
+    _say_licence(model)
     failed = 0
-    with tqdm(results, desc="segment", unit="photo") as bar:
-        for photo, segmentation in segment_many(segmenter, bar):
-            if isinstance(segmentation, FaceSegKitError):
-                failed += 1
-                bar.write(f"facesegkit: {segmentation}", file=sys.stderr)
-            else:
-                save_view(segmentation, options.view, results[photo])
+    for photo, segmentation in segment_many(segmenter, _counted(results)):
+        if isinstance(segmentation, FaceSegKitError):
+            failed += 1
+            print(f"facesegkit: {segmentation}", file=sys.stderr)
+        else:
+            save_view(segmentation, options.view, results[photo])
     print(f"{len(results) - failed:,} results in {options.output_dir}")
     if failed:
         raise FaceSegKitError(f"{failed:,} of {len(results):,} photos could not be segmented.")
+
+
+def _say_licence(model: str) -> None:
+    """Say, in one line on standard error, what a model that ships may not be used for."""
+    if is_shipped(model) and (notice := licence_notice(model)):
+        print(notice, file=sys.stderr)
+
+
+def _counted(photos: Collection[Path]) -> Iterator[Path]:
+    """The same photos; on a terminal each says which of how many it is."""
+    for number, photo in enumerate(photos, start=1):
+        if sys.stderr.isatty():
+            print(f"\r{number:,} of {len(photos):,} ", end="", file=sys.stderr)
+        yield photo
+    if sys.stderr.isatty():
+        print("\r", end="", file=sys.stderr)
 
 
 def _results(given: Sequence[Path], folder: Path) -> dict[Path, Path]:

@@ -21,15 +21,13 @@ from tqdm.auto import tqdm
 
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
+from facesegkit.upscaling import classes_at
 
 DEFINITION = (
     "One confusion matrix over all pixels of the split, at the annotation's resolution: the "
     "network's scores are resized up bilinearly, then the class is taken. F1 = 2TP / (2TP + FP + "
     "FN); the means are plain means over the classes, background left out."
 )
-
-# Floats that `classes_at` holds at a time: 16 MB, which keeps a strip near the processor's cache.
-_STRIP_FLOATS = 4_000_000
 
 
 def count_confusion(
@@ -135,70 +133,10 @@ def _mean_without_background(per_class: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def classes_at(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize one photo's scores bilinearly, then take the best class of each pixel.
-
-    The same as `F.interpolate(scores, size, mode="bilinear", align_corners=False).argmax(...)`,
-    but faster and in little memory: a resized score is a weighted mean of the four around it, so
-    where background wins all four it wins between them too. Only the rectangle that holds
-    everything else is resized, a strip of rows at a time.
-
-    Args:
-        scores: float [C, h, w]; quickest as one photo of a channels_last batch.
-        size: (H, W) of the result.
-
-    Returns:
-        Class ids, uint8 [H, W].
-    """
-    scores = scores.permute(1, 2, 0).contiguous()  # [h, w, C]: a pixel's scores lie together
-    foreground = scores[..., 1:].amax(dim=2) > scores[..., 0]  # [h, w]
-    classes = torch.zeros(size, dtype=torch.uint8, device=scores.device)
-    if not foreground.any():
-        return classes
-    top, above, below, down = _neighbours(foreground.any(dim=1), size[0])
-    left, before, after, across = _neighbours(foreground.any(dim=0), size[1])
-    rectangle = classes[top : top + len(above), left : left + len(before)]
-    strip = max(1, _STRIP_FLOATS // (len(before) * scores.shape[2]))
-    for start in range(0, len(above), strip):
-        rows = slice(start, start + strip)
-        first, last = int(above[rows][0]), int(below[rows][-1])
-        band = scores[first : last + 1]
-        wide = torch.lerp(band[:, before], band[:, after], across[:, None])  # [h', W', C]
-        tall = torch.lerp(
-            wide[above[rows] - first], wide[below[rows] - first], down[rows, None, None]
-        )
-        rectangle[rows] = tall.argmax(dim=2)
-    return classes
-
-
-def _neighbours(needed: Tensor, target: int) -> tuple[int, Tensor, Tensor, Tensor]:
-    """Where the pixels of a resized row (or column) lie between those of the original.
-
-    Pixel centres are at halves, as in F.interpolate with align_corners=False.
-
-    Args:
-        needed: which of the original's pixels matter, bool [source], at least one.
-        target: length of the resized row.
-
-    Returns:
-        The first resized pixel that a needed one has a part in; then, for it and each that
-        follows up to the last such one: the original pixel before it, the one after it (int64),
-        and how far it lies from the one to the other (float32, 0..1).
-    """
-    source = len(needed)
-    pixels = torch.arange(target, dtype=torch.float32, device=needed.device)
-    place = (pixels + 0.5) * (source / target) - 0.5
-    place = place.clamp(0, source - 1)
-    before = place.long()
-    after = (before + 1).clamp(max=source - 1)
-    used = needed.nonzero()
-    touched = ((after >= used[0]) & (before <= used[-1])).nonzero()
-    span = slice(int(touched[0]), int(touched[-1]) + 1)
-    return span.start, before[span], after[span], (place - before)[span]
-
-
 @torch.inference_mode()
-def predict_classes(model: nn.Module, photos: Tensor, size: tuple[int, int] = (512, 512)) -> Tensor:
+def predict_classes(
+    model: nn.Module, photos: Tensor, size: tuple[int, int] = (512, 512)
+) -> NDArray[np.uint8]:
     """Classes of a batch of photos at `size`: the scores are resized, then the class is taken.
 
     Args:
@@ -210,8 +148,8 @@ def predict_classes(model: nn.Module, photos: Tensor, size: tuple[int, int] = (5
         Class ids, uint8 [B, H, W].
     """
     device = next((weight.device for weight in model.parameters()), photos.device)
-    scores = model(photos.to(device).permute(0, 3, 1, 2).float() / 255)
-    return torch.stack([classes_at(photo_scores, size) for photo_scores in scores.float()])
+    scores = model(photos.to(device).permute(0, 3, 1, 2).float() / 255).float().cpu().numpy()
+    return np.stack([classes_at(photo_scores, size) for photo_scores in scores])
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,9 +271,7 @@ def evaluate(
     with tqdm(total=len(chosen), desc="evaluate", unit="photo", disable=not progress) as bar:
         for start in range(0, len(chosen), batch):
             some = chosen[start : start + batch]
-            predicted = predict_classes(
-                model, torch.from_numpy(photos[some]), labels.shape[1:]
-            ).cpu()
+            predicted = predict_classes(model, torch.from_numpy(photos[some]), labels.shape[1:])
             for place, (row, ids) in enumerate(zip(some, predicted, strict=True), start):
                 matrices[place] = count_confusion(scheme.merge(labels[row]), ids, classes)
             bar.update(len(some))

@@ -2,12 +2,15 @@
 
 Both take photos as float32 [B, 3, H, W], RGB in 0..1, and give scores (before softmax) as
 float32 [B, C, H, W], one channel per class. H and W must be multiples of the model's `stride`;
-the usual size is 256 x 256. Photos are normalised inside the model, so
-nobody can forget it.
+the usual size is 256 x 256. Nobody can forget to normalise: the batch normalisation after the
+first convolution does it.
 
-Both start by halving the picture. At full resolution a CPU spends most of its time on the first
-few channels; starting at half size costs little accuracy, since eyes and lips are tens of pixels
-wide, and is several times faster.
+Both are shaped by what a CPU does quickly. They start by halving the picture, since at full
+resolution most of the time would go into the first few channels. Convolutions make use of the
+processor; what merely moves numbers around (bilinear resizing, concatenation, an addition of its
+own) takes a large share of the time without a single multiply-add, so there is little of it:
+coarse features are made narrow before they are enlarged, and by repeating pixels, which the next
+convolution smooths.
 """
 
 from __future__ import annotations
@@ -19,27 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Mean and deviation of ImageNet's RGB values, the field's usual normalisation
-# (torchvision.models documentation, "Using models from Hub": inputs in 0..1).
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-
 INPUT_SIZE = 256
-
-
-class Normalise(nn.Module):
-    """Takes RGB in 0..1 to zero mean and unit deviation. Shape [B, 3, H, W] in and out."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-
-    def forward(self, photos: Tensor) -> Tensor:
-        return (photos - self.mean) / self.std
 
 
 def conv(
@@ -55,9 +38,14 @@ def conv(
     )
 
 
-def enlarge(scores: Tensor, times: int = 2) -> Tensor:
-    """Bilinear enlargement: [B, C, H, W] -> [B, C, times * H, times * W]."""
-    return F.interpolate(scores, scale_factor=times, mode="bilinear", align_corners=False)
+def repeat(features: Tensor) -> Tensor:
+    """Each pixel four times: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
+    return F.interpolate(features, scale_factor=2, mode="nearest")
+
+
+def enlarge(scores: Tensor) -> Tensor:
+    """Bilinear enlargement: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
+    return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class SeparableBlock(nn.Module):
@@ -104,55 +92,63 @@ class GlobalGate(nn.Module):
 class LightweightSegmentationModel(nn.Module):
     """Depthwise separable encoder and decoder with additive skips.
 
-        photo 3 ----------------------------------------------------------- 1
-        stem 16 ------------------------------> + -> block -> head C     1/2
-          stage 32 ---------------> + -> block -^                        1/4
-            stage 64 -----> + -> block -^                                1/8
-              stage 96 -> gate -^                                        1/16
+        photo 3 -------------------------------------------------------------- 1
+        stem 16 -------------------------------------------> + -> look -> head C   1/2
+          stage 32 ------------------------> + -> block -> up -^                   1/4
+            stage 64 ------> + -> block -> up -^                                   1/8
+              stage 128 -> gate -> up -^                                           1/16
 
     Args:
         classes: number of output channels.
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the input size.
+        blocks: how many residual blocks the stages at 1/4, 1/8 and 1/16 have. At the coarse
+            sizes they cost least and see furthest.
     """
 
     stride = 16
 
-    def __init__(self, classes: int = 6, widths: Sequence[int] = (16, 32, 64, 96)) -> None:
+    def __init__(
+        self,
+        classes: int = 6,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        blocks: Sequence[int] = (0, 1, 2),
+    ) -> None:
         super().__init__()
         w2, w4, w8, w16 = widths
-        self.config: dict[str, Any] = {"classes": classes, "widths": list(widths)}
-        self.normalise = Normalise()
+        b4, b8, b16 = blocks
+        self.config: dict[str, Any] = {
+            "classes": classes,
+            "widths": list(widths),
+            "blocks": list(blocks),
+        }
         self.stem = nn.Sequential(conv(3, w2, 3, stride=2), nn.ReLU(inplace=True))
-        self.stage4 = self._stage(w2, w4)
-        self.stage8 = self._stage(w4, w8)
-        self.stage16 = self._stage(w8, w16)
+        self.stage4 = self._stage(w2, w4, b4)
+        self.stage8 = self._stage(w4, w8, b8)
+        self.stage16 = self._stage(w8, w16, b16)
         self.gate = GlobalGate(w16)
         self.up8 = conv(w16, w8, 1)
-        self.skip8 = conv(w8, w8, 1)
         self.block8 = SeparableBlock(w8, w8, 5)
         self.up4 = conv(w8, w4, 1)
-        self.skip4 = conv(w4, w4, 1)
         self.block4 = SeparableBlock(w4, w4, 5)
         self.up2 = conv(w4, w2, 1)
-        self.skip2 = conv(w2, w2, 1)
-        self.block2 = SeparableBlock(w2, w2, 3)
+        self.look2 = conv(w2, w2, 3, groups=w2)
         self.head = nn.Conv2d(w2, classes, 1)
 
     @staticmethod
-    def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
+    def _stage(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
         return nn.Sequential(
             SeparableBlock(channels_in, channels_out, 3, stride=2),
-            SeparableBlock(channels_out, channels_out, 5),
+            *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
         )
 
     def forward(self, photos: Tensor) -> Tensor:
-        x2 = self.stem(self.normalise(photos))
+        x2 = self.stem(photos)
         x4 = self.stage4(x2)
         x8 = self.stage8(x4)
         x16 = self.gate(self.stage16(x8))
-        y8 = self.block8(torch.relu_(enlarge(self.up8(x16)) + self.skip8(x8)))
-        y4 = self.block4(torch.relu_(enlarge(self.up4(y8)) + self.skip4(x4)))
-        y2 = self.block2(torch.relu_(enlarge(self.up2(y4)) + self.skip2(x2)))
+        y8 = self.block8(repeat(self.up8(x16)) + x8)
+        y4 = self.block4(repeat(self.up4(y8)) + x4)
+        y2 = torch.relu_(self.look2(repeat(self.up2(y4)) + x2))
         return enlarge(self.head(y2))
 
 
@@ -171,22 +167,24 @@ class DoubleConv(nn.Sequential):
         )
 
 
-class FuseConv(nn.Sequential):
-    """Brings what a skip and the coarser level hold down to one width, then looks around.
+class FuseConv(nn.Module):
+    """Brings a coarser level and a skip together, then looks around.
 
-    The pointwise convolution first: concatenation makes wide inputs, and a 3 x 3 convolution on
-    those would be the dearest step of the network.
+    The coarse features are narrowed before they are enlarged, and pointwise convolutions come
+    before the 3 x 3 one: concatenation makes wide inputs, on which it would be the dearest step
+    of the network.
 
-    Shape: [B, channels_in, H, W] -> [B, channels_out, H, W].
+    Shape: coarse [B, coarse, H, W] and skip [B, skip, 2 * H, 2 * W] -> [B, out, 2 * H, 2 * W].
     """
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(
-            conv(channels_in, channels_out, 1),
-            nn.ReLU(inplace=True),
-            conv(channels_out, channels_out, 3),
-            nn.ReLU(inplace=True),
-        )
+    def __init__(self, coarse: int, skip: int, out: int) -> None:
+        super().__init__()
+        self.narrow = conv(coarse, out, 1)
+        self.mix = nn.Sequential(conv(out + skip, out, 1), nn.ReLU(inplace=True))
+        self.look = nn.Sequential(conv(out, out, 3), nn.ReLU(inplace=True))
+
+    def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        return self.look(self.mix(torch.cat([repeat(self.narrow(coarse)), skip], dim=1)))
 
 
 class LightweightUNet(nn.Module):
@@ -210,26 +208,24 @@ class LightweightUNet(nn.Module):
         super().__init__()
         w2, w4, w8, w16, w32 = widths
         self.config: dict[str, Any] = {"classes": classes, "widths": list(widths)}
-        self.normalise = Normalise()
         self.down2 = nn.Sequential(conv(3, w2, 3, stride=2), nn.ReLU(inplace=True))
         self.down4 = DoubleConv(w2, w4, stride=2)
         self.down8 = DoubleConv(w4, w8, stride=2)
         self.down16 = DoubleConv(w8, w16, stride=2)
         self.down32 = DoubleConv(w16, w32, stride=2)
-        self.up16 = FuseConv(w32 + w16, w16)
-        self.up8 = FuseConv(w16 + w8, w8)
-        self.up4 = FuseConv(w8 + w4, w4)
-        self.up2 = FuseConv(w4 + w2, w2)
+        self.up16 = FuseConv(w32, w16, w16)
+        self.up8 = FuseConv(w16, w8, w8)
+        self.up4 = FuseConv(w8, w4, w4)
+        self.up2 = FuseConv(w4, w2, w2)
         self.head = nn.Conv2d(w2, classes, 1)
 
     def forward(self, photos: Tensor) -> Tensor:
-        x2 = self.down2(self.normalise(photos))
+        x2 = self.down2(photos)
         x4 = self.down4(x2)
         x8 = self.down8(x4)
         x16 = self.down16(x8)
-        x32 = self.down32(x16)
-        y16 = self.up16(torch.cat([enlarge(x32), x16], dim=1))
-        y8 = self.up8(torch.cat([enlarge(y16), x8], dim=1))
-        y4 = self.up4(torch.cat([enlarge(y8), x4], dim=1))
-        y2 = self.up2(torch.cat([enlarge(y4), x2], dim=1))
+        y16 = self.up16(self.down32(x16), x16)
+        y8 = self.up8(y16, x8)
+        y4 = self.up4(y8, x4)
+        y2 = self.up2(y4, x2)
         return enlarge(self.head(y2))

@@ -213,7 +213,7 @@ def cases(
         f"{name}\nmean F1 {evaluation.per_photo_mean_f1[place]:.3f}" for name, place in picked
     ]
     rows = evaluation.rows[[place for _, place in picked]]
-    predictions = predict_classes(model, from_numpy(photos[rows]), labels.shape[1:]).cpu().numpy()
+    predictions = predict_classes(model, from_numpy(photos[rows]), labels.shape[1:])
     truths = evaluation.scheme.merge(labels[rows])
     return comparison(photos[rows], truths, predictions, evaluation.scheme, titles)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from PIL import Image, ImageDraw, ImageFont
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
-from facesegkit.photos import fit_square, read_photo, upright_rgb
+from facesegkit.photos import fit_square, read_photo, read_small, upright_rgb
+from facesegkit.runtime import Model
+from facesegkit.shipped import DEFAULT, open_model
+from facesegkit.upscaling import classes_at
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import; a command's --help needs none of it
-    from torch import Tensor
-
+if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
 
 VIEWS = {
@@ -44,12 +46,31 @@ class Segmentation:
     Args:
         labels: class ids, uint8 [H, W], at the photo's own size.
         scheme: says which class is which.
-        photo: the photo, upright, RGB.
+        source: the photo, upright, RGB; or the path of it.
     """
 
     labels: NDArray[np.uint8]
     scheme: Scheme
-    photo: Image.Image
+    source: Image.Image | Path
+
+    @cached_property
+    def photo(self) -> Image.Image:
+        """The photo in full, upright, RGB.
+
+        Many need the masks only. So what came from a file is decoded in full only here, which
+        for a large JPEG takes longer than all of its segmentation.
+
+        Raises:
+            FaceSegKitError: the file can no longer be read, or is another photo by now.
+        """
+        if isinstance(self.source, Image.Image):
+            return self.source
+        photo = read_photo(self.source)
+        if photo.size != self.labels.shape[::-1]:
+            raise FaceSegKitError(
+                f"{self.source} has changed since it was segmented; segment it again."
+            )
+        return photo
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Where a class is, bool [H, W].
@@ -74,18 +95,23 @@ class Segmentation:
 
 
 class FaceSegmenter:
-    """Finds the classes that a checkpoint's model knows in photos of any size.
+    """Finds the classes that a model knows in photos of any size.
 
     Args:
-        checkpoint: a checkpoint, or the path of one.
+        model: the name of a model that ships (`shipped.NAMES`), the path of an .onnx or .pth
+            file, or a checkpoint. PyTorch is needed for the last two only.
+        threads: for ONNX Runtime. One photo is too little work to share.
+
+    Raises:
+        FaceSegKitError: there is no such model, or its file is damaged.
     """
 
-    def __init__(self, checkpoint: Checkpoint | Path | str) -> None:
-        if isinstance(checkpoint, (str, Path)):
-            from facesegkit.checkpoint import load
-
-            checkpoint = load(checkpoint)
-        self.checkpoint = checkpoint
+    def __init__(
+        self, model: Model | Checkpoint | Path | str = DEFAULT, *, threads: int = 1
+    ) -> None:
+        if isinstance(model, (str, Path)):
+            model = open_model(model, threads=threads)
+        self.model = model if isinstance(model, Model) else model.runnable()
 
     def __call__(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
@@ -97,21 +123,21 @@ class FaceSegmenter:
             FaceSegKitError: the photo cannot be read.
             ValueError: an array of another form.
         """
-        from facesegkit.evaluation import classes_at
-
-        picture = _as_photo(photo)
-        square, box = fit_square(picture, self.checkpoint.input_size)
+        source: Image.Image | Path
+        if isinstance(photo, (str, Path)):
+            source = Path(photo)
+            small, (width, height) = read_small(source, self.model.input_size)
+        else:
+            source = small = _as_picture(photo)
+            width, height = small.size
+        square, box = fit_square(small, self.model.input_size, (width, height))
         scores = self._score(square)[:, box.top : box.bottom, box.left : box.right]
-        labels = classes_at(scores, (picture.height, picture.width))
-        return Segmentation(labels.numpy(), self.checkpoint.scheme, picture)
+        return Segmentation(classes_at(scores, (height, width)), self.model.scheme, source)
 
-    def _score(self, square: Image.Image) -> Tensor:
+    def _score(self, square: Image.Image) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""
-        import torch
-
-        pixels = torch.from_numpy(np.array(square))  # [size, size, 3]
-        with torch.inference_mode():
-            return self.checkpoint.model(pixels.permute(2, 0, 1)[None].float() / 255)[0]
+        planes = np.asarray(square).transpose(2, 0, 1)
+        return self.model.score(np.ascontiguousarray(planes, np.float32)[None] / np.float32(255))[0]
 
 
 def segment_many(
@@ -128,9 +154,7 @@ def segment_many(
             yield path, error
 
 
-def _as_photo(photo: Path | str | Image.Image | NDArray[np.uint8]) -> Image.Image:
-    if isinstance(photo, (str, Path)):
-        return read_photo(photo)
+def _as_picture(photo: Image.Image | NDArray[np.uint8]) -> Image.Image:
     if isinstance(photo, Image.Image):
         return upright_rgb(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:

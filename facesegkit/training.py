@@ -27,9 +27,10 @@ from tqdm.auto import tqdm
 from facesegkit.augment import Augmentation, augment, to_images
 from facesegkit.checkpoint import load_plain, save_plain
 from facesegkit.errors import FaceSegKitError
-from facesegkit.evaluation import Scores, classes_at, count_confusion
+from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
+from facesegkit.upscaling import classes_at
 
 History = list[dict[str, float]]
 HISTORY_COLUMNS = (
@@ -60,7 +61,8 @@ class Settings:
     validations: int = 8  # how often the averaged model is scored during the run
     validation_photos: int = 100  # scored each time; all of the split are scored at the end
     rows_per_validation: int = 5  # of the history, which has the training loss more often
-    small_until: float = 0.4  # share of the run that sees photos at half their size
+    # Photos are smaller in the first part of the run: (up to which share of it, their side).
+    sides: tuple[tuple[float, int], ...] = ((0.35, 128), (0.6, 192))
     bf16: bool = False  # only where `bf16_is_faster`
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -282,7 +284,7 @@ class Training:
         self.losses = state["losses"]
 
     def train_on(
-        self, photos: Tensor, labels: Tensor, scheme: Scheme, rate: float, shrink: int = 1
+        self, photos: Tensor, labels: Tensor, scheme: Scheme, rate: float, side: int | None = None
     ) -> None:
         """One step on a batch: augment, score, loss, backward, update.
 
@@ -291,13 +293,13 @@ class Training:
             labels: part ids, uint8 [B, h, w].
             scheme: merges the parts into the model's classes.
             rate: learning rate of this step.
-            shrink: 2 takes the photos at half their size.
+            side: of the photos as the model sees them, in pixels; by default they stay as they are.
         """
         settings = self.settings
         device = next(self.model.parameters()).device
         generator = generator_for(settings.seed, 1, self.step)
         images, parts = augment(
-            photos.to(device), labels.to(device), settings.augmentation, generator, shrink
+            photos.to(device), labels.to(device), settings.augmentation, generator, side
         )
         target = torch.from_numpy(scheme.class_of_part).to(device).long()[parts.int()]
         for group in self.optimiser.param_groups:
@@ -366,10 +368,9 @@ def validate(
             scores = model(to_images(photos).to(next(model.parameters()).device)).float().cpu()
             target = F.interpolate(truth[:, None], scores.shape[2:], mode="nearest-exact")[:, 0]
             losses.append(loss_of(scores, target.long(), settings).item() * len(photos))
-            predicted = torch.stack(
-                [classes_at(one, (truth.shape[1], truth.shape[2])) for one in scores]
-            )
-        matrix += count_confusion(truth, predicted, classes)
+            size = (truth.shape[1], truth.shape[2])
+            predicted = np.stack([classes_at(one, size) for one in scores.numpy()])
+        matrix += count_confusion(truth.numpy(), predicted, classes)
     return sum(losses) / count, Scores(matrix).mean_f1
 
 
@@ -429,8 +430,8 @@ def fit(
         rate = settings.rate * one_cycle(done, settings.warm_up)
         # A photo at half its size takes a quarter of the time and teaches nearly as much at first
         # (J. Howard's progressive resizing, DAWNBench 2018).
-        shrink = 2 if done < settings.small_until else 1
-        training.train_on(*train.batch(places), scheme, rate, shrink)
+        side = next((side for until, side in settings.sides if done < until), None)
+        training.train_on(*train.batch(places), scheme, rate, side)
         training.seconds = already + time.perf_counter() - started
         done = budget.done(training.step, steps_per_epoch, training.seconds)
 

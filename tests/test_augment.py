@@ -47,7 +47,7 @@ def test_no_change_leaves_photos_and_labels_as_they_are():
 
 def test_half_the_size_shows_the_same():
     photos, labels = batch_of_blobs()
-    images, parts = augment(photos, labels, STILL, generator(), shrink=2)
+    images, parts = augment(photos, labels, STILL, generator(), side=32)
     assert images.shape == (8, 3, 32, 32) and parts.shape == (8, 32, 32)
     whole, _ = augment(photos, labels, STILL, generator())
     assert torch.allclose(images, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-4)

@@ -35,7 +35,7 @@ from facesegkit.training import (
 )
 
 SMALL = Settings(
-    batch=4, validations=2, validation_photos=8, rows_per_validation=1, small_until=0.5, seed=3
+    batch=4, validations=2, validation_photos=8, rows_per_validation=1, sides=((0.5, 32),), seed=3
 )
 
 

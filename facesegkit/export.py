@@ -1,0 +1,134 @@
+"""Writes a checkpoint as an ONNX file, and checks that it does the same."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from facesegkit.checkpoint import Checkpoint, description
+from facesegkit.errors import FaceSegKitError
+from facesegkit.files import replacing
+from facesegkit.runtime import METADATA_KEY, open_onnx
+
+OPSET = 17  # of ONNX 1.12, from 2022: every ONNX Runtime since 1.12 reads it
+INPUT, OUTPUT = "photos", "scores"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the scores of two forms of one model differ.
+
+    Args:
+        largest_difference: between any two scores.
+        same_classes: share of the pixels that get the same class, 0..1.
+    """
+
+    largest_difference: float
+    same_classes: float
+
+
+def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Write a checkpoint as an ONNX file, in which all that is needed to use it is kept.
+
+    The file takes photos, float32 [batch, 3, S, S], RGB in 0..1, and gives scores before softmax,
+    float32 [batch, C, S, S]; the batch size is free, S is the checkpoint's `input_size`.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    graph = onnx.load_model_from_string(_traced(checkpoint))
+    _halve_where_exact(graph)
+    helper.set_model_props(graph, {METADATA_KEY: json.dumps(description(checkpoint))})
+    onnx.checker.check_model(graph, full_check=True)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(graph.SerializeToString())
+
+
+def _traced(checkpoint: Checkpoint) -> bytes:
+    """The network as ONNX, its batch normalisations still apart.
+
+    ONNX Runtime merges them into the convolutions when it loads the file. Done here, the merged
+    weights would no longer fit into float16 (see `_halve_where_exact`).
+    """
+    size = checkpoint.input_size
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # The newer exporter needs a further package, and merges batch normalisations.
+        warnings.simplefilter("ignore")
+        traced = Path(folder, "traced.onnx")
+        torch.onnx.export(
+            checkpoint.model.eval(),
+            (torch.zeros(1, 3, size, size),),
+            traced,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            opset_version=OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            dynamo=False,
+        )
+        return traced.read_bytes()
+
+
+def _halve_where_exact(model: onnx.ModelProto) -> None:
+    """Keep weights that float16 can hold in float16, and widen them where they are used.
+
+    ONNX Runtime does that once, when it loads the file.
+    """
+    widened = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16) if values.dtype == np.float32 else values
+        if half is values or values.ndim < 2 or not np.array_equal(half, values):
+            continue
+        wide_name, half_name = tensor.name, f"{tensor.name}.half"
+        tensor.CopyFrom(numpy_helper.from_array(half, half_name))
+        widened.append(
+            helper.make_node("Cast", [half_name], [wide_name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(widened + nodes)
+
+
+def compare(checkpoint: Checkpoint, path: Path | str, photos: np.ndarray) -> Agreement:
+    """Score photos with a checkpoint and with its ONNX file.
+
+    Args:
+        checkpoint: what the file was made from.
+        path: the ONNX file.
+        photos: float32 [B, 3, S, S], RGB in 0..1.
+
+    Raises:
+        FaceSegKitError: the file cannot be read.
+    """
+    expected = checkpoint.runnable().score(photos)
+    found = open_onnx(Path(path)).score(photos)
+    return Agreement(
+        float(np.abs(found - expected).max()),
+        float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),
+    )
+
+
+def check_agreement(agreement: Agreement, path: Path | str) -> None:
+    """See that an ONNX file does what its checkpoint does.
+
+    Raises:
+        FaceSegKitError: scores differ by more than 1e-4, or classes on more than one pixel in
+            10,000.
+    """
+    if agreement.largest_difference > 1e-4 or agreement.same_classes < 0.9999:
+        raise FaceSegKitError(
+            f"{path} does not do the same as its checkpoint: scores differ by up to "
+            f"{agreement.largest_difference:.1e}, and {1 - agreement.same_classes:.2%} of the "
+            f"pixels get another class; please report this."
+        )

@@ -1,0 +1,89 @@
+"""The models that come with the package, by name; and how any model is opened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from facesegkit.errors import FaceSegKitError
+from facesegkit.runtime import Model, open_onnx
+
+FOLDER = Path(__file__).parent / "weights"
+
+DEFAULT = "separable"
+
+# Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
+NAMES = ("separable", "unet", "separable-drawn", "unet-drawn")
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name is that of a model which comes with the package."""
+    return name in NAMES
+
+
+def weights_of(name: str, suffix: str = ".onnx") -> Path:
+    """The file of a model that ships.
+
+    Raises:
+        FaceSegKitError: there is no model of that name, or its file is missing.
+    """
+    if not is_shipped(name):
+        raise FaceSegKitError(f"There is no model {name!r}; the names are {', '.join(NAMES)}.")
+    path = FOLDER / f"{name}{suffix}"
+    if not path.is_file():
+        raise FaceSegKitError(
+            f"The file {path.name} of the model {name!r} is missing from the installation; "
+            f"install facesegkit again."
+        )
+    return path
+
+
+def card(name: str) -> dict[str, Any]:
+    """The figures of a model that ships: what it was trained on, its licence and scores.
+
+    Raises:
+        FaceSegKitError: there is no model of that name, or its file is missing or damaged.
+    """
+    path = weights_of(name, ".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FaceSegKitError(
+            f"The file {path.name} of the model {name!r} is damaged; install facesegkit again."
+        ) from error
+
+
+def licence_notice(name: str) -> str:
+    """One line on what a model that ships may be used for; empty where anything is allowed."""
+    if name.endswith("-drawn"):
+        return ""
+    return (
+        f"The model '{name}' is for non-commercial use only, like the photos it was trained on; "
+        f"'{name}-drawn' is free for any use."
+    )
+
+
+def open_model(name: str | Path = DEFAULT, *, threads: int = 1) -> Model:
+    """Open a model by its name or from its file.
+
+    Args:
+        name: of a model that ships ("separable", see `NAMES`), or the path of an .onnx
+            or .pth file.
+        threads: for ONNX Runtime. One photo is too little work to share.
+
+    Raises:
+        FaceSegKitError: no such name or file, a damaged file, one of another version or that is
+            not a model of this package, or a .pth file where PyTorch is not installed.
+    """
+    path = weights_of(str(name)) if is_shipped(str(name)) else Path(name)
+    if path.suffix == ".onnx":
+        return open_onnx(path, threads=threads)
+    try:
+        from facesegkit.checkpoint import load
+    except ModuleNotFoundError as error:
+        raise FaceSegKitError(
+            f"{path} needs {error.name}, which is not installed: pip install 'facesegkit[train]', "
+            f"or turn it into an .onnx file where it is, with 'facesegkit export'."
+        ) from error
+    return load(path).runnable()
