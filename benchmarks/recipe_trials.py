@@ -27,6 +27,7 @@ import torch
 from facesegkit.augment import Augmentation
 from facesegkit.checkpoint import build_model
 from facesegkit.evaluation import evaluate
+from facesegkit.models import INPUT_SIZE
 from facesegkit.packing import Pack, prepare
 from facesegkit.parts import FIVE_FEATURES
 from facesegkit.training import Budget, Samples, Settings, fit
@@ -71,10 +72,32 @@ TRIALS: dict[str, dict[str, Any]] = {
     "15 degrees, scale 0.75 to 1.35, shift 0.1": {
         "aug": replace(PLAIN, degrees=15, scales=(0.75, 1.35), shift=0.1)
     },
-    "full size from the start": {"small_until": 0.0},
-    "half size until 0.75": {"small_until": 0.75},
+    "25 degrees": {"aug": replace(PLAIN, degrees=25)},
+    "full size from the start": {"sides": ()},
+    "half size until 0.6, then full": {"sides": ((0.6, 128),)},
+    "half size until 0.6, then 192 until 0.8": {"sides": ((0.6, 128), (0.8, 192))},
+    "a block at a quarter": {"model": {"blocks": (1, 1, 2)}},
+    "two blocks at an eighth": {"model": {"blocks": (0, 2, 2)}},
+    "one block at a sixteenth": {"model": {"blocks": (0, 1, 1)}},
     "unet": {"arch": "unet"},
 }
+
+
+def counted_in_photos(settings: Settings) -> tuple[Settings, float]:
+    """The same course of sides for a run that is counted in photos and not by the clock.
+
+    By the clock, as `sides` is meant, a photo takes time as its area does. Gives the settings,
+    and how many times more photos such a run sees than one at full size would.
+    """
+    ends = [*settings.sides, (1.0, INPUT_SIZE)]
+    begins = [0.0, *(until for until, _ in settings.sides)]
+    photos = [
+        (until - begin) * (INPUT_SIZE / side) ** 2
+        for begin, (until, side) in zip(begins, ends, strict=True)
+    ]
+    seen = [sum(photos[: number + 1]) / sum(photos) for number in range(len(settings.sides))]
+    sides = tuple((until, side) for until, (_, side) in zip(seen, settings.sides, strict=True))
+    return replace(settings, sides=sides), sum(photos)
 
 
 def run_trial(changes: dict[str, Any], cache: Path, photos: int) -> dict[str, float]:
@@ -84,17 +107,14 @@ def run_trial(changes: dict[str, Any], cache: Path, photos: int) -> dict[str, fl
     train = Samples(pack.photos, pack.labels, pack.rows("train"))
     val = Samples(pack.photos, pack.labels, pack.rows("val"))
     arch = changes.pop("arch", "separable")
-    widths = {"widths": changes.pop("widths")} if "widths" in changes else {}
+    config = changes.pop("model", {})
     if "aug" in changes:
         changes["augmentation"] = changes.pop("aug")
     settings = replace(BASE, **changes)
-    # By the clock, as `small_until` is meant, four small photos take the time of a large one: a
-    # share s of the time is 4s / (1 + 3s) of the photos, and there are 1 + 3s times as many.
-    small = settings.small_until
-    settings = replace(settings, small_until=4 * small / (1 + 3 * small))
-    photos = round(photos * (1 + 3 * small))
+    settings, more = counted_in_photos(settings)
+    photos = round(photos * more)
     torch.manual_seed(settings.seed)
-    model = build_model(arch, classes=len(FIVE_FEATURES.class_names), **widths)
+    model = build_model(arch, classes=len(FIVE_FEATURES.class_names), **config)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     budget = Budget(epochs=photos / len(train.rows))
     started = time.perf_counter()

@@ -124,8 +124,8 @@ def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Mode
         scores = score(np.zeros((1, 3, size, size), np.float32))
         if scores.shape != (1, len(scheme.class_names), size, size) or scores.dtype != np.float32:
             raise ValueError(f"scores {scores.dtype} {list(scores.shape)}")
-    except FaceSegKitError:
-        raise
+    except FaceSegKitError as error:  # of the scheme
+        raise FaceSegKitError(f"{path} is damaged: {error}") from error
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         raise FaceSegKitError(
             f"{path} is damaged, its contents do not fit together "

@@ -210,9 +210,9 @@ def test_two_photos_of_one_name_are_refused_before_any_work(tmp_path, photo, cap
 
 def test_a_missing_model_says_which_file_and_what_to_run(photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert segment_one(["--image", str(photo)]) == 1
+    assert segment_one(["--image", str(photo), "--model", "own.pth"]) == 1
     said = sentence(capsys)
-    assert "face_segmentation_model.pth" in said and "python face_segmentation.py" in said
+    assert "own.pth" in said and "python face_segmentation.py" in said
     assert sorted(os.listdir(tmp_path)) == ["photo.jpg"]
 
 
@@ -222,7 +222,7 @@ def test_a_missing_model_says_which_file_and_what_to_run(photo, tmp_path, monkey
         (["prepare", "nowhere"], "nowhere"),
         (["train", "--data", "nowhere", "--epochs", "1"], "nowhere"),
         (["evaluate", "--model", "nowhere.pth"], "nowhere.pth"),
-        (["segment", "nowhere.jpg"], "face_segmentation_model.pth"),
+        (["segment", "photo.jpg", "--model", "nowhere.onnx"], "nowhere.onnx"),
         (["draw", "file.txt"], "file.txt"),
     ],
 )

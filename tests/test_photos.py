@@ -18,6 +18,7 @@ from facesegkit.photos import (
     find_photos,
     fit_square,
     read_photo,
+    read_small,
     upright_rgb,
 )
 
@@ -262,3 +263,48 @@ def test_shrinking_does_not_alias() -> None:
     stripes[:, ::2] = 255
     square, _ = fit_square(Image.fromarray(stripes), 64)
     np.testing.assert_allclose(np.asarray(square), 127, atol=3)
+
+
+# --- reading small ------------------------------------------------------------------------------
+
+
+def striped_jpeg(path: Path, width: int, height: int, orientation: int = 1) -> Path:
+    """A photo whose left half is red and whose upper quarter is brighter."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 2, 0] = 150
+    pixels[: height // 4] += 100
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, quality=95, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(("width", "height"), [(1600, 1200), (1001, 1999), (800, 800), (90, 60)])
+def test_a_small_reading_shows_the_same(
+    tmp_path: Path, width: int, height: int, orientation: int
+) -> None:
+    path = striped_jpeg(tmp_path / "photo.jpg", width, height, orientation)
+    whole = read_photo(path)
+    small, size = read_small(path, 100)
+    assert size == whole.size
+    assert max(small.size) < max(width, height) / 4 or max(width, height) < 800
+    assert min(100, max(width, height)) <= max(small.size)
+    one, other = (np.asarray(fit_square(image, 64, size)[0], int) for image in (small, whole))
+    # Where colours meet a pixel may fall to either side.
+    assert (np.abs(one - other).max(axis=2) > 12).mean() < 0.04
+
+
+def test_a_small_reading_of_other_formats_is_the_photo(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 500, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    small, size = read_small(tmp_path / "photo.png", 50)
+    assert size == (500, 300)
+    np.testing.assert_array_equal(np.asarray(small), pixels)
+
+
+def test_a_small_reading_of_a_cut_photo_says_so(tmp_path: Path) -> None:
+    path = striped_jpeg(tmp_path / "photo.jpg", 1600, 1200)
+    path.write_bytes(path.read_bytes()[:6000])
+    with pytest.raises(FaceSegKitError, match="photo.jpg is damaged or cut short"):
+        read_small(path, 100)

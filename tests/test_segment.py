@@ -256,3 +256,29 @@ def test_importing_does_not_import_torch() -> None:
     """Commands import this module for their --help."""
     program = "import sys, facesegkit.segment; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_large_jpeg_is_decoded_in_full_only_for_its_picture(
+    segmenter: FaceSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = photo_with({"eyes": (200, 100, 900, 500), "lips": (600, 700, 1500, 1100)}, 1600, 1200)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    monkeypatch.setattr("facesegkit.segment.read_photo", lambda path: pytest.fail("decoded"))
+    found = segmenter(tmp_path / "photo.jpg")
+    save_view(found, "labels", tmp_path / "labels.png")
+    save_view(found, "mask", tmp_path / "mask.png")
+    assert found.labels.shape == (1200, 1600)
+    assert_found(found, "eyes", (200, 100, 900, 500))
+    assert (found.labels == segmenter(photo).labels).mean() > 0.99
+    monkeypatch.undo()
+    assert found.photo.size == (1600, 1200)
+
+
+def test_a_photo_that_has_changed_meanwhile_is_told(
+    segmenter: FaceSegmenter, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    found = segmenter(tmp_path / "photo.png")
+    Image.new("RGB", (50, 30)).save(tmp_path / "photo.png")
+    with pytest.raises(FaceSegKitError, match="photo.png has changed since"):
+        render(found, "overlay")
