@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from facesegkit.drawn import DrawnFace, draw_data_set, draw_face, files
 from facesegkit.errors import FaceSegKitError
@@ -158,6 +158,97 @@ def test_the_iris_is_darker_than_the_face_and_inside_the_eye(faces: list[DrawnFa
         grey, mask = face.photo.mean(2), face.masks["l_eye"]
         darker += np.percentile(grey[mask], 10) < np.percentile(grey[np.roll(mask, 30, 0)], 10)
     assert darker > MANY / 2
+
+
+def grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """The mask and all that is at most `by` pixels away, level, upright or both."""
+    size = 2 * by + 1
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.filter(ImageFilter.MaxFilter(size))) > 0
+
+
+def shares_of_skin(faces: list[DrawnFace], part: str, percent: float) -> NDArray[np.floating]:
+    """A percentile of each face's brightness in a part, as a share of its skin's mean."""
+    shares = []
+    for face in faces:
+        if part in face.masks and face.masks[part].sum() > 300 and "eye_g" not in face.masks:
+            grey = face.photo.mean(2)
+            seen = np.percentile(grey[face.masks[part]], percent)
+            shares.append(seen / grey[face.masks["skin"]].mean())
+    assert len(shares) > MANY / 2
+    return np.array(shares)
+
+
+@pytest.mark.parametrize("part", ["l_brow", "r_brow"])
+def test_brows_are_dark_cores_that_fade_out_inside_their_masks(
+    faces: list[DrawnFace], part: str
+) -> None:
+    """Counted on 250 photos of the train split: 0.38 +- 0.17 and 0.99 +- 0.2 of the skin."""
+    dark, bright = shares_of_skin(faces, part, 5), shares_of_skin(faces, part, 95)
+    assert 0.28 < np.median(dark) < 0.52 and dark.std() > 0.1
+    assert 0.85 < np.median(bright) < 1.15
+    assert dark.max() > 0.65  # hardly to be seen
+
+
+def test_brows_vary_in_height_slope_and_thickness(faces: list[DrawnFace]) -> None:
+    rises, slopes, thicknesses = [], [], []
+    for masks in (face.masks for face in faces):
+        if not {"l_brow", "l_eye"} <= masks.keys() or masks["l_brow"].sum() < 300:
+            continue
+        rows, cols = np.nonzero(masks["l_brow"])
+        rises.append(centre(masks["l_eye"])[1] - rows.mean())
+        slopes.append(-np.polyfit(cols, rows, 1)[0])
+        thicknesses.append(len(rows) / (np.ptp(cols) + 1))
+    assert np.median(rises) == pytest.approx(33, abs=5) and np.std(rises) > 5
+    assert np.std(slopes) > 0.08 and np.std(thicknesses) > 2.5
+
+
+def test_what_surrounds_an_eye_is_about_as_dark_as_the_eye(faces: list[DrawnFace]) -> None:
+    """Counted on photos: 0.98 +- 0.3 as bright (lashes, creases, make-up)."""
+    ratios = []
+    for face in faces:
+        for name in {"l_eye", "r_eye"} & face.masks.keys():
+            mask = face.masks[name]
+            around = grown(mask, 6) & face.masks["skin"]
+            if "eye_g" not in face.masks and mask.sum() > 300 and around.sum() > 300:
+                ratios.append(face.photo[mask].mean() / face.photo[around].mean())
+    assert len(ratios) > MANY / 2
+    assert 0.8 < np.median(ratios) < 1.15
+
+
+def test_the_nose_stands_out_by_light_but_its_underside_is_not_black(
+    faces: list[DrawnFace],
+) -> None:
+    """Counted on photos: the lowest quarter has 0.93 +- 0.12 of the skin's light, the rest 1.12."""
+    low, high = [], []
+    for face in faces:
+        grey, rows = face.photo.mean(2), np.nonzero(face.masks["nose"])[0]
+        below = face.masks["nose"].copy()
+        below[: int(np.percentile(rows, 75))] = False
+        skin = grey[face.masks["skin"]].mean()
+        low.append(grey[below].mean() / skin)
+        high.append(grey[face.masks["nose"] & ~below].mean() / skin)
+    assert 0.8 < np.median(low) < 1.02
+    assert 1.0 < np.median(high) < 1.25 and np.std(high) > 0.06
+
+
+def test_lips_are_mostly_darker_and_redder_than_skin_and_of_many_colours(
+    faces: list[DrawnFace],
+) -> None:
+    ratios = np.array([
+        face.photo[face.masks["u_lip"]].mean(0) / face.photo[face.masks["skin"]].mean(0)
+        for face in faces if "u_lip" in face.masks
+    ])  # fmt: skip
+    assert ratios[:, 0].mean() == pytest.approx(0.84, abs=0.1)  # counted on photos
+    assert ratios[:, 1].mean() == pytest.approx(0.63, abs=0.12)
+    assert (ratios[:, 1] < 1).mean() > 0.9 and ratios[:, 1].std() > 0.1
+
+
+def test_hair_hides_some_brows_in_part(faces: list[DrawnFace]) -> None:
+    sizes = np.array([
+        sum(f.masks[n].sum() for n in ("l_brow", "r_brow") if n in f.masks) for f in faces
+    ])  # fmt: skip
+    assert 1 <= (sizes < 0.5 * np.median(sizes)).sum() < 0.3 * MANY
 
 
 def test_everything_occurs(faces: list[DrawnFace]) -> None:

@@ -36,6 +36,8 @@ def _ramp(rng: np.random.Generator, side: int) -> Image.Image:
     values = first * (1 - ramp) + second * ramp * rng.uniform(0.4, 1)
     stains = noise(rng, (side, side), (12, 12)) + noise(rng, (side, side), (4, 4))
     values = values + 0.06 * rng.random() * stains[..., None]
+    if rng.random() < 0.25:  # a stage, the night, a studio's black cloth
+        values = values * rng.uniform(0.03, 0.4)
     return Image.fromarray((np.clip(values, 0, 1) * 255).astype(np.uint8))
 
 
@@ -48,7 +50,9 @@ def _palette(rng: np.random.Generator, count: int) -> list[tuple[int, int, int]]
 
 
 def _wall(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Nothing else, or rows of a sponsor's signs."""
+    """Nothing else, letters, or rows of a sponsor's signs."""
+    if rng.random() < 0.4:
+        return _letters(rng, picture)
     if rng.random() < 0.3:
         pencil, (ink,) = ImageDraw.Draw(picture), _palette(rng, 1)
         step, wide = rng.integers(16, 45), rng.integers(3, 12)
@@ -57,6 +61,26 @@ def _wall(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
                 if rng.random() < 0.7:
                     top = y + int(rng.integers(-2, 3))
                     pencil.rectangle((x, top, x + wide * 0.5, y + wide), outline=ink)
+    return picture
+
+
+def _letters(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
+    """Lines of writing that says nothing: uprights, bars, slants and bows in a row."""
+    pencil, (ink,) = ImageDraw.Draw(picture), _palette(rng, 1)
+    for _ in range(rng.integers(1, 5)):
+        x, y = rng.uniform(-0.2, 0.6) * BACKGROUND_SIDE, rng.uniform(-0.1, 0.9) * BACKGROUND_SIDE
+        high = rng.uniform(8, 45)
+        wide, thick = high * rng.uniform(0.4, 0.7), max(1, round(high * rng.uniform(0.1, 0.22)))
+        for _ in range(rng.integers(3, 11)):
+            left, top, right, low = x, y, x + wide, y + high
+            strokes = [(left, top, left, low), (left, top, right, top), (right, top, left, low),
+                       (left, low, right, low), (right, top, right, low),
+                       (left, (top + low) / 2, right, (top + low) / 2)]  # fmt: skip
+            for k in rng.choice(len(strokes), int(rng.integers(1, 4)), replace=False):
+                pencil.line(strokes[k], fill=ink, width=thick)
+            if rng.random() < 0.5:
+                pencil.arc((left, top, right, low), 0, int(rng.integers(120, 361)), ink, thick)
+            x += 1.35 * wide
     return picture
 
 

@@ -13,9 +13,9 @@ def draw_beard(scene: Scene) -> None:
     rng, person = scene.rng, scene.person
     if person.feminine or person.age < 0.15 or rng.random() < 0.42:
         return
-    kind = str(rng.choice(["stubble", "moustache", "goatee", "full"], p=[0.5, 0.1, 0.17, 0.23]))
+    kind = str(rng.choice(["stubble", "moustache", "goatee", "full"], p=[0.48, 0.13, 0.17, 0.22]))
     short = kind == "stubble"
-    density = float(rng.uniform(0.12, 0.45) if short else rng.uniform(0.4, 0.9))
+    density = float(rng.uniform(0.12, 0.45) if short else rng.uniform(0.5, 0.95))
     colour = person.hair * 0.5 + person.skin * 0.15 if short else person.hair
     colour = np.minimum(colour, person.skin * 0.9)
     for outline in _outlines(scene, kind):
@@ -48,17 +48,20 @@ def _hairy(scene: Scene, outline: Floats, colour: Floats, density: float, short:
         return
     height, width = patch.alpha.shape
     grain = 1 + 0.22 * noise(rng, (height, width), (height // 2 + 1, width // 2 + 1))
-    grain += 0.3 * noise(rng, (height, width), (height // 12 + 1, width // 12 + 1))
+    grain += rng.uniform(0.05, 0.3) * noise(
+        rng, (height, width), (height // 12 + 1, width // 12 + 1)
+    )
     canvas.paint(patch.times(np.clip(grain, 0, 1.3) * density), scene.lit(patch, colour))
     if short:
         return
     low, high = outline.min(0), outline.max(0)
-    roots = rng.uniform(low, high, (int(1000 * density), 2)).astype(np.float32)
+    roots = rng.uniform(low, high, (int(rng.uniform(900, 2200) * density), 2)).astype(np.float32)
     lean = np.stack([roots[:, 0] * 0.004, np.full(len(roots), 1.0)], 1)
     lean += rng.normal(0, 0.35, lean.shape)
     ends = roots + lean * rng.uniform(4, 11, (len(roots), 1))
     lines = head.lift(np.stack([roots, ends], 1).reshape(-1, 2)).reshape(-1, 2, 2)
-    for tone, some in ((0.6, lines[::2]), (1.3, lines[1::2])):
+    grey = rng.uniform(1.1, 2.2) if rng.random() < 0.3 + 0.4 * scene.person.age else 1.2
+    for tone, some in ((0.5, lines[::2]), (grey, lines[1::2])):
         strokes = canvas.strokes(list(some), 0.8)
         seen = strokes.inside(patch) if strokes is not None else None
         if seen is not None:

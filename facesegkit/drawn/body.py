@@ -101,7 +101,7 @@ def draw_ears(scene: Scene) -> None:
     stick = rng.uniform(16, 42)
     length, place = rng.normal(54, 5), rng.normal(40, 8)
     ringed = rng.random() < (0.45 if person.feminine else 0.04)
-    colour = np.clip(person.skin * [1.03, 0.9, 0.88], 0, 1)
+    colour = np.clip(person.skin * np.array([0.95, 0.8, 0.77]) * rng.uniform(0.75, 1.1), 0, 1)
     for side in (-1, 1):
         base = side * float(np.interp(place, head.v, head.half_width)) * 0.97
         shape = smooth(

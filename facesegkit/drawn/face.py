@@ -12,7 +12,7 @@ from facesegkit.drawn import body, hair, worn
 from facesegkit.drawn.background import background
 from facesegkit.drawn.beard import draw_beard
 from facesegkit.drawn.brows import draw_brows
-from facesegkit.drawn.camera import jpeg_quality, photograph
+from facesegkit.drawn.camera import jpeg_quality, photograph, shoulder
 from facesegkit.drawn.canvas import SIDE, Canvas
 from facesegkit.drawn.curves import Floats
 from facesegkit.drawn.eyes import draw_eyes
@@ -23,8 +23,6 @@ from facesegkit.drawn.obstacles import draw_obstacle
 from facesegkit.drawn.scene import Scene
 from facesegkit.drawn.traits import choose_light, choose_person, choose_pose
 from facesegkit.parts import PARTS
-
-SHOULDER = np.float32(0.8)  # display value from which on highlights are compressed
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,8 @@ def _set_up(rng: np.random.Generator) -> Scene:
     head = Head(choose_shape(rng, person), pose)
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]
-    lit, level = head.show(_shoulder(skin), illumination.mean(2))
+    lit, level = head.show(shoulder(skin), illumination.mean(2))
     return Scene(Canvas(background(rng)), head, person, lit, level, rng)
-
-
-def _shoulder(colours: Floats) -> Floats:
-    """Let bright values run into white softly, as a camera does, instead of cutting them off."""
-    over = np.maximum(colours - SHOULDER, 0) / (1 - SHOULDER)
-    return np.minimum(colours, SHOULDER) + (1 - SHOULDER) * np.tanh(0.7 * over)
 
 
 def _draw(scene: Scene) -> None:

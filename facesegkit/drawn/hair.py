@@ -53,8 +53,8 @@ def choose_hairdo(rng: np.random.Generator, feminine: bool, age: float) -> Haird
     }[style]  # fmt: skip
     length = rng.uniform(300, 480) if style == "long" else rng.uniform(150, 300)
     fringe = None
-    if style != "stubbly" and rng.random() < (0.25 if style != "up" else 0.1):
-        fringe = float(np.clip(rng.normal(-52, 18), -90, -16))
+    if style != "stubbly" and rng.random() < (0.34 if style != "up" else 0.12):
+        fringe = float(np.clip(rng.normal(-44, 22), -90, -8))
     return Hairdo(
         style=style,
         thickness=float(thickness * rng.uniform(0.6, 1.4)),
@@ -81,7 +81,8 @@ def draw_back_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     # The head hides the rest of it, and is drawn with hair of its own.
     low = max(min(SIDE // 3, patch.rows.stop) - patch.rows.start, 0)
     patch = Patch(slice(patch.rows.start + low, patch.rows.stop), patch.cols, patch.alpha[low:])
-    scene.canvas.paint(patch, patch.of(colour) * np.float32(0.62), part="hair")
+    depth = np.float32(scene.rng.uniform(0.25, 0.8))
+    scene.canvas.paint(patch, patch.of(colour) * depth, part="hair")
 
 
 def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
@@ -99,6 +100,7 @@ def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     hair = Patch(outer.rows, outer.cols, outer.of(alpha))
     canvas.paint(hair, hair.of(colour), part="hair")
     _loose_strands(scene, alpha)
+    _wisps(scene, hairdo, colour)
     _locks_over_face(scene, hairdo, colour)
 
 
@@ -213,7 +215,7 @@ def _beside(
     line[8:, 0] += wobble(rng, len(line) - 8, 12, 0.9 * hairdo.ragged)
     if side * head.pose.turn > 0:  # the far side hangs behind the cheek that hides it
         cheek = head.edge(side)
-        behind = np.interp(line[:, 1], cheek[:, 1], side * cheek[:, 0]) - 14 * head.scale
+        behind = np.interp(line[:, 1], cheek[:, 1], side * cheek[:, 0]) - 5 * head.scale
         beside_face = line[:, 1] < cheek[-1, 1]
         line[:, 0] = np.where(beside_face, side * np.maximum(side * line[:, 0], behind), line[:, 0])
     return line
@@ -225,15 +227,16 @@ def strands(scene: Scene, hairdo: Hairdo) -> Floats:
     flow = _Flow.choose(rng, head, hairdo)
     picture = Image.new("L", (HALF, HALF), 105)
     pencil = ImageDraw.Draw(picture)
-    contrast = rng.uniform(0.5, 1.1)
-    for count, width, spread in LAYERS:
-        lines = flow.lines(rng, rng.uniform(-10, HALF + 10, (count, 2)).astype(np.float32), 6)
+    contrast = rng.uniform(0.4, 1.3)
+    steps = 8 if hairdo.hangs else 5
+    for count, width, spread, blur in LAYERS:
+        lines = flow.lines(rng, rng.uniform(-10, HALF + 10, (count, 2)).astype(np.float32), steps)
         tones = np.clip(rng.normal(112, spread * contrast, count), 0, 255).astype(int)
         widths = rng.uniform(0.6, 1.4, count) * width
         for line, tone, wide in zip(lines, tones.tolist(), widths, strict=True):
             pencil.line(line.ravel().tolist(), fill=tone, width=max(1, round(wide)))
-        if width > 4:
-            picture = picture.filter(ImageFilter.GaussianBlur(1.2))
+        if blur > 0:
+            picture = picture.filter(ImageFilter.GaussianBlur(blur))
             pencil = ImageDraw.Draw(picture)
     fine = np.asarray(picture, dtype=np.float32) / 255
     return _enlarged(_coloured(rng, scene, flow, fine))
@@ -241,7 +244,8 @@ def strands(scene: Scene, hairdo: Hairdo) -> Floats:
 
 WIDE_LOCK = 6.0  # pixels from which on a lock hides what is below for annotators too
 HALF = SIDE // 2  # strands are finer than this only where the camera would blur them anyway
-LAYERS = ((100, 9.0, 34.0), (140, 3.5, 38.0), (360, 1.0, 48.0))  # count, width, spread of tones
+# Count, width, spread of tones, blur afterwards.
+LAYERS = ((80, 11.0, 36.0, 2.2), (190, 4.5, 30.0, 1.1), (620, 1.0, 38.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -308,11 +312,12 @@ def _coloured(
     out = np.hypot((x - flow.root[0]) / flow.unit, (y - flow.root[1]) / flow.unit)
     # Light catches a band across the strands, at some distance from where they grow.
     band = np.exp(-(((out - np.float32(rng.uniform(0.3, 1.2)) - 0.12 * flow.bend) / 0.22) ** 2))
-    sheen = np.float32(rng.uniform(0, 0.8)) * band * fine
+    sheen = np.float32(rng.uniform(0, 1.3)) * band * fine
     light = 1 - 0.5 * _away_from_lamp(scene, x * 2)
-    light = light - np.float32(rng.uniform(0, 0.3)) * np.clip(out - 1, 0, 1)
-    light = np.clip(light, 0.2, 1.5) * (1 + 0.12 * flow.bend)
-    body = 0.3 + 1.15 * fine
+    light = light - np.float32(rng.uniform(0, 0.55)) * np.clip(out - 1, 0, 1.2)
+    light = np.clip(light, 0.15, 1.6) * (1 + np.float32(rng.uniform(0.1, 0.35)) * flow.bend)
+    hard = np.float32(rng.uniform(0.8, 2.0))  # between the locks it is dark
+    body = np.clip(0.3 + 1.15 * (fine + (hard - 1) * (fine - 0.42)), 0.03, 2.2)
     # Highlights of another shade, as sun or a hairdresser leave them.
     streak = np.clip(colour * np.float32(rng.uniform(1.0, 1.6)) + rng.uniform(0, 0.12), 0, 1)
     streak = streak.astype(np.float32)
@@ -355,20 +360,58 @@ def _loose_strands(scene: Scene, alpha: Floats) -> None:
 
 def _locks_over_face(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     """Locks and single hairs that fall over forehead, temples and cheeks, even into the eyes."""
-    canvas, head, rng = scene.canvas, scene.head, scene.rng
-    if rng.random() > (0.32 if hairdo.hangs else 0.15):
+    head, rng = scene.head, scene.rng
+    if rng.random() > (0.28 if hairdo.hangs else 0.14):
         return
     side = rng.choice([-1.0, 1.0])
-    for _ in range(rng.integers(1, 5)):
-        u, tip = rng.uniform(10, 118), rng.uniform(-70, 40 if not hairdo.hangs else 170)
-        end = np.clip(u + rng.normal(22, 30), -10, 122)
-        middle = (u + end) / 2 + rng.normal(6, 16)
+    for _ in range(rng.integers(1, 6)):
+        u, tip = rng.uniform(0, 118), -70 + (240 if hairdo.hangs else 100) * rng.beta(1, 2)
+        end = np.clip(u + rng.normal(45, 30), -10, 126)
+        middle = u + (end - u) * rng.uniform(0.5, 0.95) + rng.normal(4, 10)
         if rng.random() < 0.15:
             side = -side
         line = smooth([(side * u, hairdo.hairline - 8), (side * middle, tip - 45),
                        (side * end, tip)], 8, closed=False)  # fmt: skip
-        width = rng.gamma(1.2, 2.5) + 1
-        lock = canvas.patch(ribbon(head.lift(line), width), soft=0.5)
-        if lock is not None:  # annotators leave single hairs out
-            part = "hair" if width > WIDE_LOCK else None
-            canvas.paint(lock, lock.of(colour), opacity=rng.uniform(0.6, 1), part=part)
+        _lock(scene, head.lift(line), rng.gamma(1.2, 3.5) + 1, colour)
+
+
+def _lock(scene: Scene, line: Floats, width: float, colour: Floats) -> None:
+    """Hairs side by side along a line in pixels [N, 2], which part towards its end."""
+    canvas, rng = scene.canvas, scene.rng
+    if width > WIDE_LOCK:  # annotators leave single hairs out
+        body = canvas.patch(ribbon(line, 0.8 * width), soft=0.8)
+        if body is not None:
+            canvas.shade(canvas.patch(ribbon(line + (2, 4), width), soft=3), rng.uniform(0.1, 0.4))
+            canvas.paint(body, body.of(colour), opacity=0.95, part="hair")
+    count = max(2, int(1.3 * width))
+    t = np.linspace(0, 1, len(line))[None, :, None]
+    across = np.stack([np.ones(count), np.zeros(count)], 1)[:, None] * width / 2
+    start, end = rng.uniform(-0.8, 0.8, (2, count, 1, 1))
+    hairs = line[None] + across * (start * (1 - t) + (0.6 * start + end) * t)
+    last = rng.integers(2 * len(line) // 3, len(line) + 1, count)
+    lines = [hair[:stop].astype(np.float32) for hair, stop in zip(hairs, last, strict=True)]
+    strokes = canvas.strokes(lines, rng.uniform(0.8, 1.6))
+    if strokes is not None:
+        canvas.paint(strokes, strokes.of(colour), opacity=rng.uniform(0.5, 0.95))
+
+
+def _wisps(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
+    """The thin ends of a fringe: single hairs over forehead and brows, seen through."""
+    canvas, head, rng = scene.canvas, scene.head, scene.rng
+    if hairdo.fringe is None or rng.random() < 0.3:
+        return
+    count = int(rng.integers(15, 90))
+    u = rng.uniform(-112, 112, count)
+    top = hairdo.fringe + hairdo.sweep * u - 16
+    slant = hairdo.sweep * 22 + rng.normal(0, 6, count)
+    long = rng.gamma(3, rng.uniform(3, 8), count) + 14
+    t = np.linspace(0, 1, 4)[None, :, None]
+    reach = np.stack([slant, long], 1)[:, None]
+    root = np.stack([u, np.minimum(top, 10)], 1)[:, None]
+    hairs = (
+        root + reach * t + np.stack([rng.normal(0, 7, count), np.zeros(count)], 1)[:, None] * t**2
+    )
+    lines = head.lift(hairs.reshape(-1, 2)).reshape(-1, 4, 2)
+    strokes = canvas.strokes(list(lines), rng.uniform(0.6, 1.3))
+    if strokes is not None:
+        canvas.paint(strokes, strokes.of(colour), opacity=rng.uniform(0.3, 0.85))

@@ -12,6 +12,7 @@ visible, and moves hidden points onto the outline that hides them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,8 +94,9 @@ def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
     brow = rng.normal(3 if person.feminine else 7, 3)
     profile = smooth(
         [
-            (top, 0), (top + 7, 30), (top + 30, 66), (-110, 100), (-45, 116 + brow * 0.5), (0, 108),
-            (60, 114), (MOUTH_V, 118), (chin - 30, 110), (chin - 8, 98), (chin, 80),
+            (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
+            (-45, 117 + brow * 0.5), (0, 112),
+            (60, 115), (MOUTH_V, 124), (chin - 30, 112), (chin - 8, 98), (chin, 80),
         ],
         closed=False,
     )  # fmt: skip
@@ -108,16 +110,18 @@ def _bumps(
     rng: np.random.Generator, person: Person, wing: float, end: float, brow: float, chin: float
 ) -> tuple[Bump, ...]:
     """Nose, sockets, cheeks, lips and chin; mirrored where there are two."""
-    high = rng.normal(1.0, 0.17)
+    high, slim = rng.normal(1.15, 0.2), float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4))
     smile = max(person.smile, 0)
+    tip = end * rng.normal(0.83, 0.02)
     nose = [
-        Bump(0, end * 0.05, 15, 24, 7 * high),
-        Bump(0, end * 0.40, 15, 22, 13 * high),
-        Bump(0, end * 0.72, 20, 19, 14 * high),
-        Bump(0, end * 0.84, 16, 12, 15 * high * rng.normal(1, 0.2)),
+        Bump(0, end * 0.05, 13 * slim, 22, rng.uniform(1, 6) * high),
+        Bump(0, end * rng.uniform(0.33, 0.43), 13 * slim, 22, rng.uniform(11, 19) * high),
+        Bump(0, end * 0.70, 18 * slim, 20, 16 * high),
+        Bump(0, tip, rng.uniform(12, 18), rng.uniform(10, 14), 17 * high * rng.normal(1, 0.2)),
+        Bump(0, end * 0.94, 27, 14, rng.uniform(4, 12)),
     ]
     pairs = [
-        Bump(wing * 0.64, end * 0.89, 11, 9, 10 * high),
+        Bump(wing * 0.64, end * 0.87, rng.uniform(10, 13), 10, rng.uniform(8, 14) * high),
         Bump(EYE_U - 4, 2, 30, 19, -rng.uniform(3, 11)),
         Bump(EYE_U, 1, 19, 13, rng.uniform(5, 10)),
         Bump(EYE_U, -36, 30, 11, brow),
@@ -129,7 +133,7 @@ def _bumps(
         Bump(112, 60, 24, 40, -rng.uniform(0, 8)),
     ]
     middle = [
-        Bump(0, MOUTH_V, 42, 26, rng.uniform(6, 14)),
+        Bump(0, MOUTH_V, 42, 26, rng.uniform(5, 12)),
         Bump(0, end + 14, 5, 11, -rng.uniform(1.5, 4)),
         Bump(0, 172, 26, 8, -rng.uniform(3, 8)),
         Bump(0, chin - 24, 26, 17, rng.uniform(6, 14)),
@@ -332,9 +336,13 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     normal = _normals(head)
     lamp, eye = _to_face(light.direction, head.pose), _to_face([0, 0, 1], head.pose)
     facing = np.clip((normal @ lamp + light.wrap) / (1 + light.wrap), 0, 1)
-    facing *= _cast_shadow(head, lamp)
+    facing *= 1 - light.cast * _cast_shadow(head, lamp)
+    # Light that enters skin leaves it elsewhere: ridges and edges of shadows are soft.
+    facing += (blurred(facing, light.scatter) - facing) * np.float32(0.75)
+    # The lip throws light up to the nose's underside, which is hardly ever black.
+    facing += _under_nose(head) * np.float32(light.bounce * facing.mean())
     # A hollow sees less of the sky: compare the surface with its own blurred copy.
-    hollow = np.clip(1 + 0.07 * (head.z - blurred(head.z, 12)), 0.45, 1.15)
+    hollow = np.clip(1 + 0.05 * (head.z - blurred(head.z, 12)), 0.6, 1.15)
     from_above = 0.8 - 0.2 * normal[..., 1]
     linear = (hollow * from_above)[..., None] * light.ambient + facing[..., None] * light.key
     # Light wanders inside skin, red the furthest: shadows on it are warm.
@@ -348,12 +356,19 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     return display, shine * light.shine * skin_shine
 
 
+def _under_nose(head: Head) -> Floats:
+    """The nose's underside, 0..1, float32 [ROWS, COLS]."""
+    end, wing = head.shape.nose_length, head.shape.nose_width
+    down = (head.v[:, None] - end - 3) / 13
+    return np.exp(-(down**2) - (head.u / (0.95 * wing)) ** 2).astype(np.float32)
+
+
 def _oil(head: Head) -> Floats:
     """Where skin shines most, forehead, nose and cheekbones, 0..1, float32 [ROWS, COLS]."""
     v, u = head.v[:, None], np.abs(head.u)
-    middle = np.exp(-((u / 34) ** 2)) * (v < 110)
+    middle = np.exp(-((u / 34) ** 2)) * (v < 110) * (1 - 0.5 * np.exp(-(((v - 12) / 30) ** 2)))
     bones = np.exp(-(((u - 68) / 26) ** 2 + ((v - 42) / 20) ** 2))
-    return np.maximum(middle, bones).astype(np.float32)
+    return np.maximum(middle, 0.75 * bones).astype(np.float32)
 
 
 def _normals(head: Head) -> Floats:
@@ -376,17 +391,22 @@ def _to_face(direction: object, pose: Pose) -> Floats:
 
 
 def _cast_shadow(head: Head, lamp: Floats) -> Floats:
-    """How much of the lamp each point sees past nose and brows, [ROWS, COLS] in 0..1."""
+    """How much of the lamp nose and brows hide from each point, [ROWS, COLS] in 0..1."""
     if lamp[2] < 0.05:
-        return np.full((ROWS, COLS), 0.35, dtype=np.float32)
+        return np.full((ROWS, COLS), 0.65, dtype=np.float32)
     shade = np.zeros((ROWS, COLS), dtype=np.float32)
     row_step = float(head.v[1] - head.v[0])
     col_step = 2 * WIDEST / COLS * 125  # near the middle, where nose and sockets are
     for reach in (8, 14, 20, 28, 36, 46):
         rows, cols = round(reach * lamp[1] / row_step), round(reach * lamp[0] / col_step)
-        there = np.roll(head.z, (-rows, -cols), axis=(0, 1))
+        there = head.z[_moved(ROWS, rows)[:, None], _moved(COLS, cols)]
         shade = np.maximum(shade, there - head.z - reach * lamp[2])
-    return 1 - np.clip(blurred(shade, 4) / 11, 0, 0.75)
+    return np.clip(blurred(shade, 4) / 14, 0, 1)
+
+
+def _moved(count: int, by: int) -> NDArray[np.intp]:
+    """The places `by` further on of each of `count`, staying within them."""
+    return np.clip(np.arange(count) + by, 0, count - 1)
 
 
 def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats:
@@ -402,9 +422,12 @@ def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats
     red = spot(75, 60, 30, 26) * rng.uniform(0, 0.16) + spot(0, 85, 22, 16) * rng.uniform(0, 0.12)
     red = red + rng.uniform(0.01, 0.05) * noise(rng, shape, (9, 9))
     red = red + rng.uniform(0.01, 0.03) * noise(rng, shape, (40, 34))
-    tired = spot(EYE_U - 6, 22, 22, 11) * rng.uniform(0.0, 0.16) + spot(46, 3, 9, 14) * 0.1
+    tired = spot(EYE_U - 6, 22, 22, 11) * rng.uniform(0.06, 0.26) + spot(46, 3, 9, 14) * 0.05
     pores = noise(rng, shape, shape) + noise(rng, shape, (ROWS // 2, COLS // 2))
-    fine = 0.02 * noise(rng, shape, (20, 16)) + rng.uniform(0.004, 0.028) * pores
+    fine = 0.02 * noise(rng, shape, (20, 16)) + rng.uniform(0.008, 0.042) * pores
+    # Powder, tan, shade of hair and hands: no face is of one tone.
+    fine = fine + rng.uniform(0, 0.06) * noise(rng, shape, (7, 6))
+    fine = fine - _contour(rng, spot, person.make_up)
     colour = np.empty((*shape, 3), dtype=np.float32)
     for channel, pull in enumerate((0.25, -0.95, -0.75)):
         dark = 1 + fine - tired * (1.0 if channel else 0.8)
@@ -416,9 +439,25 @@ def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats
     return _wrinkled(rng, colour, head, person)
 
 
+def _contour(
+    rng: np.random.Generator, spot: Callable[[float, float, float, float], Floats], make_up: float
+) -> Floats:
+    """Darkness of hollow or powdered cheeks and of jaw and temples, [ROWS, COLS]."""
+    cheeks = spot(92, 92, 16, 34) * rng.uniform(0, 0.1 + 0.14 * make_up)
+    edges = (spot(122, 150, 26, 60) + spot(128, -90, 22, 40)) * rng.uniform(0, 0.1)
+    edges = edges + spot(0, -120, 90, 26) * rng.uniform(0, 0.16)
+    edges = edges - spot(0, 185, 60, 26) * rng.uniform(0, 0.16)
+    # The nose is a little darker and redder than the cheeks, more so at its root.
+    nose = spot(0, 50, 22, 40) * rng.normal(0.05, 0.05) + spot(0, 4, 22, 14) * rng.uniform(0, 0.2)
+    pale = spot(24, -42, 34, 15) * rng.uniform(0.0, 0.12) + spot(0, 108, 30, 12) * rng.uniform(
+        0, 0.12
+    )
+    return (cheeks + edges + nose - pale).astype(np.float32)
+
+
 def _wrinkled(rng: np.random.Generator, colour: Floats, head: Head, person: Person) -> Floats:
     """Lines across the forehead and beside the eyes, deeper with age."""
-    depth = max(0.0, person.age - 0.35) * rng.uniform(0.0, 0.45)
+    depth = max(0.0, person.age - 0.3) * rng.uniform(0.05, 0.6)
     if depth <= 0.01:
         return colour
     v = head.v[:, None] + 6 * noise(rng, head.u.shape, (3, 6))
@@ -426,4 +465,8 @@ def _wrinkled(rng: np.random.Generator, colour: Floats, head: Head, person: Pers
     lines = np.clip(np.sin(v / rng.uniform(2.2, 3.6)) - 0.35, 0, 1) * forehead
     corner = np.exp(-0.5 * (((v - 6) / 16) ** 2 + ((np.abs(head.u) - 100) / 10) ** 2))
     crow = np.clip(np.sin((v - 0.35 * np.abs(head.u)) / 2.0) - 0.3, 0, 1) * corner
-    return colour * (1 - depth * (lines + 0.8 * crow))[..., None]
+    low = head.v[:, None] + 0.2 * np.abs(head.u)
+    under = np.exp(-0.5 * (((low - 42) / 13) ** 2 + ((np.abs(head.u) - EYE_U) / 26) ** 2))
+    bags = np.clip(np.sin(low / rng.uniform(1.8, 2.8)) - 0.2, 0, 1) * under
+    between = np.exp(-0.5 * (((v + 32) / 14) ** 2 + ((np.abs(head.u) - 9) / 2.2) ** 2))
+    return colour * (1 - depth * (lines + 0.8 * crow + 0.7 * bags + 0.6 * between))[..., None]

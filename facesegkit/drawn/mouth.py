@@ -18,7 +18,7 @@ from facesegkit.drawn.head import MOUTH_V
 from facesegkit.drawn.scene import SIDES, Scene
 from facesegkit.drawn.traits import Person
 
-UPPER, LOWER = (15.0, 4.2), (22.0, 4.4)  # thickness of the lips: mean, spread
+UPPER, LOWER = (15.2, 4.3), (22.0, 4.4)  # thickness of the lips: mean, spread
 TOUCHING = 0.8  # an opening lower than this is none
 DARK, TONGUE = np.array([0.10, 0.04, 0.035]), np.array([0.62, 0.30, 0.29])
 
@@ -56,15 +56,18 @@ def choose_mouth(rng: np.random.Generator, person: Person) -> Mouth:
     """Lips' shape from the person's smile and opening."""
     smile, gap = person.smile, person.gap
     shout = 0.28 * max(gap - 20, 0) * (1 - smile)
-    half = float(np.clip(rng.normal(47.0, 4.0) + 15 * max(smile, -0.2) - shout, 36, 80))
-    upper = float(np.clip(rng.normal(*UPPER) - 0.6 * smile, 5, 28))
+    half = float(np.clip(rng.normal(50.5, 5.0) + 15 * max(smile, -0.2) - shout, 36, 80))
+    upper = float(np.clip(rng.normal(*UPPER) - 0.6 * smile - 1.2 * (gap > 0), 4.5, 28))
     lower = float(np.clip(rng.normal(*LOWER) - 3.0 * smile, 9, 36))
+    if gap < 12 and smile < 0.5 and rng.random() < 0.12:  # a pout
+        half, upper, lower = 0.86 * half, 1.2 * upper, 1.15 * lower
     x = np.linspace(-1, 1, 33)
     flat = np.abs(x)
     seam = _seam(rng, x, smile, gap)
     between = gap * _opening_profile(flat, gap)
-    inner_top, inner_bottom = seam - 0.3 * between, seam + 0.7 * between
-    cupid = 1 - rng.uniform(0.05, 0.28) * np.exp(-((x / 0.16) ** 2)) * (1 - 0.6 * max(smile, 0))
+    above = rng.uniform(0.05, 0.4)  # share of the opening by which the upper lip is lifted
+    inner_top, inner_bottom = seam - above * between, seam + (1 - above) * between
+    cupid = 1 - rng.uniform(0.05, 0.38) * np.exp(-((x / 0.16) ** 2)) * (1 - 0.6 * max(smile, 0))
     edge = inner_top - upper * np.clip(1 - flat**2.0, 0, 1) ** 0.75 * cupid
     # In a smile the lower lip keeps its thickness almost to the corners.
     full = np.clip(smile, 0, 1)
@@ -79,9 +82,13 @@ def choose_mouth(rng: np.random.Generator, person: Person) -> Mouth:
 def _seam(rng: np.random.Generator, x: Floats, smile: float, gap: float) -> Floats:
     """Where the lips meet: corners rise with a smile, the middle dips under the cupid's bow."""
     flat = np.abs(x)
-    middle = MOUTH_V + rng.normal(-3, 3) - 0.1 * gap
-    rise = 1.0 + 8 * smile + rng.normal(0, 2.5) - 0.12 * max(gap - 25, 0)
-    seam = middle - rise * flat ** rng.uniform(1.7, 2.6) + rng.normal(0, 1.4) * x
+    middle = MOUTH_V + rng.normal(0, 4) - 0.1 * gap
+    rise = 1.0 + 8 * smile + rng.normal(0, 4) - 0.12 * max(gap - 25, 0)
+    seam = (
+        middle
+        - rise * flat ** rng.uniform(1.7, 2.6)
+        + rng.normal(0, 4 if rng.random() < 0.15 else 1.4) * x
+    )
     wave = 1.6 * np.exp(-((x / 0.22) ** 2)) - 1.2 * np.exp(-(((flat - 0.4) / 0.25) ** 2))
     return seam + wave * rng.uniform(0, 1.5) * (1 if gap == 0 else 0.4)
 
@@ -97,11 +104,12 @@ def draw_mouth(scene: Scene) -> None:
     canvas, rng, person = scene.canvas, scene.rng, scene.person
     mouth = choose_mouth(rng, person)
     _folds(scene, mouth)
+    _philtrum(scene, mouth)
     colour = _lip_colour(rng, person)
     edge = rng.uniform(0.3, 1.8) * (1 - 0.6 * person.make_up)
-    opacity = rng.uniform(0.55, 1.0)
-    _lip(scene, mouth.upper_lip, colour * rng.uniform(0.75, 0.98), edge, opacity)
-    _lip(scene, mouth.lower_lip, colour, edge, opacity)
+    opacity = rng.uniform(0.65, 1.0)
+    _lip(scene, mouth.upper_lip, colour * rng.uniform(0.64, 0.96), edge, opacity)
+    _lip(scene, mouth.lower_lip, colour * rng.uniform(0.92, 1.05), edge, opacity)
     _lip_shading(scene, mouth)
     if person.gap > 0:
         _inside_mouth(scene, mouth)
@@ -118,8 +126,8 @@ def draw_mouth(scene: Scene) -> None:
 def _folds(scene: Scene, mouth: Mouth) -> None:
     """Shadow under the lower lip, around the corners, and from the nose's wings to beside them."""
     canvas, head, rng, person = scene.canvas, scene.head, scene.rng, scene.person
-    shadow = _ring(mouth.lower_edge - (0, 2), mouth.lower_edge + (0, rng.uniform(4, 9)))
-    canvas.shade(scene.on_head(shadow[6:-6], soft=3.5), rng.uniform(0.1, 0.4))
+    shadow = _ring(mouth.lower_edge - (0, 2), mouth.lower_edge + (0, rng.uniform(6, 18)))
+    canvas.shade(scene.on_head(shadow[6:-6], soft=5), rng.uniform(0.05, 0.28))
     smile = max(person.smile, 0)
     wing, end = head.shape.nose_width, head.shape.nose_length
     depth = rng.uniform(0.0, 0.2) + rng.uniform(0.0, 0.4) * smile + 0.2 * person.age
@@ -138,17 +146,34 @@ def _folds(scene: Scene, mouth: Mouth) -> None:
         if beside is not None:  # the cheek bulges beside the fold
             glow = scene.lit(beside, np.minimum(person.skin * 1.25, 1))
             canvas.paint(beside, glow, opacity=0.25 * min(depth, 0.6))
-        dimple = ellipse(corner[0] + side * 2, corner[1], 6, 7)
-        canvas.shade(scene.on_head(dimple, soft=4), rng.uniform(0.05, 0.35))
+        dimple = ellipse(corner[0] + side * 3, corner[1], 6, 9)
+        canvas.shade(scene.on_head(dimple, soft=5), rng.uniform(0.0, 0.3))
+
+
+def _philtrum(scene: Scene, mouth: Mouth) -> None:
+    """The groove from the nose to the upper lip, and the bright rim above its bow."""
+    canvas, head, rng = scene.canvas, scene.head, scene.rng
+    bow, end = mouth.upper_edge[16], head.shape.nose_length
+    groove = np.array([(0, end + 3), (0, (end + bow[1]) / 2 + 2), (bow[0], bow[1])])
+    pixels = head.lift(groove)
+    wide = rng.uniform(7, 13) * head.scale
+    canvas.shade(canvas.patch(ribbon(pixels, wide), soft=3.5), rng.uniform(0, 0.2))
+    glow = rng.uniform(0.0, 0.42)
+    rim = canvas.patch(ribbon(head.lift(mouth.upper_edge[8:25] - (0, 3.5)), 7), soft=1.8)
+    if rim is not None:
+        canvas.paint(rim, scene.lit(rim, np.minimum(scene.person.skin * 1.3, 1)), opacity=glow)
 
 
 def _lip_colour(rng: np.random.Generator, person: Person) -> Floats:
     """Counted: lips are 0.87, 0.7, 0.74 (upper) and 0.97, 0.8, 0.9 (lower) of the skin."""
-    natural = person.skin * np.array([1.02, 0.78, 0.85]) * rng.normal(1, 0.08, 3)
+    redness = float(np.clip(rng.normal(0, 0.09), -0.15, 0.2))
+    natural = person.skin * np.array([1.0, 0.73 - redness, 0.8 - redness])
+    natural = natural * rng.normal(1, 0.08) * rng.normal(1, 0.05, 3)
     natural = natural * (1 - 0.25 * person.darkness * rng.random())
-    if person.make_up > 0.3 and rng.random() < 0.75:
-        paint = np.array([rng.uniform(0.35, 0.9), rng.uniform(0.05, 0.45), rng.uniform(0.1, 0.5)])
-        strength = rng.uniform(0.2, 0.9)
+    if person.make_up > 0.3 and rng.random() < 0.8:
+        green = rng.uniform(0.03, 0.45)
+        paint = np.array([rng.uniform(0.35, 0.95), green, green * rng.uniform(0.7, 1.5) + 0.03])
+        strength = rng.uniform(0.2, 0.95)
         natural = natural * (1 - strength) + paint * strength
     return np.clip(natural, 0.02, 1).astype(np.float32)
 
@@ -161,7 +186,11 @@ def _lip(scene: Scene, outline: Floats, colour: Floats, edge: float, opacity: fl
         return
     height, width = patch.alpha.shape
     creases = noise(rng, (height, width), (max(2, height // 14), max(4, width // 3)))
-    lit = scene.lit(patch, colour) * (1 + 0.05 * creases[..., None])
+    blotches = noise(rng, (height, width), (3, 7))
+    # Lips turn away from the light, and thin out, towards the corners.
+    ends = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2 * -rng.uniform(0, 0.3)
+    uneven = rng.uniform(0.02, 0.13) * creases + rng.uniform(0.0, 0.09) * blotches + ends
+    lit = scene.lit(patch, colour) * (1 + uneven[..., None])
     canvas.paint(patch, np.clip(lit, 0, 1), opacity=opacity)
 
 
@@ -171,13 +200,19 @@ def _lip_shading(scene: Scene, mouth: Mouth) -> None:
     under = _ring(mouth.upper_edge * 0.35 + mouth.inner_top * 0.65, mouth.inner_top)
     canvas.shade(scene.on_head(under, soft=2.0), rng.uniform(0.05, 0.4))
     low = _ring(mouth.inner_bottom * 0.3 + mouth.lower_edge * 0.7, mouth.lower_edge)
-    canvas.shade(scene.on_head(low, soft=2.0), rng.uniform(0.0, 0.35))
+    canvas.shade(scene.on_head(low, soft=2.0), rng.uniform(0.0, 0.15))
+    if person.make_up > 0.4 and rng.random() < 0.3:  # a liner around both lips
+        ring = [ribbon(head.lift(e), 2.5) for e in (mouth.upper_edge, mouth.lower_edge)]
+        canvas.shade(canvas.patch(*ring, soft=1.0), rng.uniform(0.15, 0.5), (0.5, 0.2, 0.2))
     gloss = rng.uniform(0.02, 0.3) * (1 + 1.2 * person.make_up)
     middle = mouth.inner_bottom * 0.6 + mouth.lower_edge * 0.4
     start = int(rng.integers(7, 15))
     for line, width in ((middle[9:-9], 7.0), (middle[start : start + 5], 4.0)):
         shine = canvas.patch(ribbon(head.lift(line), width), soft=1.6)
         if shine is not None:
+            size = shine.alpha.shape
+            broken = noise(rng, size, (max(2, size[0] // 6), max(3, size[1] // 4)))
+            shine = shine.times(np.clip(0.8 + rng.uniform(0, 0.7) * broken, 0, 1.4))
             white = scene.lit(shine, person.skin * 0.3 + [0.75, 0.68, 0.68])
             canvas.paint(shine, white, opacity=min(gloss, 0.7))
 
@@ -186,10 +221,12 @@ def _seam_line(scene: Scene, mouth: Mouth) -> None:
     """The dark line between shut lips, or the upper lip's shadow on the teeth; dark corners."""
     canvas, head, rng = scene.canvas, scene.head, scene.rng
     shut = scene.person.gap == 0
-    line = ribbon(head.lift(mouth.inner_top), 3.4 if shut else 2.0)
-    canvas.shade(canvas.patch(line, soft=0.8), rng.uniform(0.4, 0.85) * (1 if shut else 0.6))
+    line = ribbon(head.lift(mouth.inner_top), 2.8 if shut else 1.5)
+    canvas.shade(canvas.patch(line, soft=0.8), rng.uniform(0.25, 0.75) * (1 if shut else 0.5))
     for x, y in (mouth.inner_top[0], mouth.inner_top[-1]):
         canvas.shade(scene.on_head(ellipse(x, y, 4.5, 3), soft=2.2), rng.uniform(0.1, 0.45))
+        beside = ellipse(x * 1.06, y + 4, 7, 12)
+        canvas.shade(scene.on_head(beside, soft=4), rng.uniform(0.0, 0.15))
 
 
 def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
@@ -207,7 +244,7 @@ def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
             canvas.paint(seen, scene.lit(seen, TONGUE * rng.uniform(0.6, 1.1)))
     if rng.random() < (0.96 if person.smile > 0.4 else 0.7):
         _teeth(scene, opening, mouth)
-    ceiling = _ring(mouth.inner_top - (0, 3), mouth.inner_top + (0, rng.uniform(1.0, 3.5)))
+    ceiling = _ring(mouth.inner_top - (0, 3), mouth.inner_top + (0, rng.uniform(0.5, 2.8)))
     shade = scene.on_head(ceiling, soft=1.5)
     if shade is not None:
         canvas.paint(shade.inside(opening), DARK, opacity=rng.uniform(0.2, 0.7))
@@ -215,8 +252,11 @@ def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
 
 def _teeth(scene: Scene, opening: Patch, mouth: Mouth) -> None:
     """The upper row, rounded towards the corners and shaded there; sometimes the lower one."""
-    canvas, rng, gap = scene.canvas, scene.rng, scene.person.gap
-    white = np.array([0.95, 0.90, 0.84]) * rng.uniform(0.75, 1.1)
+    canvas, rng, person, gap = scene.canvas, scene.rng, scene.person, scene.person.gap
+    # A camera exposes for the face: beside dark skin teeth are not that much brighter.
+    white = (
+        np.array([0.95, 0.87, 0.81]) * rng.uniform(0.75, 1.1) * (0.45 + 0.7 * person.skin.mean())
+    )
     white[2] *= rng.uniform(0.85, 1.05)
     length = min(gap * rng.uniform(0.65, 1.25), rng.uniform(14, 23))
     edge = mouth.inner_top.copy()

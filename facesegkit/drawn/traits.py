@@ -9,7 +9,7 @@ import numpy as np
 from facesegkit.drawn.curves import Floats
 
 # Display colours of the fairest and the darkest skin; tones lie between them on a curve.
-FAIREST, DARKEST = np.array([0.93, 0.75, 0.65]), np.array([0.34, 0.22, 0.165])
+FAIREST, DARKEST = np.array([0.94, 0.735, 0.625]), np.array([0.35, 0.215, 0.16])
 
 HAIR_COLOURS = np.array(
     [
@@ -60,6 +60,9 @@ class Light:
     wrap: float  # how far the key light reaches around: 0 a bare bulb .. 0.5 a window
     shine: float  # strength of highlights
     tightness: float  # exponent of highlights
+    scatter: int  # how far light wanders inside skin, cells of the head's grid
+    bounce: float  # light on the nose's underside
+    cast: float  # darkness of shadows that parts of the face cast
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def choose_pose(rng: np.random.Generator) -> Pose:
     """CelebA-HQ's own framing with wider tails: one face in six is placed more freely."""
     free = 3.0 if rng.random() < 0.16 else 1.0
     return Pose(
-        turn=float(np.clip(rng.normal(0, 0.28), -MOST_TURNED, MOST_TURNED)),
+        turn=float(np.clip(rng.normal(0, 0.35), -MOST_TURNED, MOST_TURNED)),
         nod=float(np.clip(rng.normal(0.02, 0.11), -0.32, 0.32)),
         roll=float(rng.normal(0, 0.03) * free),
         scale=float(np.exp(rng.normal(0, 0.035) * free)),
@@ -94,28 +97,34 @@ def choose_pose(rng: np.random.Generator) -> Pose:
 
 def choose_light(rng: np.random.Generator) -> Light:
     """A flash on the camera, a lamp or window to the side, or an even sky."""
-    kind = rng.choice(["flash", "side", "even"], p=[0.42, 0.43, 0.15])
+    kind = rng.choice(["flash", "side", "even"], p=[0.46, 0.34, 0.2])
     if kind == "flash":
         direction = np.array([rng.normal(0, 0.14), rng.normal(-0.22, 0.15), 1.0])
         ambient, wrap = rng.uniform(0.05, 0.3), rng.uniform(0.0, 0.2)
     elif kind == "side":
-        direction = np.array([rng.normal(0, 0.6), rng.normal(-0.45, 0.3), rng.uniform(0.4, 1.0)])
-        ambient, wrap = rng.uniform(0.04, 0.35), rng.uniform(0.0, 0.35)
+        direction = np.array([rng.normal(0, 0.6), rng.normal(-0.42, 0.3), rng.uniform(0.4, 1.0)])
+        ambient, wrap = rng.uniform(0.06, 0.4), rng.uniform(0.0, 0.4)
     else:
         direction = np.array([rng.normal(0, 0.3), rng.normal(-0.7, 0.3), 0.8])
         ambient, wrap = rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.5)
     direction /= np.linalg.norm(direction)
     warm = rng.normal(0, 0.05)
     cast = np.array([1 + warm, 1.0, 1 - warm])
+    if rng.random() < 0.05:  # a stage's coloured lamps
+        cast = rng.uniform(0.55, 1.2, 3)
+        cast /= cast.mean()
     return Light(
         direction=direction.astype(np.float32),
         key=((1.15 - ambient) * cast).astype(np.float32),
         ambient=(ambient * (2 - cast)).astype(np.float32),
-        exposure=float(np.clip(rng.normal(1.09, 0.13), 0.6, 1.4)),
-        contrast=float(rng.uniform(0.45, 0.85)),
+        exposure=float(np.clip(rng.normal(1.12, 0.11), 0.65, 1.4)),
+        contrast=float(rng.uniform(0.42, 1.0)),
         wrap=float(wrap),
-        shine=float(rng.gamma(1.6, 0.14)),
+        shine=float(rng.gamma(1.5, 0.12)),
         tightness=float(rng.uniform(6, 40)),
+        scatter=int(rng.integers(2, 7)),
+        bounce=float(rng.uniform(0.05, 0.8)),
+        cast=float(rng.uniform(0.1, 0.75)),
     )
 
 

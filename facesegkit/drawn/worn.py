@@ -19,7 +19,11 @@ def draw_glasses(scene: Scene) -> None:
         return
     dark = kind == "dark"
     width, height = rng.uniform(44, 60), rng.uniform(26, 42) + 6 * dark
-    frame = rng.uniform(0, 0.9, 3) if rng.random() < 0.3 else np.full(3, rng.uniform(0.02, 0.3))
+    frame = (
+        rng.uniform(0, 0.9, 3)
+        if rng.random() < 0.15
+        else np.full(3, rng.choice([0.03, 0.1, 0.3, 0.6]))
+    )
     rim, place = rng.uniform(1.2, 6.5), rng.normal(6, 3)
     outlines = _lens_outlines(scene, width, height, place)
     holes = [o.mean(0) + (o - o.mean(0)) * (1 - rim / width) for o in outlines]
@@ -67,7 +71,7 @@ def _lenses(
         return
     canvas.shade(canvas.patch(*[shifted(o, 0, 6) for o in outlines], soft=4), 0.12)
     tint = rng.uniform(0.0, 0.35, 3) if dark else np.full(3, 0.9)
-    see_through = rng.uniform(0.8, 1.0) if dark else rng.uniform(0.0, 0.25)
+    see_through = rng.uniform(0.8, 1.0) if dark else 0.3 * rng.random() ** 2
     before = glass.of(canvas.rgb).copy()
     eyes = canvas.labels.copy()
     canvas.paint(rims, frame, part="eye_g")
