@@ -3,7 +3,8 @@
 #   make run DATA=CelebAMask-HQ     the same on the data set (a folder or CelebAMask-HQ.zip)
 #   make test                       style, types, tests, notebooks
 #   make lab                        JupyterLab on notebooks/
-#   make bench                      remake the results in benchmarks/
+#   make bench                      remake the results in benchmarks/, but for long trainings;
+#                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
 #   make notebooks                  run the notebooks and keep their outputs
 #   make figures                    remake the pictures in figures/
 # PYTHON picks the interpreter, PIP_ARGS goes to pip (the README says when that pays on Linux).
@@ -13,6 +14,7 @@ PIP_ARGS ?=
 MINUTES ?= 4.5
 FACES ?= 700
 DATA ?=
+MEDIAPIPE ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -37,9 +39,12 @@ lab: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_costs.py
+	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
 	$(BIN)/python benchmarks/drawing_speed.py
 	$(if $(DATA),,$(BIN)/facesegkit draw data/drawn --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/drawn)"
+	$(BIN)/python benchmarks/ship_weights.py --cards
+	$(BIN)/python benchmarks/readme_tables.py
 
 notebooks: $(INSTALLED)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facesegkit.commands import MODEL
 from facesegkit.drawn import draw_face
 from facesegkit.parts import FIVE_FEATURES, paint_parts
 from facesegkit.photos import read_photo
 from facesegkit.pictures import sheet
 from facesegkit.segment import FaceSegmenter, overlay, render, save_picture
+from facesegkit.shipped import DEFAULT
 
 HERE = Path(__file__).parent
 ASTRONAUT = HERE / "astronaut.jpg"
@@ -41,7 +41,7 @@ def drawn_faces(side: int = 200) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=MODEL, help=f"(default: {MODEL})")
+    parser.add_argument("--model", default=DEFAULT, help=f"name or file (default: {DEFAULT})")
     segmenter = FaceSegmenter(parser.parse_args().model)
     face = read_photo(ASTRONAUT).crop(FACE).resize((512, 512), Image.Resampling.LANCZOS)
     save_picture(render(segmenter(face), "panel"), HERE / "astronaut_segmented.png")
