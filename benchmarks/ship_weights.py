@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from readme_tables import table
 from torch import Tensor
 
 from facesegkit.augment import to_images
@@ -290,11 +291,11 @@ Scored on {figures["scored on"]}.
 {figures["definition"]}
 Left and right are one class, and so are the two lips.
 
-{_table(head, rows)}
+{table(head, rows)}
 
 Every second test photo, as it is not in the data set:
 
-{_table(["", "mean F1", "difference"], moves)}
+{table(["", "mean F1", "difference"], moves)}
 
 ## Where it fails
 
@@ -331,11 +332,6 @@ def _provenance(kind: str) -> str:
         "  recipe, were chosen by looking at photos of CelebAMask-HQ's train split and at scores\n"
         "  on its validation split."
     )
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def cards(check: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import check_writable
-from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
+from facesegkit.shipped import DEFAULT, NAMES, card, is_shipped, licence_notice, weights_of
 
 # PyTorch and matplotlib take seconds to import, and need not be installed for `segment`; so each
 # command imports what it needs itself.
@@ -307,7 +307,6 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _load(model: str) -> Checkpoint:
     """The checkpoint of a model that ships, or from a .pth file."""
     from facesegkit.checkpoint import load
-    from facesegkit.shipped import is_shipped, weights_of
 
     return load(weights_of(model, ".pth") if is_shipped(model) else model)
 
@@ -352,8 +351,6 @@ def _add_weights(commands: Commands) -> None:
 
 
 def _weights(options: argparse.Namespace) -> None:
-    from facesegkit.shipped import NAMES, card, weights_of
-
     print(f"{'name':16}{'size':>9}{'mean F1':>9}  licence")
     for name in NAMES:
         size, about = weights_of(name).stat().st_size, card(name)
