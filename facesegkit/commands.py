@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +153,15 @@ def _add_train(commands: Commands) -> None:
         default="five",
         help="'five' features, 'all' parts, or a JSON file with your own (default: five)",
     )
+    train.add_argument(
+        "--start", metavar="MODEL", help="name or .pth file of a trained model to go on from"
+    )
+    train.add_argument(
+        "--teacher", metavar="MODEL", help="name or .pth file of a larger model to learn from"
+    )
+    train.add_argument(
+        "--rate", type=_positive(float), help="highest learning rate (default: 0.008)"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     train.add_argument("--model", type=Path, default=MODEL, help=f"to save (default: {MODEL})")
@@ -209,9 +218,17 @@ def _train(options: argparse.Namespace) -> None:
     minutes = options.minutes if options.minutes or options.epochs else 10
     pack = _open_pack(options)
     torch.manual_seed(options.seed)
-    model = build_model(options.arch, classes=len(scheme.class_names))
+    start = _trained(options.start, scheme) if options.start else None
+    teacher = _trained(options.teacher, scheme) if options.teacher else None
+    arch = start.arch if start else options.arch
+    model = start.model if start else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {complexity(model)}")
+    origin = {"start": options.start, "teacher": options.teacher}
     settings = Settings(seed=options.seed, bf16=bf16_is_faster())
+    if options.rate:
+        settings = replace(settings, rate=options.rate)
+    if start:  # what small photos teach is known already
+        settings = replace(settings, sides=((0.5, 192),))
     trained, history = fit(
         model,
         scheme,
@@ -221,22 +238,38 @@ def _train(options: argparse.Namespace) -> None:
         settings,
         state_file=options.model.with_suffix(".training.pth"),
         resume=options.resume,
-        about={"arch": options.arch, "scheme": scheme.to_dict(), "data": pack.summary()},
+        teacher=teacher.model if teacher else None,
+        about={"arch": arch, "scheme": scheme.to_dict(), "data": pack.summary(), **origin},
     )
     evaluation = _score(trained, scheme, pack, options.split)
     about = {
+        **origin,
         "data": pack.summary(),
         "split_rule": pack.split_rule,
         "settings": asdict(settings),
         "history": history,
         "scores": evaluation.to_dict(),
     }
-    save(Checkpoint(options.arch, trained, scheme, about=about), options.model)
+    save(Checkpoint(arch, trained, scheme, about=about), options.model)
     save_history(history, options.model.with_suffix(".csv"))
     curves = options.model.with_name("training_loss.png")
     save_figure(training_curves(history), curves)
     print(f"saved {options.model} and {curves}")
     _report(evaluation, pack, trained, options.report)
+
+
+def _trained(name: str, scheme: Scheme) -> Checkpoint:
+    """A trained model by its name or its file, for the training of another."""
+    from facesegkit.checkpoint import load
+
+    path = weights_of(name, ".pth") if is_shipped(name) else Path(name)
+    checkpoint = load(path)
+    if checkpoint.scheme.class_names != scheme.class_names:
+        raise FaceSegKitError(
+            f"{name} knows the classes {', '.join(checkpoint.scheme.class_names)}, not "
+            f"{', '.join(scheme.class_names)}; give a model of the same scheme."
+        )
+    return checkpoint
 
 
 def read_scheme(name: str) -> Scheme:

@@ -28,11 +28,14 @@ INPUT_SIZE = 256
 def conv(
     channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Convolution that keeps the size (but for its stride), then batch normalisation."""
+    """Convolution that keeps the size (but for its stride), then batch normalisation.
+
+    A kernel of 2 goes with a stride of 2 only.
+    """
     return nn.Sequential(
         # Batch normalisation has a bias of its own.
         nn.Conv2d(
-            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False
+            channels_in, channels_out, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
         ),
         nn.BatchNorm2d(channels_out),
     )
@@ -46,6 +49,34 @@ def repeat(features: Tensor) -> Tensor:
 def enlarge(scores: Tensor) -> Tensor:
     """Bilinear enlargement: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
     return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def enlarge_quarter(scores: Tensor, row: int, column: int) -> Tensor:
+    """Every second row and column of what `enlarge` gives, from `row` and `column` (0 or 1) on.
+
+    It is the same as `enlarge(scores)[:, :, row::2, column::2]`, for a quarter of the work.
+
+    Shape: [B, C, H, W] in and out.
+    """
+    height, width = scores.shape[2:]
+    neighbour = scores[:, :, (torch.arange(height) + 2 * row - 1).clamp(0, height - 1)]
+    scores = torch.lerp(scores, neighbour, 0.25)
+    neighbour = scores[:, :, :, (torch.arange(width) + 2 * column - 1).clamp(0, width - 1)]
+    return torch.lerp(scores, neighbour, 0.25)
+
+
+class FaceParser(nn.Module):
+    """What both models share: they score at half the photo's size, then enlarge.
+
+    Shape: photos float32 [B, 3, H, W] -> scores float32 [B, C, H, W].
+    """
+
+    def half_scores(self, photos: Tensor) -> Tensor:
+        """Scores at half the photos' size: [B, 3, H, W] -> [B, C, H / 2, W / 2]."""
+        raise NotImplementedError
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return enlarge(self.half_scores(photos))
 
 
 class SeparableBlock(nn.Module):
@@ -85,24 +116,28 @@ class GlobalGate(nn.Module):
         self.excite = nn.Conv2d(channels // 4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        summary = x.mean(dim=(2, 3), keepdim=True)
+        summary = F.adaptive_avg_pool2d(x, 1)  # ONNX Runtime has this, not mean(), in its layout
         return x * torch.sigmoid(self.excite(F.relu(self.squeeze(summary))))
 
 
-class LightweightSegmentationModel(nn.Module):
+class LightweightSegmentationModel(FaceParser):
     """Depthwise separable encoder and decoder with additive skips.
 
-        photo 3 -------------------------------------------------------------- 1
-        stem 16 -------------------------------------------> + -> look -> head C   1/2
-          stage 32 ------------------------> + -> block -> up -^                   1/4
-            stage 64 ------> + -> block -> up -^                                   1/8
-              stage 128 -> gate -> up -^                                           1/16
+        photo 3 ------------------------------------------------------------- 1
+        stem 8 -------------------------------------------> + -> look -> head C   1/2
+          patch 32 ------------------------> + -> block -> up -^                  1/4
+            stage 64 ------> + -> block -> up -^                                  1/8
+              stage 128 -> gate -> up -^                                          1/16
+
+    At half the photo's size everything is dear, so only 8 channels live there. The step from
+    there is a plain convolution of 2 x 2: depthwise ones would hand on no more than 8 views of the
+    photo, however many channels are mixed from them.
 
     Args:
         classes: number of output channels.
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the input size.
-        blocks: how many residual blocks the stages at 1/4, 1/8 and 1/16 have. At the coarse
-            sizes they cost least and see furthest.
+        blocks: how many residual blocks the stages at 1/8 and 1/16 have. At the coarse sizes
+            they cost least and see furthest.
     """
 
     stride = 16
@@ -110,26 +145,25 @@ class LightweightSegmentationModel(nn.Module):
     def __init__(
         self,
         classes: int = 6,
-        widths: Sequence[int] = (16, 32, 64, 128),
-        blocks: Sequence[int] = (0, 1, 2),
+        widths: Sequence[int] = (8, 32, 64, 128),
+        blocks: Sequence[int] = (1, 1),
     ) -> None:
         super().__init__()
         w2, w4, w8, w16 = widths
-        b4, b8, b16 = blocks
         self.config: dict[str, Any] = {
             "classes": classes,
             "widths": list(widths),
             "blocks": list(blocks),
         }
         self.stem = nn.Sequential(conv(3, w2, 3, stride=2), nn.ReLU(inplace=True))
-        self.stage4 = self._stage(w2, w4, b4)
-        self.stage8 = self._stage(w4, w8, b8)
-        self.stage16 = self._stage(w8, w16, b16)
+        self.patch4 = nn.Sequential(conv(w2, w4, 2, stride=2), nn.ReLU(inplace=True))
+        self.stage8 = self._stage(w4, w8, blocks[0])
+        self.stage16 = self._stage(w8, w16, blocks[1])
         self.gate = GlobalGate(w16)
         self.up8 = conv(w16, w8, 1)
         self.block8 = SeparableBlock(w8, w8, 5)
         self.up4 = conv(w8, w4, 1)
-        self.block4 = SeparableBlock(w4, w4, 5)
+        self.block4 = SeparableBlock(w4, w4, 3)
         self.up2 = conv(w4, w2, 1)
         self.look2 = conv(w2, w2, 3, groups=w2)
         self.head = nn.Conv2d(w2, classes, 1)
@@ -141,15 +175,15 @@ class LightweightSegmentationModel(nn.Module):
             *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
         )
 
-    def forward(self, photos: Tensor) -> Tensor:
+    def half_scores(self, photos: Tensor) -> Tensor:
         x2 = self.stem(photos)
-        x4 = self.stage4(x2)
+        x4 = self.patch4(x2)
         x8 = self.stage8(x4)
         x16 = self.gate(self.stage16(x8))
         y8 = self.block8(repeat(self.up8(x16)) + x8)
         y4 = self.block4(repeat(self.up4(y8)) + x4)
         y2 = torch.relu_(self.look2(repeat(self.up2(y4)) + x2))
-        return enlarge(self.head(y2))
+        return self.head(y2)
 
 
 class DoubleConv(nn.Sequential):
@@ -187,7 +221,7 @@ class FuseConv(nn.Module):
         return self.look(self.mix(torch.cat([repeat(self.narrow(coarse)), skip], dim=1)))
 
 
-class LightweightUNet(nn.Module):
+class LightweightUNet(FaceParser):
     """A slim U-Net (O. Ronneberger et al., 2015): plain convolutions, skips by concatenation.
 
         photo 3 ---------------------------------------------------------------------- 1
@@ -219,7 +253,7 @@ class LightweightUNet(nn.Module):
         self.up2 = FuseConv(w4, w2, w2)
         self.head = nn.Conv2d(w2, classes, 1)
 
-    def forward(self, photos: Tensor) -> Tensor:
+    def half_scores(self, photos: Tensor) -> Tensor:
         x2 = self.down2(photos)
         x4 = self.down4(x2)
         x8 = self.down8(x4)
@@ -228,4 +262,4 @@ class LightweightUNet(nn.Module):
         y8 = self.up8(y16, x8)
         y4 = self.up4(y8, x4)
         y2 = self.up2(y4, x2)
-        return enlarge(self.head(y2))
+        return self.head(y2)

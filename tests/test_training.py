@@ -23,6 +23,7 @@ from facesegkit.training import (
     Budget,
     Samples,
     Settings,
+    Training,
     fit,
     generator_for,
     keep_freed_memory,
@@ -30,6 +31,7 @@ from facesegkit.training import (
     moving_average,
     one_cycle,
     places_of_step,
+    quarter_of_scores,
     save_history,
     validate,
 )
@@ -101,6 +103,56 @@ def test_dice_is_what_minds_that_everything_is_called_background():
     without = loss_of(lazy, target, Settings(background_weight=1, dice_weight=0)).item()
     with_dice = loss_of(lazy, target, Settings(background_weight=1, dice_weight=1)).item()
     assert without < 0.05 and with_dice > 0.7
+
+
+def test_a_teacher_takes_the_annotations_place_in_a_part_of_the_cross_entropy():
+    torch.manual_seed(0)
+    scores, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    taught = torch.randn(2, 3, 4, 4).softmax(dim=1)
+    settings = Settings(dice_weight=0.0, teacher_weight=0.25)
+    annotated = nn.functional.cross_entropy(scores, target)
+    followed = nn.functional.cross_entropy(scores, taught)  # torch takes shares as well
+    mine = loss_of(scores, target, settings, taught)
+    assert torch.allclose(mine, 0.75 * annotated + 0.25 * followed, atol=1e-6)
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_quarter_of_the_scores_is_every_second_row_and_column(row, column):
+    images = torch.rand(2, 3, 64, 96, generator=generator_for(1))
+    ours = small_model().eval()
+    other = nn.Conv2d(3, 6, 3, padding=1)  # one that does not work at half the size
+    for model in (ours, other):
+        with torch.no_grad():
+            expected = model(images)[:, :, row::2, column::2]
+            assert torch.allclose(
+                quarter_of_scores(model, images, row, column), expected, atol=1e-5
+            )
+
+
+def test_the_loss_sees_the_labels_of_the_same_places_as_the_scores(monkeypatch):
+    """A model that is told the truth by the photo's colour has no loss, whichever places count."""
+    data = samples(4)
+    classes = FIVE_FEATURES.class_of_part[data.labels][:, ::2, ::2]  # at the photos' size
+    photos = np.repeat(40 * classes[..., None], 3, axis=3)
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1, 1))
+
+        def forward(self, images):
+            told = (images[:, :1] * 255 / 40).round().clamp(0, 5).long()[:, 0]
+            return 20 * self.scale * nn.functional.one_hot(told, 6).permute(0, 3, 1, 2).float()
+
+    still = Augmentation(
+        degrees=0, scales=(1, 1), shift=0, light=0, colour=0, grey=0, blur=0, noise=0, occluder=0
+    )
+    training = Training(Reader(), Settings(augmentation=still), {})
+    for _ in range(6):
+        training.train_on(
+            torch.from_numpy(photos), torch.from_numpy(data.labels), FIVE_FEATURES, rate=0.0
+        )
+    assert max(training.losses) < 1e-3
 
 
 # --- schedule, order, average -------------------------------------------------------------------
@@ -224,14 +276,13 @@ def test_same_seed_same_curve_and_another_seed_another():
 
 def test_the_first_part_of_a_run_sees_photos_at_half_their_size(monkeypatch):
     sizes = []
-    original = loss_of
+    original = quarter_of_scores
 
-    def note_size(scores, target, settings):
-        if scores.requires_grad:
-            sizes.append(scores.shape[-1])
-        return original(scores, target, settings)
+    def note_size(model, images, row, column):
+        sizes.append(images.shape[-1])
+        return original(model, images, row, column)
 
-    monkeypatch.setattr("facesegkit.training.loss_of", note_size)
+    monkeypatch.setattr("facesegkit.training.quarter_of_scores", note_size)
     train_small(Budget(epochs=4))
     assert sizes == [32] * 6 + [64] * 6
 
