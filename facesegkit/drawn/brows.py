@@ -137,7 +137,18 @@ def _brow(scene: Scene, part: str, line: Floats, half: Floats, style: _Style) ->
         strokes = canvas.strokes(list(some), 0.8)
         if strokes is not None:
             canvas.paint(strokes, scene.lit(strokes, style.colour * tone), opacity=style.hairs)
-    scene.annotate(_around(line, half), part)
+    scene.annotate(_annotated(line, half, side), part)
+
+
+def _annotated(line: Floats, half: Floats, side: int) -> Floats:
+    """The outline that annotators draw: a longer tail, and less of the end towards the nose.
+
+    Models that drew the brow itself ended 2.5 pixels too early outside, began 1.5 too close to the
+    nose, and were 5 too low there, in the median of the validation split's photos.
+    """
+    t = np.linspace(0, 1, len(line))
+    course = line + np.stack([side * (1.5 + t), -3 * (1 - t) ** 3], 1)
+    return _around(course, half - np.minimum(1.8 * (1 - t) ** 3, 0.3 * half))
 
 
 def _around(line: Floats, half: Floats) -> Floats:

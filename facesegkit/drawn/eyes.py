@@ -56,6 +56,16 @@ class Eye:
         """The opening's closed outline, face coordinates."""
         return self.between(-self.lower, self.upper)
 
+    @property
+    def annotated(self) -> Floats:
+        """The outline that annotators draw: up to the lashes, and with the corner at the nose.
+
+        Models that drew the opening itself were 2 pixels too far out at both corners and 1 too low
+        at the lower lid, in the median of the validation split's 493 photos.
+        """
+        inwards = np.array([-1.8 * self.side, 0], dtype=np.float32)
+        return self.between(-self.lower + 0.7, self.upper + 1.4) + inwards
+
 
 @dataclass(frozen=True)
 class _Style:
@@ -95,7 +105,7 @@ def draw_eyes(scene: Scene) -> None:
         _socket(scene, eye, style)
         _eyeball(scene, eye, white, iris, gaze)
         _lids(scene, eye, style)
-        scene.annotate(eye.between(-eye.lower - 0.4, eye.upper + 0.8), f"{name}_eye")
+        scene.annotate(eye.annotated, f"{name}_eye")
 
 
 def _iris(rng: np.random.Generator, darkness: float) -> Floats:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from facesegkit.drawn.face import draw_face
 from facesegkit.errors import FaceSegKitError
 
-DRAWING_VERSION = 5  # raise it whenever the same seed would give other faces
+DRAWING_VERSION = 6  # raise it whenever the same seed would give other faces
 
 PHOTOS, MASKS, RECORD = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "drawn.json"
 FACES_PER_FOLDER = 2000  # the data set's own way to keep mask folders small

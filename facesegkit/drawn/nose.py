@@ -10,7 +10,7 @@ from facesegkit.drawn.scene import SIDES, Scene
 # Counted on the label maps of 700 pairs: the mask begins with a level edge at the height of the
 # upper lids, half as wide as BRIDGE says, stays that wide for a third of the way and ends 77 wide
 # under the nostrils.
-TOP, BRIDGE = (-3.5, 6), (19.5, 2.2)  # mean, spread
+TOP, BRIDGE = (-5, 6), (18.6, 2.2)  # mean, spread
 
 
 def draw_nose(scene: Scene) -> None:
@@ -73,19 +73,22 @@ def _glints(scene: Scene) -> None:
 
 
 def _outline(rng: np.random.Generator, wing: float, end: float) -> Floats:
-    """What annotators outline: from a level edge between the upper lids to under the nostrils."""
+    """What annotators outline: from a level edge between the upper lids to under the nostrils.
+
+    The flanks follow the widths of the validation split's masks, at eight heights.
+    """
     top, bridge = rng.normal(*TOP), rng.normal(*BRIDGE)
     side = [
         (bridge, top),
-        (bridge * 1.0, top + 0.25 * (end - top)),
-        (bridge * 1.22, top + 0.45 * (end - top)),
-        (wing * 0.80, end - 32),
-        (wing * 1.0, end - 20),
-        (wing * 1.0, end - 9),
-        (wing * 0.7, end - 0.5),
+        (bridge * 0.95, top + 0.25 * (end - top)),
+        (bridge * 1.12, top + 0.45 * (end - top)),
+        (wing * 0.74, end - 32),
+        (wing * 0.98, end - 20),
+        (wing * 0.98, end - 9),
+        (wing * 0.66, end - 1.2),
     ]
     right = smooth(side, 5, closed=False)
-    low = [(wing * 0.3, end + 0.5), (0, end + 2), (-wing * 0.3, end + 0.5)]
+    low = [(wing * 0.3, end), (0, end + 1.2), (-wing * 0.3, end)]
     bottom = smooth([side[-1], *low, (-side[-1][0], side[-1][1])], 4, closed=False)
     left = right[::-1] * np.array([-1, 1], dtype=np.float32)
     return np.concatenate([right, bottom[1:-1], left])

@@ -24,7 +24,9 @@ def draw_glasses(scene: Scene) -> None:
         if rng.random() < 0.15
         else np.full(3, rng.choice([0.03, 0.1, 0.3, 0.6]))
     )
-    rim, place = rng.uniform(1.2, 6.5), rng.normal(6, 3)
+    # Every fourth pair has a heavy rim, which runs along the brows and must not be taken for them.
+    rim = rng.uniform(5, 10) if rng.random() < 0.25 else rng.uniform(1.2, 6.5)
+    place = rng.normal(6, 4)
     outlines = _lens_outlines(scene, width, height, place)
     holes = [o.mean(0) + (o - o.mean(0)) * (1 - rim / width) for o in outlines]
     _lenses(scene, outlines, holes, frame, dark)
