@@ -5,7 +5,9 @@
 #   make lab                        JupyterLab on notebooks/
 #   make bench                      remake the results in benchmarks/, but for long trainings;
 #                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
-#   make notebooks                  run the notebooks and keep their outputs
+#   make notebooks                  run lessons and solutions, keep their outputs, and remake
+#                                   exercises and figures
+#   make exercises                  make notebooks/exercises/ from notebooks/solutions/
 #   make figures                    remake the pictures in figures/
 # PYTHON picks the interpreter, PIP_ARGS goes to pip (the README says when that pays on Linux).
 
@@ -21,7 +23,7 @@ INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/55.jpg)
 
-.PHONY: run test lab bench figures notebooks clean
+.PHONY: run test lab bench figures notebooks exercises clean
 
 run: $(INSTALLED)
 	$(TRAIN) $(if $(DATA),--data "$(DATA)")
@@ -32,7 +34,8 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest
-	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
+	    notebooks/*.ipynb notebooks/solutions
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --notebook-dir notebooks
@@ -48,7 +51,13 @@ bench: $(INSTALLED)
 
 notebooks: $(INSTALLED)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	    --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	    --ExecutePreprocessor.record_timing=False \
+	    --ExecutePreprocessor.store_widget_state=False \
+	    notebooks/*.ipynb notebooks/solutions/*.ipynb
+	$(MAKE) exercises figures
+
+exercises: $(INSTALLED)
+	$(BIN)/python -m facesegkit.exercises
 
 figures: $(INSTALLED)
 	$(BIN)/python figures/draw_figures.py

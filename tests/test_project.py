@@ -86,10 +86,10 @@ def test_modules_import_only_what_stands_above_them():
         "errors", "files", "parts", "photos", "archive", "torchvision_import", "celebamask",
         "packing_worker", "packing", "drawn", "augment", "upscaling", "runtime", "models",
         "complexity", "checkpoint", "export", "shipped", "evaluation", "training", "segment",
-        "pictures", "commands",
+        "pictures", "commands", "lessons", "exercises",
     ]  # fmt: skip
     found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
-    assert found | {"drawn"} == set(order)
+    assert found | {"drawn", "exercises"} == set(order)
     for path in (TOP / "facesegkit").rglob("*.py"):
         name = path.relative_to(TOP / "facesegkit").parts[0].removesuffix(".py")
         if name == "__init__":
