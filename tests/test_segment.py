@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
 from facesegkit.checkpoint import Checkpoint
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
+from facesegkit.runtime import Model
 from facesegkit.segment import (
     VIEWS,
     FaceSegmenter,
@@ -113,6 +114,29 @@ def test_paths_pictures_and_arrays_are_alike(segmenter: FaceSegmenter, tmp_path:
     assert segmenter(photo.convert("RGBA")).photo.mode == "RGB"
 
 
+def with_scores(planes: list[float]) -> FaceSegmenter:
+    """A segmenter whose model gives every pixel the same scores, of two classes."""
+    scheme = Scheme("one", {"nose": ("nose",)}, [(0, 0, 255)])
+    scores = np.array(planes, np.float32)[None, :, None, None] * np.ones((1, 1, 16, 16), np.float32)
+    return FaceSegmenter(Model(lambda photos: scores, scheme, input_size=16))
+
+
+def test_confidence_is_the_highest_share_after_softmax() -> None:
+    photo = Image.new("RGB", (20, 10))
+    for planes, expected in (([0, 0], 0.5), ([0, np.log(3)], 0.75), ([1e4, 0], 1.0)):
+        confidence = with_scores(planes).confidence(photo)
+        assert confidence.shape == (10, 20) and confidence.dtype == np.float32
+        np.testing.assert_allclose(confidence, expected, rtol=1e-6)
+    assert with_scores([0, 0]).confidence(photo, (3, 7)).shape == (3, 7)
+
+
+def test_confidence_falls_towards_outlines(segmenter: FaceSegmenter, tmp_path: Path) -> None:
+    photo = photo_with({"eyes": (60, 60, 180, 180)}, 240, 240)
+    photo.filter(ImageFilter.GaussianBlur(4)).save(tmp_path / "photo.png")
+    confidence = segmenter.confidence(tmp_path / "photo.png")
+    assert confidence[120, 60] < confidence[120, 120] - 0.01
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
 def test_arrays_of_another_form(segmenter: FaceSegmenter, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
@@ -165,6 +189,17 @@ def test_overlay_leaves_the_background_and_draws_outlines() -> None:
     middle = (5, 15)
     assert labels[middle] == 1
     np.testing.assert_array_equal(found[middle], photo[middle] // 2 + colours[middle] // 2)
+
+
+def test_opacity_is_how_much_of_the_photo_the_colours_hide() -> None:
+    segmentation = checkered()
+    photo, labels = np.asarray(segmentation.photo), segmentation.labels
+    inner, outline = (5, 15), (0, 10)
+    for opacity in (0, 0.25, 1):
+        found = overlay(photo, labels, FIVE_FEATURES, opacity)
+        expected = (1 - opacity) * photo[inner] + opacity * segmentation.colours()[inner]
+        np.testing.assert_allclose(found[inner], expected, atol=2)
+        np.testing.assert_array_equal(found[outline], segmentation.colours()[outline])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 3)])
