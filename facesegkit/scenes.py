@@ -56,7 +56,7 @@ class SceneMaker:
     """Makes scenes from aligned photos.
 
     Args:
-        photos: RGB, uint8 [N, H, W, 3], may be memory-mapped.
+        photos: RGB, uint8 [N, 256, 256, 3], may be memory-mapped.
         rows: which of the N to use.
         settings: how scenes are made.
         backgrounds: how many pictures without people to draw for behind the faces.
@@ -69,7 +69,10 @@ class SceneMaker:
         settings: SceneSettings,
         backgrounds: int = 200,
     ) -> None:
-        self.photos, self.rows, self.settings = photos, rows, settings
+        self.settings = settings
+        # Half the size is enough for the largest face that is to be found, and fits into memory.
+        halves = [_halved(photos[some]) for some in np.array_split(rows, max(1, len(rows) // 64))]
+        self.photos = torch.cat(halves)
         drawn = [background(np.random.default_rng([7, i])) for i in range(backgrounds)]
         stacked = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
         self.backgrounds = F.interpolate(stacked, (settings.side, settings.side), mode="area")
@@ -101,9 +104,8 @@ class SceneMaker:
 
     def _some_photos(self, count: int, generator: Generator) -> Tensor:
         """float32 [count, 3, H, W] in 0..1."""
-        chosen = torch.randint(len(self.rows), (count,), generator=generator).numpy()
-        photos = torch.from_numpy(self.photos[np.sort(self.rows[chosen])])
-        return photos.permute(0, 3, 1, 2).float().div_(255)
+        chosen = torch.randint(len(self.photos), (count,), generator=generator)
+        return self.photos[chosen].float().div_(255)
 
     def _behind(self, count: int, generator: Generator) -> Tensor:
         """Drawn backgrounds, and skin, hair and cloth so near that no face can be told."""
@@ -204,21 +206,23 @@ class SceneMaker:
         return torch.where(shown, there, NOT_THERE)
 
 
+def _halved(photos: NDArray[np.uint8]) -> Tensor:
+    """uint8 [B, H, W, 3] -> uint8 [B, 3, H / 2, W / 2]."""
+    planes = torch.from_numpy(photos).permute(0, 3, 1, 2).float()
+    return F.avg_pool2d(planes, 2).round().byte()
+
+
 def _smaller(photos: Tensor, size: Tensor) -> Tensor:
     """Photos blurred as much as they will be shrunk, so that nothing aliases."""
-    height = photos.shape[2]
-    halves = [photos]
-    for _ in range(3):
-        halves.append(F.avg_pool2d(halves[-1], 2))
-    level = torch.log2(height / size).round().long().clamp(0, 3)
-    smooth = photos.clone()
-    for step in (1, 2, 3):
+    level = torch.log2(photos.shape[2] / size).round()
+    for step in (1, 2):
         chosen = torch.nonzero(level == step)[:, 0]
         if len(chosen):
-            smooth[chosen] = F.interpolate(
-                halves[step][chosen], photos.shape[2:], mode="bilinear", align_corners=False
+            small = F.avg_pool2d(photos[chosen], 2**step)
+            photos[chosen] = F.interpolate(
+                small, photos.shape[2:], mode="bilinear", align_corners=False
             )
-    return smooth
+    return photos
 
 
 def _seen(there: Tensor, cover: Tensor, centre: Tensor, size: Tensor) -> Tensor:
