@@ -53,6 +53,7 @@ notebooks: $(INSTALLED)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	    --ExecutePreprocessor.record_timing=False \
 	    --ExecutePreprocessor.store_widget_state=False \
+	    --Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
 	    notebooks/*.ipynb notebooks/solutions/*.ipynb
 	$(MAKE) exercises figures
 
