@@ -37,8 +37,10 @@ test: $(INSTALLED)
 	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
 
+# Photos are uploaded to the explorer in one message each; by default that may have 10 MB.
 lab: $(INSTALLED)
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks \
+	    --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_costs.py

@@ -15,7 +15,11 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 TOP = Path(__file__).parent.parent
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "playwright": "playwright-python",
+}
 
 
 def requirements_of_pyproject():
