@@ -295,25 +295,29 @@ def test_changes_of_the_look_segment_nothing(explorer: Explorer, network: ByColo
     assert network.calls == calls + 2
 
 
-def test_every_change_takes_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
-    """In this process's own time, so that a busy machine changes nothing; the best of three."""
+def processor_time(control: object, value: object) -> float:
+    """Seconds of this process's own that a change takes: a busy machine adds next to nothing."""
+    start = time.process_time()
+    control.value = value
+    return time.process_time() - start
+
+
+def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
     explorer = Explorer()
     upload(explorer, "large.jpg", as_bytes(photo(scale=16).resize((4000, 3000)), "JPEG"))
-    nose = explorer.parts["nose"]
     changes = [
-        (explorer.view, [*VIEWS]),
+        (explorer.view, ["contours", "confidence", "mask", "overlay"]),
         (explorer.opacity, [0.1, 0.6, 0.9]),
-        (nose, [False, True, False]),
+        (explorer.parts["nose"], [False, True]),
         (explorer.photo, ["astronaut, whole", "large.jpg"]),
-        (explorer.model, ["unet", "separable", "unet"]),
+        (explorer.model, ["unet", "separable"]),
     ]
     for control, values in changes:
-        fastest = []
-        for value in values * 3:
-            start = time.process_time()
-            control.value = value
-            fastest.append(time.process_time() - start)
-        assert sorted(fastest)[len(fastest) // 2] < 0.1, (control, fastest)
+        took = [processor_time(control, value) for value in values * 3]
+        assert sorted(took)[len(took) // 2] < 0.1, (control, took)
+        # Also where the network does have to run, and the model to be opened. Twice the bound,
+        # since this happens once and cannot be averaged.
+        assert max(took) < 0.2, (control, took)
 
 
 def test_a_model_with_other_classes_brings_its_own_legend(explorer: Explorer) -> None:
