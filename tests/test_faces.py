@@ -73,7 +73,9 @@ def test_what_is_cut_out_stands_upright(degrees, size):
     photo = photo.rotate(-degrees, center=(350, 300), resample=Image.Resampling.BICUBIC)
     frame = Frame(350, 300, size, math.radians(degrees), 1)
     seen = np.asarray(cut_out(photo, frame, 64))
-    for (y, x), colour in zip(((8, 8), (8, 55), (55, 8), (55, 55)), (RED, GREEN, BLUE, YELLOW)):
+    for (y, x), colour in zip(
+        ((8, 8), (8, 55), (55, 8), (55, 55)), (RED, GREEN, BLUE, YELLOW), strict=True
+    ):
         assert np.abs(seen[y, x].astype(int) - colour).max() < 60
 
 
