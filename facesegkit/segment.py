@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.faces import LEVELS, Find, Frame, cut_out, find_frames, paste
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
 from facesegkit.photos import fit_square, read_photo, read_small, upright_rgb
@@ -48,11 +50,14 @@ class Segmentation:
         labels: class ids, uint8 [H, W], at the photo's own size.
         scheme: says which class is which.
         source: the photo, upright, RGB; or the path of it.
+        faces: the frames of the faces that were looked for and found, the surest first; empty
+            where the whole photo was taken for one aligned face.
     """
 
     labels: NDArray[np.uint8]
     scheme: Scheme
     source: Image.Image | Path
+    faces: tuple[Frame, ...] = ()
 
     @cached_property
     def photo(self) -> Image.Image:
@@ -102,6 +107,8 @@ class FaceSegmenter:
     Args:
         model: the name of a model that ships (`shipped.NAMES`), the path of an .onnx or .pth
             file, or a checkpoint. PyTorch is needed for the last two only.
+        find: a face finder (see `faces.find_frames`). Without one the whole photo is taken for
+            one face, framed as CelebAMask-HQ frames its faces.
         threads: for ONNX Runtime. One photo is too little work to share.
 
     Raises:
@@ -109,24 +116,56 @@ class FaceSegmenter:
     """
 
     def __init__(
-        self, model: Model | Checkpoint | Path | str = DEFAULT, *, threads: int = 1
+        self,
+        model: Model | Checkpoint | Path | str = DEFAULT,
+        *,
+        find: Find | None = None,
+        threads: int = 1,
     ) -> None:
         if isinstance(model, (str, Path)):
             model = open_model(model, threads=threads)
         self.model = model if isinstance(model, Model) else model.runnable()
+        self.find = find
 
     def __call__(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
 
-        The photo is fitted into the model's square; the scores of the part that it fills are
-        resized to the photo's own size, and then the class of each pixel is taken.
+        With a finder each face is cut out at the size and angle that the model was trained on,
+        and its classes are pasted back. Without, the photo is fitted into the model's square, and
+        the scores of the part that it fills are resized to the photo's own size.
 
         Raises:
             FaceSegKitError: the photo cannot be read.
             ValueError: an array of another form.
         """
+        if self.find is not None:
+            return self._segment_faces(photo, self.find)
         scores, size, source = self._look_at(photo)
         return Segmentation(classes_at(scores, size), self.model.scheme, source)
+
+    def _segment_faces(
+        self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
+    ) -> Segmentation:
+        """Find the faces, segment each of them on its own, and paste what was found."""
+        source: Image.Image | Path
+        if isinstance(photo, (str, Path)):
+            source = Path(photo)
+            picture, (width, height) = read_small(source, max(LEVELS))
+        else:
+            source = picture = _as_picture(photo)
+            width, height = picture.size
+        faces = [frame.enlarged(width / picture.width) for frame in find_frames(picture, find)]
+        side = self.model.input_size
+        if isinstance(source, Path) and faces:
+            # The smallest face has to fill the model's square.
+            enough = math.ceil(max(width, height) * side / min(face.size for face in faces))
+            if max(picture.size) < min(enough, max(width, height)):
+                picture, _ = read_small(source, enough)
+        labels = np.zeros((height, width), dtype=np.uint8)
+        for face in faces:
+            upright = cut_out(picture, face.enlarged(picture.width / width), side)
+            paste(labels, self._score(upright), face)
+        return Segmentation(labels, self.model.scheme, source, tuple(faces))
 
     def confidence(
         self,

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
 from facesegkit.checkpoint import Checkpoint
 from facesegkit.errors import FaceSegKitError
+from facesegkit.faces import Find
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
+from facesegkit.photos import read_small
 from facesegkit.runtime import Model
 from facesegkit.segment import (
     VIEWS,
@@ -103,6 +106,70 @@ def test_odd_sizes(segmenter: FaceSegmenter, width: int, height: int) -> None:
     found = segmenter(Image.new("RGB", (width, height), (255, 0, 0)))
     assert found.labels.shape == (height, width)
     assert found.share("eyes") == 1
+
+
+def finder_of(*places: tuple[float, float, float]) -> Find:
+    """A finder that is sure of frames with these middles and sizes, as shares of the photo."""
+
+    def find(photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = (side // 8 for side in photos.shape[2:])
+        output = np.full((1, 6, height, width), -9, dtype=np.float32)
+        for x, y, size in places:
+            column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
+            log_size = np.log2(size * 8 * width / 64)
+            logit = 4 - 0.1 * abs(log_size)
+            offsets = x * width - column - 0.5, y * height - row - 0.5
+            output[0, :, row, column] = (logit, *offsets, log_size, 1, 0)
+        return output
+
+    return find
+
+
+def test_each_face_is_segmented_on_its_own_and_nothing_between(
+    segmenter: FaceSegmenter, tmp_path: Path
+) -> None:
+    noses = {"left": (200, 180, 240, 230), "right": (1000, 600, 1070, 680)}
+    photo = Image.new("RGB", (1600, 1200), GREY)
+    blue = tuple(FIVE_FEATURES.palette[FIVE_FEATURES.class_names.index("nose")].tolist())
+    for box in (*noses.values(), (700, 100, 760, 160)):  # the last one belongs to no face
+        photo.paste(blue, box)
+    find = finder_of((220 / 1600, 205 / 1200, 0.12), (1035 / 1600, 640 / 1200, 0.2))
+    photo.save(tmp_path / "photo.png")
+    for source in (photo, tmp_path / "photo.png"):
+        found = FaceSegmenter(segmenter.model, find=find)(source)
+        nose = found.mask("nose")
+        assert not nose[100:160, 700:760].any()
+        truth = np.zeros_like(nose)
+        for left, top, right, bottom in noses.values():
+            truth[top:bottom, left:right] = True
+        assert (nose & truth).sum() / (nose | truth).sum() > 0.9
+        middles = sorted((round(face.x), round(face.y)) for face in found.faces)
+        assert np.allclose(middles, [(220, 205), (1035, 640)], atol=4)
+
+
+def test_a_photo_without_a_face_has_no_classes(segmenter: FaceSegmenter) -> None:
+    photo = photo_with({"nose": (50, 50, 100, 100)}, 200, 200)
+    found = FaceSegmenter(segmenter.model, find=finder_of())(photo)
+    assert found.faces == () and not found.labels.any()
+
+
+def test_a_large_jpeg_is_read_finely_enough_for_its_smallest_face(
+    segmenter: FaceSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = []
+
+    def note(source: Path, side: int) -> tuple[Image.Image, tuple[int, int]]:
+        sides.append(side)
+        return read_small(source, side)
+
+    monkeypatch.setattr("facesegkit.segment.read_small", note)
+    photo = photo_with({"nose": (2100, 1500, 2160, 1570)}, 4000, 3000)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    small = FaceSegmenter(segmenter.model, find=finder_of((0.5325, 0.5117, 0.08)))
+    assert small(tmp_path / "photo.jpg").mask("nose").sum() == pytest.approx(60 * 70, rel=0.15)
+    large = FaceSegmenter(segmenter.model, find=finder_of((0.5, 0.5, 0.6)))
+    large(tmp_path / "photo.jpg")
+    assert sides == [512, 3200, 512]
 
 
 def test_paths_pictures_and_arrays_are_alike(segmenter: FaceSegmenter, tmp_path: Path) -> None:
