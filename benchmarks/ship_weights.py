@@ -187,8 +187,16 @@ def robustness(checkpoint: Checkpoint, pack: Pack, rows: NDArray[np.int64]) -> d
 # --- shipping -----------------------------------------------------------------------------------
 
 
-def ship(name: str, file: Path, data: str, command: str) -> None:
-    """Write all four files of a model."""
+def ship(name: str, file: Path, data: str, command: str, before: tuple[float, int]) -> None:
+    """Write all four files of a model.
+
+    Args:
+        name: the model's.
+        file: the trained checkpoint.
+        data: CelebAMask-HQ, to score on.
+        command: how it was trained, for the card.
+        before: minutes and photos of the training whose weights this one started from.
+    """
     checkpoint = load(file)
     round_to_half(checkpoint.model)
     pack = prepare(data)
@@ -215,8 +223,8 @@ def ship(name: str, file: Path, data: str, command: str) -> None:
         "training data": about["data"],
         "licence": LICENCES[kind],
         "command": command,
-        "minutes": round(last["minutes"], 1),
-        "photos seen": int(last["photos"]),
+        "minutes": round(before[0] + last["minutes"], 1),
+        "photos seen": before[1] + int(last["photos"]),
         "settings": about["settings"],
         "scored on": f"{pack.summary()}; split by the {pack.split_rule}",
         "definition": DEFINITION,
@@ -351,13 +359,18 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, help="the trained checkpoint")
     parser.add_argument("--data", help="CelebAMask-HQ, a folder or a zip, to score on")
     parser.add_argument("--command", default="", help="how it was trained, for the card")
+    parser.add_argument(
+        "--before", nargs=2, type=float, default=(0, 0), metavar=("MINUTES", "PHOTOS"),
+        help="of the training that this one started from",
+    )  # fmt: skip
     parser.add_argument("--cards", action="store_true", help="write the cards only")
     parser.add_argument("--check", action="store_true", help="compare the cards only")
     options = parser.parse_args()
     if options.cards or options.check:
         cards(options.check)
     elif options.name and options.file and options.data:
-        ship(options.name, options.file, options.data, options.command)
+        before = options.before[0], int(options.before[1])
+        ship(options.name, options.file, options.data, options.command, before)
     else:
         parser.error("give a name, a file and --data")
 
