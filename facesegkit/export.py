@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from torch import nn
 
 from facesegkit.checkpoint import Checkpoint, description
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
-from facesegkit.runtime import METADATA_KEY, open_onnx
+from facesegkit.runtime import FINDER_KIND, FORMAT, METADATA_KEY, open_onnx
 
 OPSET = 17  # of ONNX 1.12, from 2022: every ONNX Runtime since 1.12 reads it
 INPUT, OUTPUT = "photos", "scores"
@@ -44,32 +47,63 @@ def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
     Raises:
         FaceSegKitError: the file cannot be written.
     """
-    graph = onnx.load_model_from_string(_traced(checkpoint))
+    size = checkpoint.input_size
+    traced = _traced(checkpoint.model, size, OUTPUT, {0: "batch"})
+    _write(traced, description(checkpoint), path)
+
+
+def export_finder(finder: nn.Module, about: Mapping[str, Any], path: Path | str) -> None:
+    """Write a trained `finder.FaceFinder` as an ONNX file.
+
+    The file takes photos, float32 [batch, 3, H, W], RGB in 0..1, of any size that 8 divides, and
+    gives float32 [batch, 6, H / 8, W / 8].
+
+    Args:
+        finder: the network.
+        about: plain data on where it comes from.
+        path: of the file.
+
+    Raises:
+        FaceSegKitError: the file cannot be written.
+    """
+    free = {0: "batch", 2: "height", 3: "width"}
+    about = {"kind": FINDER_KIND, "format": FORMAT, "about": dict(about)}
+    _write(_traced(finder, 64, "faces", free), about, path)
+
+
+def _write(traced: bytes, about: Mapping[str, Any], path: Path | str) -> None:
+    """Make a traced network's weights small, say what it is, and write it."""
+    graph = onnx.load_model_from_string(traced)
     _halve_where_exact(graph)
-    helper.set_model_props(graph, {METADATA_KEY: json.dumps(description(checkpoint))})
+    helper.set_model_props(graph, {METADATA_KEY: json.dumps(about)})
     onnx.checker.check_model(graph, full_check=True)
     with replacing(path) as unfinished:
         unfinished.write_bytes(graph.SerializeToString())
 
 
-def _traced(checkpoint: Checkpoint) -> bytes:
-    """The network as ONNX, its batch normalisations still apart.
+def _traced(model: nn.Module, size: int, output: str, free: dict[int, str]) -> bytes:
+    """A network as ONNX, its batch normalisations still apart.
 
     ONNX Runtime merges them into the convolutions when it loads the file. Done here, the merged
     weights would no longer fit into float16 (see `_halve_where_exact`).
+
+    Args:
+        model: takes photos float32 [1, 3, size, size].
+        size: in pixels.
+        output: what its output is called.
+        free: the dimensions of photos and output that may have any length, and their names.
     """
-    size = checkpoint.input_size
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # The newer exporter needs a further package, and merges batch normalisations.
         warnings.simplefilter("ignore")
         traced = Path(folder, "traced.onnx")
         torch.onnx.export(
-            checkpoint.model.eval(),
+            model.eval(),
             (torch.zeros(1, 3, size, size),),
             traced,
             input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            output_names=[output],
+            dynamic_axes={INPUT: free, output: free},
             opset_version=OPSET,
             training=torch.onnx.TrainingMode.PRESERVE,
             do_constant_folding=False,

@@ -20,6 +20,7 @@ from facesegkit.parts import Scheme
 
 FORMAT = 2  # of model files, .pth and .onnx; raised whenever older ones could no longer be read
 KIND = "facesegkit model"
+FINDER_KIND = "facesegkit face finder"
 METADATA_KEY = "facesegkit"  # under which an .onnx file says what it is
 
 # A model of this package has 2 MB. ONNX Runtime takes several times a file's size in memory.
@@ -52,6 +53,28 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
     Raises:
         FaceSegKitError: no such file, a damaged one, one of another version or of another kind.
     """
+    score, plain = _opened(path, threads)
+    check_kind(plain, path)
+    return checked_model(score, plain, path)
+
+
+def open_finder(path: Path, *, threads: int = 1) -> Score:
+    """Open a face finder that `export.export_finder` has written.
+
+    Returns:
+        What `faces.find_frames` takes: photos float32 [B, 3, H, W], RGB in 0..1, to
+        float32 [B, 6, H / 8, W / 8].
+
+    Raises:
+        FaceSegKitError: no such file, a damaged one, one of another version or of another kind.
+    """
+    find, plain = _opened(path, threads)
+    check_kind(plain, path, FINDER_KIND)
+    return find
+
+
+def _opened(path: Path, threads: int) -> tuple[Score, Any]:
+    """What an ONNX file computes, and what it says about itself."""
     # Imported late: 'facesegkit train' does without.
     import onnxruntime as ort
 
@@ -77,30 +100,30 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
             f"{path} is not an ONNX model, or it is damaged; export it again with "
             f"'facesegkit export', or install facesegkit again if it came with it."
         ) from error
-    check_kind(plain, path)
     input_name = session.get_inputs()[0].name
 
     def score(photos: NDArray[np.float32]) -> NDArray[np.float32]:
         return session.run(None, {input_name: photos})[0]
 
-    return checked_model(score, plain, path)
+    return score, plain
 
 
-def check_kind(plain: Any, path: Path | str) -> None:
+def check_kind(plain: Any, path: Path | str, wanted: str = KIND) -> None:
     """See that a file's contents say that it is a model, of the format that is read here.
 
     Args:
         plain: the contents, or what the file says about itself.
         path: of the file, for messages.
+        wanted: the kind of model that it should be.
 
     Raises:
         FaceSegKitError: it is another kind of file, or of another format.
     """
     kind = plain.get("kind", "something else") if isinstance(plain, dict) else "something else"
-    if kind != KIND:
+    if kind != wanted:
         raise FaceSegKitError(
-            f"{path} is not a model of facesegkit but {kind!r}; give a file that "
-            f"face_segmentation.py or 'facesegkit export' has saved."
+            f"{path} is not a {wanted.removeprefix('facesegkit ')} of facesegkit but {kind!r}; "
+            f"give a file that face_segmentation.py or 'facesegkit export' has saved."
         )
     if plain.get("format") != FORMAT:
         versions = plain.get("versions")
