@@ -21,7 +21,14 @@ from facesegkit.drawn.mouth import draw_mouth
 from facesegkit.drawn.nose import draw_nose
 from facesegkit.drawn.obstacles import draw_obstacle
 from facesegkit.drawn.scene import Scene
-from facesegkit.drawn.traits import choose_light, choose_person, choose_pose
+from facesegkit.drawn.traits import (
+    Light,
+    Person,
+    Pose,
+    choose_light,
+    choose_person,
+    choose_pose,
+)
 from facesegkit.parts import PARTS
 
 
@@ -49,8 +56,8 @@ def draw_face(seed: int, index: int, size: int = SIDE) -> DrawnFace:
         size: side of photo and masks in pixels.
     """
     rng = np.random.default_rng([seed, index])
-    scene = _set_up(rng)
-    _draw(scene)
+    scene = set_up(rng, choose_person(rng), choose_pose(rng), choose_light(rng))
+    draw_scene(scene)
     photo, labels = photograph(rng, scene.canvas.rgb), scene.canvas.labels
     if size != SIDE:
         photo = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BOX))
@@ -60,9 +67,11 @@ def draw_face(seed: int, index: int, size: int = SIDE) -> DrawnFace:
     return DrawnFace(photo, masks, jpeg_quality(rng))
 
 
-def _set_up(rng: np.random.Generator) -> Scene:
-    """Choose a person, turn and light the head, and lay its skin aside for `_draw`."""
-    person, pose, light = choose_person(rng), choose_pose(rng), choose_light(rng)
+def set_up(rng: np.random.Generator, person: Person, pose: Pose, light: Light) -> Scene:
+    """Turn and light a person's head before some background, for `draw_scene` to draw on.
+
+    Everything that the arguments leave open is up to `rng`.
+    """
     head = Head(choose_shape(rng, person), pose)
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]
@@ -70,7 +79,8 @@ def _set_up(rng: np.random.Generator) -> Scene:
     return Scene(Canvas(background(rng)), head, person, lit, level, rng)
 
 
-def _draw(scene: Scene) -> None:
+def draw_scene(scene: Scene) -> None:
+    """Draw all that there is, on the scene's canvas, and mark its parts there."""
     hairdo = hair.choose_hairdo(scene.rng, scene.person.feminine, scene.person.age)
     strands = None if scene.person.bald else hair.strands(scene, hairdo)
     if strands is not None:
