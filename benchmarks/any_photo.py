@@ -36,7 +36,7 @@ from facesegkit.faces import Frame
 from facesegkit.packing import Pack, prepare
 from facesegkit.parts import FIVE_FEATURES, PART_IDS
 from facesegkit.runtime import open_finder
-from facesegkit.segment import FaceSegmenter
+from facesegkit.segment import FaceSegmenter, overlay
 
 RESULTS = Path(__file__).parent / "results" / "any_photo.json"
 WIDTH, HEIGHT = 1024, 768
@@ -116,24 +116,13 @@ def _lay(photo: Image.Image, classes: Image.Image, frame: Frame, pack: Pack, row
     merged = Image.fromarray(FIVE_FEATURES.merge(labels).astype(np.uint8))
     if frame.size < person.width / 2:
         person = person.resize((round(frame.size * 2),) * 2, Image.Resampling.BOX)
-    to_person, to_labels = (_inverse(frame, side) for side in (person.width, merged.width))
+    to_person, to_labels = (frame.to_upright(side) for side in (person.width, merged.width))
     size = (WIDTH, HEIGHT)
     seen = person.transform(size, Image.Transform.AFFINE, to_person, Image.Resampling.BICUBIC)
     cover = shape.transform(size, Image.Transform.AFFINE, to_labels, Image.Resampling.BILINEAR)
     truth = merged.transform(size, Image.Transform.AFFINE, to_labels, Image.Resampling.NEAREST)
     photo.paste(seen, (0, 0), cover)
     classes.paste(truth, (0, 0), cover.point(lambda value: 255 * (value > 127)))
-
-
-def _inverse(frame: Frame, side: int) -> tuple[float, ...]:
-    """From places in the scene to places on the aligned photo."""
-    scale = side / frame.size
-    cosine, sine = math.cos(frame.angle) * scale, math.sin(frame.angle) * scale
-    x, y = frame.x, frame.y
-    return (
-        cosine, sine, side / 2 - cosine * x - sine * y,
-        -sine, cosine, side / 2 + sine * x - cosine * y,
-    )  # fmt: skip
 
 
 class Tally:
@@ -245,8 +234,6 @@ def main() -> None:
 
 def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[Frame, ...]) -> Image.Image:
     """The scene with what was found; not to be published, photos of the data set are in it."""
-    from facesegkit.segment import overlay
-
     picture = Image.fromarray(overlay(np.asarray(scene.photo), labels, FIVE_FEATURES))
     draw = ImageDraw.Draw(picture)
     for frames, colour in ((scene.frames, "white"), (found, "orange")):

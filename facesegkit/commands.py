@@ -260,10 +260,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _trained(name: str, scheme: Scheme) -> Checkpoint:
     """A trained model by its name or its file, for the training of another."""
-    from facesegkit.checkpoint import load
-
-    path = weights_of(name, ".pth") if is_shipped(name) else Path(name)
-    checkpoint = load(path)
+    checkpoint = _load(name)
     if checkpoint.scheme.class_names != scheme.class_names:
         raise FaceSegKitError(
             f"{name} knows the classes {', '.join(checkpoint.scheme.class_names)}, not "

@@ -14,16 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.photos import PADDING
+from facesegkit.photos import PADDING, planes
 from facesegkit.upscaling import classes_at
 
-# What the network in `finder` gives; it is not imported, since that would import PyTorch.
+# Of the network in `finder`: pixels between the places that it looks at, and the size of a frame,
+# in pixels, that it calls 1. They stand here because faces are found without PyTorch.
 STRIDE, USUAL = 8, 64.0
 
 # The finder knows frames of 36 to 120 pixels. So it sees the photo with its longest side at each of
 # these: then every frame from a 14th of that side up is shown at a size that it knows, and most
 # are at two.
 LEVELS = (64, 128, 256, 512)
+
+# x' = a x + b y + c and y' = d x + e y + f as (a, b, c, d, e, f), as Pillow's `transform` wants it.
+Affine = tuple[float, float, float, float, float, float]
 
 Find = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -60,6 +64,26 @@ class Frame:
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         return half @ np.array([[cosine, sine], [-sine, cosine]]) + (self.x, self.y)
 
+    def to_upright(self, side: int) -> Affine:
+        """From places on the photo to places in what the frame shows, upright, `side` wide."""
+        scale = side / self.size
+        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        x, y, half = self.x, self.y, side / 2
+        return (
+            cosine, sine, half - cosine * x - sine * y,
+            -sine, cosine, half + sine * x - cosine * y,
+        )  # fmt: skip
+
+    def from_upright(self, side: int) -> Affine:
+        """From places in what the frame shows, upright, `side` wide, to places on the photo."""
+        scale = self.size / side
+        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        half = side / 2
+        return (
+            cosine, -sine, self.x - half * (cosine - sine),
+            sine, cosine, self.y - half * (sine + cosine),
+        )  # fmt: skip
+
 
 def find_frames(photo: Image.Image, find: Find, sure: float = 0.4) -> list[Frame]:
     """The frames of a photo's faces, the surest first.
@@ -77,7 +101,7 @@ def find_frames(photo: Image.Image, find: Find, sure: float = 0.4) -> list[Frame
         times = level / longest
         size = [max(STRIDE, round(side * times / STRIDE) * STRIDE) for side in photo.size]
         small = photo.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        output = find(_planes(small))[0]
+        output = find(planes(small))[0]
         across, down = photo.size[0] / size[0], photo.size[1] / size[1]
         found += [
             replace(frame, x=frame.x * across, y=frame.y * down, size=frame.size / times)
@@ -120,12 +144,6 @@ def _without_doubles(frames: list[Frame]) -> list[Frame]:
     return kept
 
 
-def _planes(picture: Image.Image) -> NDArray[np.float32]:
-    """RGB in 0..1, float32 [1, 3, H, W]."""
-    planes = np.asarray(picture).transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(planes, np.float32) / np.float32(255)
-
-
 def cut_out(photo: Image.Image, frame: Frame, side: int) -> Image.Image:
     """What a frame shows, upright, RGB, `side` pixels wide and high; grey beyond the photo."""
     shrink = int(frame.size / side)
@@ -134,21 +152,10 @@ def cut_out(photo: Image.Image, frame: Frame, side: int) -> Image.Image:
     return photo.transform(
         (side, side),
         Image.Transform.AFFINE,
-        _inverse(frame, side),
+        frame.from_upright(side),
         Image.Resampling.BICUBIC if frame.size < 1.2 * side else Image.Resampling.BILINEAR,
         fillcolor=PADDING,
     )
-
-
-def _inverse(frame: Frame, side: int) -> tuple[float, ...]:
-    """From places in a cut-out to places on the photo, as Pillow's `transform` wants it."""
-    scale = frame.size / side
-    cosine, sine = math.cos(frame.angle) * scale, math.sin(frame.angle) * scale
-    half = side / 2
-    return (
-        cosine, -sine, frame.x - half * (cosine - sine),
-        sine, cosine, frame.y - half * (sine + cosine),
-    )  # fmt: skip
 
 
 def paste(labels: NDArray[np.uint8], scores: NDArray[np.float32], frame: Frame) -> None:
@@ -168,14 +175,8 @@ def paste(labels: NDArray[np.uint8], scores: NDArray[np.float32], frame: Frame) 
     right, bottom = np.clip(np.ceil(corners.max(0)), 0, (width, height)).astype(int)
     if left >= right or top >= bottom:
         return
-    # From the photo's box back to the upright class ids.
-    scale = fine / frame.size
-    cosine, sine = math.cos(frame.angle) * scale, math.sin(frame.angle) * scale
-    x, y = left - frame.x, top - frame.y
-    matrix = (
-        cosine, sine, cosine * x + sine * y + fine / 2,
-        -sine, cosine, -sine * x + cosine * y + fine / 2,
-    )  # fmt: skip
+    xx, xy, x, yx, yy, y = frame.to_upright(fine)
+    matrix = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)  # from the box
     turned = upright.transform((right - left, bottom - top), Image.Transform.AFFINE, matrix)
     box = labels[top:bottom, left:right]
     np.copyto(box, np.asarray(turned), where=box == 0)

@@ -15,12 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facesegkit.faces import STRIDE, USUAL
 from facesegkit.models import SeparableBlock, conv
 from facesegkit.scenes import DOUBTFUL, FOUND, Faces, SceneMaker
 from facesegkit.training import generator_for, keep_freed_memory, moving_average, one_cycle
 
-STRIDE = 8
-USUAL = 64.0  # size of a frame, in pixels, that the network calls 1
 CHANNELS = 6  # how sure; x, y to the centre, in cells; log2 of the size over USUAL; cosine; sine
 
 

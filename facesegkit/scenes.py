@@ -87,8 +87,7 @@ class SceneMaker:
             centre, size, angle = self._places(count, generator)
             shown = torch.rand(count, generator=generator) < share
             decoy = torch.rand(count, generator=generator) < settings.decoys
-            away = torch.where(decoy, 0.62, 0.0)  # a frame's corner, scaled up, holds no face
-            scenes, cover = self._lay(scenes, photos, centre, size, angle, shown, away, generator)
+            scenes, cover = self._lay(scenes, photos, centre, size, angle, shown, decoy, generator)
             placed = [
                 (c, s, a, _seen(there, cover, c, s)) for c, s, a, there in placed
             ]  # what was laid before may be covered now
@@ -149,10 +148,13 @@ class SceneMaker:
         size: Tensor,
         angle: Tensor,
         shown: Tensor,
-        away: Tensor,
+        decoy: Tensor,
         generator: Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Lay a photo into each scene; also what it covers, 0..1, [B, 1, side, side]."""
+        """Lay a photo into each scene; also what it covers, 0..1, [B, 1, side, side].
+
+        Of a decoy only a corner is shown, enlarged, which holds no face.
+        """
         count, _, side, _ = scenes.shape
         cosine, sine = angle.cos(), angle.sin()
         # From the scene's -1..1 to the photo's -1..1: shift, turn back, scale.
@@ -168,12 +170,7 @@ class SceneMaker:
         flipped = torch.rand(count, generator=generator) < 0.5
         sign = torch.where(flipped, -1.0, 1.0)
         seen = grid * torch.stack([sign, torch.ones(count)], 1)[:, None, None]
-        seen = (
-            seen
-            * (1 - away[:, None, None, None])
-            * torch.where(away > 0, 0.35, 1.0)[:, None, None, None]
-            + away[:, None, None, None]
-        )
+        seen = torch.where(decoy[:, None, None, None], 0.62 + 0.133 * seen, seen)
         pictures = F.grid_sample(
             _smaller(photos, size), seen, align_corners=False, padding_mode="border"
         )

@@ -18,7 +18,7 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.faces import LEVELS, Find, Frame, cut_out, find_frames, paste
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
-from facesegkit.photos import fit_square, read_photo, read_small, upright_rgb
+from facesegkit.photos import fit_square, planes, read_photo, read_small, upright_rgb
 from facesegkit.runtime import Model
 from facesegkit.shipped import DEFAULT, open_model
 from facesegkit.upscaling import classes_at
@@ -147,13 +147,7 @@ class FaceSegmenter:
         self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
     ) -> Segmentation:
         """Find the faces, segment each of them on its own, and paste what was found."""
-        source: Image.Image | Path
-        if isinstance(photo, (str, Path)):
-            source = Path(photo)
-            picture, (width, height) = read_small(source, max(LEVELS))
-        else:
-            source = picture = _as_picture(photo)
-            width, height = picture.size
+        picture, (width, height), source = _opened(photo, max(LEVELS))
         faces = [frame.enlarged(width / picture.width) for frame in find_frames(picture, find)]
         side = self.model.input_size
         if isinstance(source, Path) and faces:
@@ -201,21 +195,14 @@ class FaceSegmenter:
 
         Also the photo's own size, (H, W), and what a `Segmentation` keeps as its source.
         """
-        source: Image.Image | Path
-        if isinstance(photo, (str, Path)):
-            source = Path(photo)
-            small, (width, height) = read_small(source, self.model.input_size)
-        else:
-            source = small = _as_picture(photo)
-            width, height = small.size
+        small, (width, height), source = _opened(photo, self.model.input_size)
         square, box = fit_square(small, self.model.input_size, (width, height))
         scores = self._score(square)[:, box.top : box.bottom, box.left : box.right]
         return scores, (height, width), source
 
     def _score(self, square: Image.Image) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""
-        planes = np.asarray(square).transpose(2, 0, 1)
-        return self.model.score(np.ascontiguousarray(planes, np.float32)[None] / np.float32(255))[0]
+        return self.model.score(planes(square))[0]
 
 
 def segment_many(
@@ -230,6 +217,19 @@ def segment_many(
             yield path, segmenter(path)
         except FaceSegKitError as error:
             yield path, error
+
+
+def _opened(
+    photo: Path | str | Image.Image | NDArray[np.uint8], side: int
+) -> tuple[Image.Image, tuple[int, int], Image.Image | Path]:
+    """A photo to be shrunk until its longest side has `side` pixels, upright, RGB.
+
+    Also its own width and height, and what a `Segmentation` keeps as its source.
+    """
+    if isinstance(photo, (str, Path)):
+        return *read_small(photo, side), Path(photo)
+    picture = _as_picture(photo)
+    return picture, picture.size, picture
 
 
 def _as_picture(photo: Image.Image | NDArray[np.uint8]) -> Image.Image:

@@ -346,9 +346,7 @@ class Training:
             scores = quarter_of_scores(self.model, images, row, column).float()
             if self.teacher is not None:
                 with torch.no_grad():
-                    taught = quarter_of_scores(self.teacher, images, row, column).float()
-        if taught is not None:
-            taught = taught.softmax(dim=1)
+                    taught = quarter_of_scores(self.teacher, images, row, column).float().softmax(1)
         loss = loss_of(scores, target, settings, taught)
         self.optimiser.zero_grad()
         loss.backward()

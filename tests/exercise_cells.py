@@ -8,6 +8,9 @@ check_merge(names["merge"])
 import json
 from pathlib import Path
 
+import pytest
+
+from facesegkit.exercises import TryAgain
 from facesegkit.exercises.blanking import blank_source, tags
 
 SOLUTIONS = Path(__file__).parent.parent / "notebooks" / "solutions"
@@ -25,3 +28,22 @@ def run_exercise(notebook, number, names=None, *, blank=False):
     namespace = dict(names or {})
     exec(blank_source(source) if blank else source, namespace)
     return namespace
+
+
+def answers(notebook, number, wanted, names=None, *, blank=False):
+    """What the names in `wanted` stand for after the cell of exercise `number` has run."""
+    defined = run_exercise(notebook, number, names, blank=blank)
+    return [defined[name] for name in wanted]
+
+
+def assert_passes(check, given, capsys):
+    """A check takes these answers, and says so in one line."""
+    check(*given)
+    said = capsys.readouterr().out
+    assert said.startswith("Right") and said.count("\n") == 1
+
+
+def assert_asks_for_answers(check, given, message="still None.*your code here"):
+    """A check tells a learner who has written nothing where to write."""
+    with pytest.raises(TryAgain, match=message):
+        check(*given)

@@ -9,8 +9,8 @@ import torch
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import export_finder
-from facesegkit.faces import frames_in
-from facesegkit.finder import STRIDE, USUAL, FaceFinder, FinderSettings, finder_loss, fit_finder
+from facesegkit.faces import STRIDE, USUAL, frames_in
+from facesegkit.finder import FaceFinder, FinderSettings, finder_loss, fit_finder
 from facesegkit.runtime import open_finder, open_onnx
 from facesegkit.scenes import DOUBTFUL, FOUND, NOT_THERE, Faces, SceneMaker, SceneSettings
 from facesegkit.shipped import weights_of

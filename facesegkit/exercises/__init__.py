@@ -32,3 +32,19 @@ def require_answer(answer: Any, name: str) -> None:
             f"{name} is still {answer!r}. Write your answer where it says 'your code here', run "
             f"that cell, then this one."
         )
+
+
+def as_number(answer: Any, what: str) -> float:
+    """An answer as a float, with or without a gradient.
+
+    Args:
+        answer: what was assigned or returned.
+        what: where it comes from, for the message.
+
+    Raises:
+        TryAgain: it is no number.
+    """
+    try:
+        return float(answer.detach() if hasattr(answer, "detach") else answer)
+    except (TypeError, ValueError, RuntimeError):
+        raise TryAgain(f"expected a number from {what}, got {answer!r}.") from None

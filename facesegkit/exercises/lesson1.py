@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.exercises import TryAgain, require_answer
+from facesegkit.exercises import TryAgain, as_number, require_answer
 from facesegkit.parts import PART_IDS
 
 Numbers = NDArray[np.float64]
@@ -26,7 +26,7 @@ def check_eye_pixels(prediction: float | None, at_512: float) -> None:
     """
     require_answer(prediction, "prediction")
     left = at_512 / 8**2
-    answer = _number(prediction, "prediction")
+    answer = as_number(prediction, "prediction")
     if not abs(answer - left) <= left / 4:  # so that nan is wrong, too
         too = "many" if answer > left else "few"
         raise TryAgain(
@@ -155,16 +155,9 @@ def check_mouth_outside_lips(mouth_outside_lips: Callable[[LabelMaps], float | N
 
 def _expect(answer: float | None, expected: float, what: str, hint: str) -> None:
     require_answer(answer, f"the result of {what}")
-    number = _number(answer, what)
+    number = as_number(answer, what)
     if not np.isclose(number, expected):
         raise TryAgain(f"expected {expected:.4g} from {what}, got {number:.4g}. Hint: {hint}.")
-
-
-def _number(answer: object, what: str) -> float:
-    try:
-        return float(answer)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TryAgain(f"expected a number from {what}, got {answer!r}.") from None
 
 
 def _list(numbers: Numbers) -> str:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesegkit.exercises import TryAgain, require_answer
+from facesegkit.exercises import TryAgain, as_number, require_answer
 
 
 def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
@@ -42,7 +42,7 @@ def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
 
 def _near(answer: float | None, expected: float, name: str, hint: str) -> None:
     require_answer(answer, name)
-    number = _number(answer, name)
+    number = as_number(answer, name)
     if not abs(number - expected) <= expected / 20:  # so that nan is wrong, too
         too = "many" if number > expected else "few"
         raise TryAgain(
@@ -76,7 +76,7 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
         answer = tversky_loss(probabilities, target, alpha, beta)
         require_answer(answer, f"the result of {what}")
         expected = _tversky(probabilities, target, alpha, beta)
-        number = _number(answer, what)
+        number = as_number(answer, what)
         if not abs(number - expected) < 1e-4:
             raise TryAgain(
                 f"expected {expected:.4f} from {what}, got {number:.4f}. "
@@ -164,7 +164,7 @@ def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
                 f"cool_down may be 0; divide by them only where progress lies within them."
             ) from None
         require_answer(answer, f"the result of {what}")
-        number = _number(answer, what)
+        number = as_number(answer, what)
         if not abs(number - expected) < 1e-6:
             raise TryAgain(f"expected {expected} from {what}, got {number:.4g}. Hint: {hint}.")
     print("Right: up, along, and down to 0.")
@@ -229,10 +229,3 @@ def _form(answer: Any) -> str:
     if isinstance(answer, Tensor):
         return f"{list(answer.shape)} and {answer.dtype}"
     return type(answer).__name__
-
-
-def _number(answer: Any, what: str) -> float:
-    try:
-        return float(answer.detach() if isinstance(answer, Tensor) else answer)
-    except (TypeError, ValueError, RuntimeError):
-        raise TryAgain(f"expected a number from {what}, got {answer!r}.") from None

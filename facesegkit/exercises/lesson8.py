@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facesegkit.drawn.face import draw_scene, set_up
 from facesegkit.drawn.scene import Scene
 from facesegkit.drawn.traits import Pose, choose_light, choose_person
-from facesegkit.exercises import TryAgain, require_answer
+from facesegkit.exercises import TryAgain, as_number, require_answer
 from facesegkit.parts import PART_IDS
 
 Pixels = NDArray[np.uint8]
@@ -31,7 +31,7 @@ def check_one_pixel(f1_of_eye: float | None, f1_of_nose: float | None) -> None:
     answers = {"f1_of_eye": (f1_of_eye, 43, 16), "f1_of_nose": (f1_of_nose, 77, 100)}
     for name, (answer, width, height) in answers.items():
         require_answer(answer, name)
-        number = _number(answer, name)
+        number = as_number(answer, name)
         annotated, predicted = width * height, (width + 2) * (height + 2)
         expected = 2 * annotated / (annotated + predicted)
         if not abs(number - expected) <= 0.01:  # so that nan is wrong, too
@@ -198,10 +198,3 @@ def _softened(person: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _off(answer: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.bool_]:
     """Where any channel is off by more than rounding."""
     return np.abs(answer.astype(float) - expected).max(axis=-1) > 1.01
-
-
-def _number(answer: Any, what: str) -> float:
-    try:
-        return float(answer)
-    except (TypeError, ValueError):
-        raise TryAgain(f"expected a number from {what}, got {answer!r}.") from None
