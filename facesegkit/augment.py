@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.parts import MIRROR
 
 
@@ -38,12 +39,17 @@ class Augmentation:
     occluder: float = 0.15  # share of photos with something in front of the face
 
 
+# For a model that looks at faces only. They are found and cut out for it, so they lie much the same.
+CUT_OUT = Augmentation(degrees=30.0, scales=(0.7, 1.45), shift=0.1)
+
+
 def augment(
     photos: Tensor,
     labels: Tensor,
     settings: Augmentation,
     generator: Generator,
     side: int | None = None,
+    crop: Crop = WHOLE,
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random, photos and labels alike.
 
@@ -52,14 +58,15 @@ def augment(
         labels: part ids, uint8 [B, h, w]; may be finer than the photos, the result is not.
         settings: how far changes may go.
         generator: source of chance.
-        side: H and W of the result, in pixels; by default they are the photos' own.
+        side: H and W of the result, in pixels; by default they are the crop's own.
+        crop: the part of the photos that is seen, before it is moved, scaled and turned.
 
     Returns:
         Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
         uint8 [B, H, W]. What lies outside the original picture is background.
     """
     images = to_images(photos)
-    images, labels = move(images, labels, settings, generator, side)
+    images, labels = move(images, labels, settings, generator, side, crop)
     images = relight(images, settings, generator)
     images = blur_some(images, settings.blur, generator)
     images, labels = occlude_some(images, labels, settings.occluder, generator)
@@ -88,6 +95,7 @@ def move(
     settings: Augmentation,
     generator: Generator,
     side: int | None = None,
+    crop: Crop = WHOLE,
 ) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shift and flip: bilinear for the photos, nearest for the labels.
 
@@ -111,8 +119,12 @@ def move(
             torch.stack([-sine, cosine, shift[:, 1]], dim=1),
         ],
         dim=1,
-    ).to(images.device)
-    size = [batch, 1, side or height, side or width]
+    )
+    # Of the crop, in which all this happens, within the photo. Both are -1..1 wide.
+    inverse = inverse * crop.size
+    inverse[:, :, 2] += torch.tensor([2 * crop.x - 1, 2 * crop.y - 1])
+    inverse = inverse.to(images.device)
+    size = [batch, 1, side or round(height * crop.size), side or round(width * crop.size)]
     grid = F.affine_grid(inverse, size, align_corners=False)
     # Beyond the border grid_sample gives 0; moving the zero point makes that a random colour.
     images = F.grid_sample(images - fill, grid, align_corners=False) + fill

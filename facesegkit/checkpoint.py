@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import facesegkit
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
@@ -40,8 +41,9 @@ class Checkpoint:
         arch: "separable" or "unet".
         model: the network, which takes RGB in 0..1.
         scheme: what its classes mean, and their colours.
-        input_size: side of the square photos that it was trained on, in pixels.
+        input_size: side of the square that it was trained on, in pixels.
         about: plain data on where it comes from: data set, split rule, recipe, scores, versions.
+        crop: the part of an aligned photo that it looks at.
     """
 
     arch: str
@@ -49,10 +51,11 @@ class Checkpoint:
     scheme: Scheme
     input_size: int = INPUT_SIZE
     about: Mapping[str, Any] = field(default_factory=dict)
+    crop: Crop = WHOLE
 
     def runnable(self) -> Model:
         """The same as what scores photos, which needs no knowledge of PyTorch."""
-        return Model(self._score, self.scheme, self.input_size, self.about)
+        return Model(self._score, self.scheme, self.input_size, self.about, self.crop)
 
     @torch.inference_mode()
     def _score(self, photos: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,6 +107,7 @@ def description(checkpoint: Checkpoint) -> dict[str, Any]:
         "config": checkpoint.model.config,
         "scheme": checkpoint.scheme.to_dict(),
         "input_size": checkpoint.input_size,
+        "crop": checkpoint.crop.to_dict(),
         "about": dict(checkpoint.about),
         "versions": versions(),
     }
@@ -138,7 +142,7 @@ def load(path: Path | str) -> Checkpoint:
         model = build_model(plain["arch"], **plain["config"])
         model.load_state_dict(plain["weights"])
         scheme, about = Scheme.from_dict(plain["scheme"]), plain["about"]
-        size = int(plain["input_size"])
+        size, crop = int(plain["input_size"]), Crop.from_dict(plain.get("crop"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise FaceSegKitError(
@@ -146,7 +150,7 @@ def load(path: Path | str) -> Checkpoint:
         ) from error
     # PyTorch's own type hints do not know memory_format.
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Checkpoint(plain["arch"], model, scheme, size, about)
+    return Checkpoint(plain["arch"], model, scheme, size, about, crop)
 
 
 def save_plain(plain: Mapping[str, Any], path: Path | str) -> None:

@@ -17,9 +17,8 @@ from facesegkit.shipped import DEFAULT, NAMES, card, is_shipped, licence_notice,
 # PyTorch and matplotlib take seconds to import, and need not be installed for `segment`; so each
 # command imports what it needs itself.
 if TYPE_CHECKING:
-    from torch import nn
-
     from facesegkit.checkpoint import Checkpoint
+    from facesegkit.crop import Crop
     from facesegkit.evaluation import Evaluation
     from facesegkit.packing import Pack
     from facesegkit.parts import Scheme
@@ -154,6 +153,12 @@ def _add_train(commands: Commands) -> None:
         help="'five' features, 'all' parts, or a JSON file with your own (default: five)",
     )
     train.add_argument(
+        "--crop",
+        choices=("photo", "face"),
+        default="photo",
+        help="what the model looks at: aligned photos whole (default), or their faces",
+    )
+    train.add_argument(
         "--start", metavar="MODEL", help="name or .pth file of a trained model to go on from"
     )
     train.add_argument(
@@ -191,15 +196,20 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _open_pack(options: argparse.Namespace) -> Pack:
-    """Pack the data that was asked for, drawing it first when none was named."""
+def _open_pack(options: argparse.Namespace, crop: Crop) -> Pack:
+    """Pack the data that was asked for, drawing it first when none was named.
+
+    Photos are packed so large that their crop has the size that models see.
+    """
     from facesegkit.drawn import draw_data_set
     from facesegkit.packing import prepare
+    from facesegkit.packing_worker import PHOTO_SIZE
 
     if options.data is None:
         print(f"no --data given: using {options.faces:,} drawn faces in {DRAWN}")
         draw_data_set(DRAWN, options.faces, seed=0)
-    pack = prepare(options.data or DRAWN, options.cache)
+    photo_size = crop.whole_side(PHOTO_SIZE)
+    pack = prepare(options.data or DRAWN, options.cache, photo_size=photo_size)
     print(pack.summary())
     return pack
 
@@ -207,8 +217,10 @@ def _open_pack(options: argparse.Namespace) -> Pack:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
+    from facesegkit.augment import CUT_OUT
     from facesegkit.checkpoint import Checkpoint, build_model, save
     from facesegkit.complexity import complexity
+    from facesegkit.crop import CROPS, FACE
     from facesegkit.pictures import save_figure, training_curves
     from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
 
@@ -216,7 +228,8 @@ def _train(options: argparse.Namespace) -> None:
     for folder in (options.model.parent, options.report):
         check_writable(folder)
     minutes = options.minutes if options.minutes or options.epochs else 10
-    pack = _open_pack(options)
+    crop = CROPS[options.crop]
+    pack = _open_pack(options, crop)
     torch.manual_seed(options.seed)
     start = _trained(options.start, scheme) if options.start else None
     teacher = _trained(options.teacher, scheme) if options.teacher else None
@@ -227,21 +240,30 @@ def _train(options: argparse.Namespace) -> None:
     settings = Settings(seed=options.seed, bf16=bf16_is_faster())
     if options.rate:
         settings = replace(settings, rate=options.rate)
+    if crop == FACE:
+        settings = replace(settings, augmentation=CUT_OUT)
     if start:  # what small photos teach is known already
         settings = replace(settings, sides=((0.5, 192),))
     trained, history = fit(
         model,
         scheme,
-        Samples(pack.photos, pack.labels, pack.rows("train")),
-        Samples(pack.photos, pack.labels, pack.rows("val")),
+        Samples(pack.photos, pack.labels, pack.rows("train"), crop),
+        Samples(pack.photos, pack.labels, pack.rows("val"), crop),
         Budget(minutes=minutes, epochs=options.epochs),
         settings,
         state_file=options.model.with_suffix(".training.pth"),
         resume=options.resume,
         teacher=teacher.model if teacher else None,
-        about={"arch": arch, "scheme": scheme.to_dict(), "data": pack.summary(), **origin},
+        about={
+            "arch": arch,
+            "scheme": scheme.to_dict(),
+            "data": pack.summary(),
+            "crop": crop.to_dict(),
+            **origin,
+        },
     )
-    evaluation = _score(trained, scheme, pack, options.split)
+    checkpoint = Checkpoint(arch, trained, scheme, crop=crop)
+    evaluation = _score(checkpoint, pack, options.split)
     about = {
         **origin,
         "data": pack.summary(),
@@ -250,12 +272,12 @@ def _train(options: argparse.Namespace) -> None:
         "history": history,
         "scores": evaluation.to_dict(),
     }
-    save(Checkpoint(arch, trained, scheme, about=about), options.model)
+    save(replace(checkpoint, about=about), options.model)
     save_history(history, options.model.with_suffix(".csv"))
     curves = options.model.with_name("training_loss.png")
     save_figure(training_curves(history), curves)
     print(f"saved {options.model} and {curves}")
-    _report(evaluation, pack, trained, options.report)
+    _report(evaluation, pack, checkpoint, options.report)
 
 
 def _trained(name: str, scheme: Scheme) -> Checkpoint:
@@ -298,23 +320,32 @@ def read_scheme(name: str) -> Scheme:
     return Scheme.from_dict({"name": Path(name).stem, **plain})
 
 
-def _score(model: nn.Module, scheme: Scheme, pack: Pack, split: str) -> Evaluation:
+def _score(checkpoint: Checkpoint, pack: Pack, split: str) -> Evaluation:
     from facesegkit.evaluation import evaluate
 
-    rows = pack.rows(split)
-    evaluation = evaluate(model, scheme, pack.photos, pack.labels, rows, split=split, progress=True)
+    evaluation = evaluate(
+        checkpoint.model,
+        checkpoint.scheme,
+        pack.photos,
+        pack.labels,
+        pack.rows(split),
+        crop=checkpoint.crop,
+        split=split,
+        progress=True,
+    )
     print(evaluation.table())
     return evaluation
 
 
-def _report(evaluation: Evaluation, pack: Pack, model: nn.Module, folder: Path) -> None:
+def _report(evaluation: Evaluation, pack: Pack, checkpoint: Checkpoint, folder: Path) -> None:
     """Save the scores as JSON, and pictures of the confusion and of best to worst cases."""
     from facesegkit.pictures import cases, confusion_picture, save_figure
 
     evaluation.save(folder)
     names = evaluation.scheme.class_names
     save_figure(confusion_picture(evaluation.scores, names), folder / "confusion.png")
-    save_figure(cases(evaluation, pack.photos, pack.labels, model), folder / "cases.png")
+    worst = cases(evaluation, pack.photos, pack.labels, checkpoint.model, crop=checkpoint.crop)
+    save_figure(worst, folder / "cases.png")
     print(f"scores and pictures in {folder}")
 
 
@@ -329,9 +360,9 @@ def _add_evaluate(commands: Commands) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     checkpoint = _load(options.model)
     check_writable(options.report)
-    pack = _open_pack(options)
-    evaluation = _score(checkpoint.model, checkpoint.scheme, pack, options.split)
-    _report(evaluation, pack, checkpoint.model, options.report)
+    pack = _open_pack(options, checkpoint.crop)
+    evaluation = _score(checkpoint, pack, options.split)
+    _report(evaluation, pack, checkpoint, options.report)
 
 
 def _load(model: str) -> Checkpoint:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
 from facesegkit.upscaling import classes_at
@@ -135,7 +136,7 @@ def _mean_without_background(per_class: NDArray[np.float64]) -> float:
 
 @torch.inference_mode()
 def predict_classes(
-    model: nn.Module, photos: Tensor, size: tuple[int, int] = (512, 512)
+    model: nn.Module, photos: Tensor, size: tuple[int, int] = (512, 512), crop: Crop = WHOLE
 ) -> NDArray[np.uint8]:
     """Classes of a batch of photos at `size`: the scores are resized, then the class is taken.
 
@@ -143,13 +144,18 @@ def predict_classes(
         model: float32 [B, 3, h, w], RGB in 0..1, to scores float32 [B, C, h, w]; in eval mode.
         photos: RGB, uint8 [B, h, w, 3]; they go to the device that the model is on.
         size: (H, W) of the result.
+        crop: the part of the photos that the model looks at; the rest is background.
 
     Returns:
         Class ids, uint8 [B, H, W].
     """
     device = next((weight.device for weight in model.parameters()), photos.device)
-    scores = model(photos.to(device).permute(0, 3, 1, 2).float() / 255).float().cpu().numpy()
-    return np.stack([classes_at(photo_scores, size) for photo_scores in scores])
+    seen = crop.of(photos).to(device)
+    scores = model(seen.permute(0, 3, 1, 2).float() / 255).float().cpu().numpy()
+    classes = np.zeros((len(photos), *size), dtype=np.uint8)
+    for within, photo_scores in zip(crop.of(classes), scores, strict=True):
+        within[:] = classes_at(photo_scores, within.shape)
+    return classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +253,7 @@ def evaluate(
     labels: NDArray[np.uint8],
     rows: Sequence[int] | NDArray[np.integer],
     *,
+    crop: Crop = WHOLE,
     split: str = "",
     batch: int = 16,
     progress: bool = False,
@@ -259,6 +266,7 @@ def evaluate(
         photos: RGB, uint8 [N, h, w, 3]; may be memory-mapped.
         labels: part ids, uint8 [N, H, W], at the annotation's resolution; may be memory-mapped.
         rows: which of the N to use, in this order.
+        crop: the part of the photos that the model looks at.
         split: name of the split, kept for reports.
         batch: photos that go through the model at a time.
         progress: show a progress bar on standard error.
@@ -271,7 +279,8 @@ def evaluate(
     with tqdm(total=len(chosen), desc="evaluate", unit="photo", disable=not progress) as bar:
         for start in range(0, len(chosen), batch):
             some = chosen[start : start + batch]
-            predicted = predict_classes(model, torch.from_numpy(photos[some]), labels.shape[1:])
+            seen = torch.from_numpy(photos[some])
+            predicted = predict_classes(model, seen, labels.shape[1:], crop)
             for place, (row, ids) in enumerate(zip(some, predicted, strict=True), start):
                 matrices[place] = count_confusion(scheme.merge(labels[row]), ids, classes)
             bar.update(len(some))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.photos import PADDING, planes
+from facesegkit.crop import Crop
+from facesegkit.photos import PADDING, Box, planes
 from facesegkit.upscaling import classes_at
 
 # Of the network in `finder`: pixels between the places that it looks at, and the size of a frame,
@@ -53,6 +54,17 @@ class Frame:
     def enlarged(self, times: float) -> Frame:
         """The same place on a photo that is enlarged."""
         return replace(self, x=self.x * times, y=self.y * times, size=self.size * times)
+
+    def part(self, crop: Crop) -> Frame:
+        """The frame of a part of what this one shows."""
+        x, y = (middle - 0.5 for middle in (crop.x, crop.y))
+        cosine, sine = math.cos(self.angle) * self.size, math.sin(self.angle) * self.size
+        return replace(
+            self,
+            x=self.x + cosine * x - sine * y,
+            y=self.y + sine * x + cosine * y,
+            size=self.size * crop.size,
+        )
 
     @property
     def corners(self) -> NDArray[np.float64]:
@@ -158,6 +170,26 @@ def cut_out(photo: Image.Image, frame: Frame, side: int) -> Image.Image:
     )
 
 
+def put_back(upright: Image.Image, frame: Frame, size: tuple[int, int]) -> tuple[Image.Image, Box]:
+    """Turn a picture of what a frame shows back into its place on the photo.
+
+    Args:
+        upright: square, of any mode; the result has the value of its nearest pixel, and 0 beyond.
+        frame: where it was cut out.
+        size: width and height of the photo.
+
+    Returns:
+        The part of the photo that the frame touches, and where it lies. It may be empty.
+    """
+    corners = frame.corners
+    left, top = np.clip(np.floor(corners.min(0)), 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(0)), 0, size).astype(int).tolist()
+    xx, xy, x, yx, yy, y = frame.to_upright(upright.width)
+    from_box = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)
+    turned = upright.transform((right - left, bottom - top), Image.Transform.AFFINE, from_box)
+    return turned, Box(left, top, right, bottom)
+
+
 def paste(labels: NDArray[np.uint8], scores: NDArray[np.float32], frame: Frame) -> None:
     """Write the classes that a cut-out's scores mean into a photo's, where there are none yet.
 
@@ -166,17 +198,8 @@ def paste(labels: NDArray[np.uint8], scores: NDArray[np.float32], frame: Frame) 
         scores: float32 [C, side, side], of the cut-out.
         frame: where it was cut out.
     """
-    side = scores.shape[1]
-    fine = max(side, round(frame.size))
-    upright = Image.fromarray(classes_at(scores, (fine, fine)))
-    corners = frame.corners
-    height, width = labels.shape
-    left, top = np.clip(np.floor(corners.min(0)), 0, (width, height)).astype(int)
-    right, bottom = np.clip(np.ceil(corners.max(0)), 0, (width, height)).astype(int)
-    if left >= right or top >= bottom:
-        return
-    xx, xy, x, yx, yy, y = frame.to_upright(fine)
-    matrix = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)  # from the box
-    turned = upright.transform((right - left, bottom - top), Image.Transform.AFFINE, matrix)
-    box = labels[top:bottom, left:right]
-    np.copyto(box, np.asarray(turned), where=box == 0)
+    fine = max(scores.shape[1], round(frame.size))
+    classes = Image.fromarray(classes_at(scores, (fine, fine)))
+    turned, box = put_back(classes, frame, (labels.shape[1], labels.shape[0]))
+    there = labels[box.top : box.bottom, box.left : box.right]
+    np.copyto(there, np.asarray(turned), where=there == 0)

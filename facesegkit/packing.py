@@ -2,7 +2,7 @@
 
 A cache folder holds
 
-    photos.npy     uint8 [N, 256, 256, 3]
+    photos.npy     uint8 [N, 256, 256, 3]; larger where only a part of them will be looked at
     labels.npy     uint8 [N, 512, 512], part ids at the annotation's own resolution
     state          uint8 [N], 1 where the row is written
     manifest.json  what is packed, from what, and whether it is finished
@@ -22,7 +22,7 @@ import queue
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -41,10 +41,6 @@ from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, Job
 
 FORMAT_VERSION = 1  # to be raised whenever the same files would give other arrays or splits
 
-_ROW_SHAPES = {
-    "photos.npy": (PHOTO_SIZE, PHOTO_SIZE, 3),
-    "labels.npy": (ANNOTATION_SIZE, ANNOTATION_SIZE),
-}
 _CHUNK = 16  # pairs that a worker packs at once, and that are packed again if it is killed
 
 
@@ -55,7 +51,7 @@ class Pack:
     cache: Path
     source: str
     split_rule: str
-    photos: NDArray[np.uint8]  # [N, 256, 256, 3], memory-mapped, read-only
+    photos: NDArray[np.uint8]  # [N, photo_size, photo_size, 3], memory-mapped, read-only
     labels: NDArray[np.uint8]  # [N, 512, 512] part ids, memory-mapped, read-only
     ids: NDArray[np.int64]  # [N]
     splits: NDArray[np.str_]  # [N] 'train', 'val' or 'test', and '' for a bad pair
@@ -116,6 +112,7 @@ def prepare(
     root: str | Path,
     cache: str | Path | None = None,
     *,
+    photo_size: int = PHOTO_SIZE,
     workers: int | None = None,
     strict: bool = False,
     progress: bool = True,
@@ -128,6 +125,7 @@ def prepare(
     Args:
         root: folder or zip of the data set, as `archive.Archive` takes it.
         cache: where to; `default_cache` of it when left out.
+        photo_size: side of the packed photos, in pixels.
         workers: number of processes, one per core when left out.
         strict: stop at the first bad pair, instead of naming it and packing the rest.
         progress: show a progress bar on standard error.
@@ -137,8 +135,9 @@ def prepare(
             or the cache cannot be written. What was packed until then stays.
     """
     archive = Archive(root)
-    fresh = _new_manifest(archive)
-    cache = default_cache(archive.files.path) if cache is None else Path(cache).expanduser()
+    fresh = _new_manifest(archive, photo_size)
+    usual = default_cache(archive.files.path, photo_size)
+    cache = usual if cache is None else Path(cache).expanduser()
     with _write_errors_explained(cache):
         manifest = _matching_manifest(cache, fresh)
         if manifest is None:
@@ -152,16 +151,20 @@ def prepare(
     return Pack.open(cache)
 
 
-def default_cache(source: Path) -> Path:
-    """`data/packed/<name>-<hash of the path>` below the current folder."""
+def default_cache(source: Path, photo_size: int = PHOTO_SIZE) -> Path:
+    """`data/packed/<name>-<hash of the path>` below the current folder.
+
+    Photos of another size than usual lie elsewhere: `data/packed/<name>-<hash>-<size>`.
+    """
     digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
-    return Path("data", "packed", f"{source.stem}-{digest}")
+    size = "" if photo_size == PHOTO_SIZE else f"-{photo_size}"
+    return Path("data", "packed", f"{source.stem}-{digest}{size}")
 
 
 # --- The manifest -------------------------------------------------------------------------------
 
 
-def _new_manifest(archive: Archive) -> dict[str, Any]:
+def _new_manifest(archive: Archive, photo_size: int) -> dict[str, Any]:
     splits, bad = [], {}
     for photo_id in archive.pairs:
         try:
@@ -171,7 +174,7 @@ def _new_manifest(archive: Archive) -> dict[str, Any]:
             bad[str(photo_id)] = str(error)
     return {
         "format": FORMAT_VERSION,
-        "photo_size": PHOTO_SIZE,
+        "photo_size": photo_size,
         "annotation_size": ANNOTATION_SIZE,
         "fingerprint": archive.fingerprint,
         "source": str(archive.files.path),
@@ -181,6 +184,12 @@ def _new_manifest(archive: Archive) -> dict[str, Any]:
         "bad": bad,  # photo id, as a string (JSON knows no other keys) -> what is wrong
         "complete": False,
     }
+
+
+def _row_shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """What one row of each array holds."""
+    photo, annotation = manifest["photo_size"], manifest["annotation_size"]
+    return {"photos.npy": (photo, photo, 3), "labels.npy": (annotation, annotation)}
 
 
 def _matching_manifest(cache: Path, fresh: dict[str, Any]) -> dict[str, Any] | None:
@@ -204,7 +213,7 @@ def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) ->
     for key, reason in reasons.items():
         if manifest.get(key) != fresh[key]:
             return reason
-    missing = [name for name in (*_ROW_SHAPES, "state") if not (cache / name).is_file()]
+    missing = [name for name in (*_row_shapes(fresh), "state") if not (cache / name).is_file()]
     return f"its file {missing[0]} is missing" if missing else None
 
 
@@ -232,7 +241,7 @@ def _start(cache: Path, manifest: dict[str, Any]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     (cache / "manifest.json").unlink(missing_ok=True)
     count = len(manifest["ids"])
-    for name, shape in _ROW_SHAPES.items():
+    for name, shape in _row_shapes(manifest).items():
         (cache / name).unlink(missing_ok=True)  # who has the old arrays open keeps them
         open_memmap(cache / name, mode="w+", dtype=np.uint8, shape=(count, *shape))
     (cache / "state").write_bytes(bytes(count))
@@ -255,7 +264,7 @@ def _pack(
         for row, (photo_id, split) in enumerate(ids_and_splits)
         if split and not state[row]
     ]
-    _check_space(cache, len(jobs))
+    _check_space(cache, len(jobs), _row_shapes(manifest))
     bad: dict[str, str] = {}
     answers = _work_off(archive.files, cache, jobs, workers or _cores())
     done = len(state) - len(jobs)
@@ -372,8 +381,8 @@ def _first(bad: dict[str, str]) -> str:
     return bad[min(bad, key=int)]
 
 
-def _check_space(cache: Path, rows: int) -> None:
-    needed = rows * sum(math.prod(shape) for shape in _ROW_SHAPES.values())
+def _check_space(cache: Path, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    needed = rows * sum(math.prod(shape) for shape in shapes.values())
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise FaceSegKitError(

@@ -53,9 +53,10 @@ def _pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]
     """Returns {photo id: reason} of the bad pairs, whose rows stay as they are."""
     bad = {}
     with _Rows(cache / "photos.npy") as photos, _Rows(cache / "labels.npy") as labels:
+        side = photos.shape[0]
         for row, pair in jobs:
             try:
-                photo, label_map = _small_photo(files, pair), _square_labels(files, pair)
+                photo, label_map = _small_photo(files, pair, side), _square_labels(files, pair)
             except BadPair as error:
                 bad[pair.id] = str(error)
             else:
@@ -64,11 +65,11 @@ def _pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]
     return bad
 
 
-def _small_photo(files: Files, pair: Pair) -> NDArray[np.uint8]:
-    """uint8 [256, 256, 3]"""
+def _small_photo(files: Files, pair: Pair, side: int) -> NDArray[np.uint8]:
+    """uint8 [side, side, 3]"""
     # What the JPEG decoder reduces comes out as good as averaged (53 dB PSNR for 4 x 4 pixels).
-    photo = read_photo(files, pair, at_least=PHOTO_SIZE)
-    return np.asarray(photo.resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BILINEAR))
+    photo = read_photo(files, pair, at_least=side)
+    return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _square_labels(files: Files, pair: Pair) -> NDArray[np.uint8]:
@@ -88,7 +89,7 @@ class _Rows:
 
     def __init__(self, path: Path) -> None:
         array = np.load(path, mmap_mode="r")
-        self._offset, self._row_bytes = array.offset, array[0].nbytes
+        self._offset, self._row_bytes, self.shape = array.offset, array[0].nbytes, array.shape[1:]
         self._file = path.open("r+b")
 
     def __enter__(self) -> _Rows:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import from_numpy, nn
 
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
 from facesegkit.evaluation import Evaluation, Scores, predict_classes
 from facesegkit.files import replacing
@@ -190,6 +191,7 @@ def cases(
     labels: NDArray[np.uint8],
     model: nn.Module,
     each: int = 1,
+    crop: Crop = WHOLE,
 ) -> Figure:
     """Best, median and worst photos of an evaluation, by each photo's own mean F1.
 
@@ -199,6 +201,7 @@ def cases(
         labels: part ids, uint8 [N, H, W].
         model: predicts the few photos again; in eval mode.
         each: how many of the best, of the median and of the worst.
+        crop: the part of the photos that the model looks at.
 
     Raises:
         FaceSegKitError: no photo has a class in truth or prediction, so there is nothing to rank.
@@ -213,7 +216,7 @@ def cases(
         f"{name}\nmean F1 {evaluation.per_photo_mean_f1[place]:.3f}" for name, place in picked
     ]
     rows = evaluation.rows[[place for _, place in picked]]
-    predictions = predict_classes(model, from_numpy(photos[rows]), labels.shape[1:])
+    predictions = predict_classes(model, from_numpy(photos[rows]), labels.shape[1:], crop)
     truths = evaluation.scheme.merge(labels[rows])
     return comparison(photos[rows], truths, predictions, evaluation.scheme, titles)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import Scheme
 
@@ -39,12 +40,14 @@ class Model:
         scheme: what its C classes mean, and their colours.
         input_size: S, in pixels.
         about: plain data on where it comes from.
+        crop: the part of an aligned photo that it looks at.
     """
 
     score: Score
     scheme: Scheme
     input_size: int
     about: Mapping[str, Any] = field(default_factory=dict)
+    crop: Crop = WHOLE
 
 
 def open_onnx(path: Path, *, threads: int = 1) -> Model:
@@ -142,6 +145,7 @@ def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Mode
     """
     try:
         scheme, size = Scheme.from_dict(plain["scheme"]), int(plain["input_size"])
+        crop = Crop.from_dict(plain.get("crop"))  # files from before there were crops have none
         if not 16 <= size <= 4096:
             raise ValueError(f"photos of {size} pixels")
         scores = score(np.zeros((1, 3, size, size), np.float32))
@@ -154,4 +158,4 @@ def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Mode
             f"{path} is damaged, its contents do not fit together "
             f"({str(error).splitlines()[0][:120]}); train or export again."
         ) from error
-    return Model(score, scheme, size, plain.get("about", {}))
+    return Model(score, scheme, size, plain.get("about", {}), crop)

@@ -18,7 +18,7 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.faces import LEVELS, Find, Frame, cut_out, find_frames, paste
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
-from facesegkit.photos import fit_square, planes, read_photo, read_small, upright_rgb
+from facesegkit.photos import Box, fit_square, planes, read_photo, read_small, upright_rgb
 from facesegkit.runtime import Model
 from facesegkit.shipped import DEFAULT, open_model
 from facesegkit.upscaling import classes_at
@@ -140,8 +140,11 @@ class FaceSegmenter:
         """
         if self.find is not None:
             return self._segment_faces(photo, self.find)
-        scores, size, source = self._look_at(photo)
-        return Segmentation(classes_at(scores, size), self.model.scheme, source)
+        scores, box, (width, height), source = self._look_at(photo)
+        labels = np.zeros((height, width), dtype=np.uint8)
+        within = labels[box.top : box.bottom, box.left : box.right]
+        within[:] = classes_at(scores, within.shape)
+        return Segmentation(labels, self.model.scheme, source)
 
     def _segment_faces(
         self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
@@ -157,8 +160,9 @@ class FaceSegmenter:
                 picture, _ = read_small(source, enough)
         labels = np.zeros((height, width), dtype=np.uint8)
         for face in faces:
-            upright = cut_out(picture, face.enlarged(picture.width / width), side)
-            paste(labels, self._score(upright), face)
+            seen = face.part(self.model.crop)
+            upright = cut_out(picture, seen.enlarged(picture.width / width), side)
+            paste(labels, self._score(upright), seen)
         return Segmentation(labels, self.model.scheme, source, tuple(faces))
 
     def confidence(
@@ -169,7 +173,7 @@ class FaceSegmenter:
         """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
 
         The shares are resized, not the scores, so along outlines they differ a little from those
-        that the classes of `__call__` were taken from.
+        that the classes of `__call__` were taken from. Where the model does not look, it is 1.
 
         Args:
             photo: as `__call__` takes it.
@@ -182,23 +186,43 @@ class FaceSegmenter:
             FaceSegKitError: the photo cannot be read.
             ValueError: an array of another form.
         """
-        scores, own_size, _ = self._look_at(photo)
+        scores, box, own_size, _ = self._look_at(photo)
         shares = 1 / np.exp(scores - scores.max(axis=0)).sum(axis=0)  # of the highest score
-        height, width = size or own_size
-        resized = Image.fromarray(shares).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
+        resized = Image.fromarray(shares).resize(
+            (box.right - box.left, box.bottom - box.top), Image.Resampling.BILINEAR
+        )
+        whole = Image.new("F", own_size, 1.0)
+        whole.paste(resized, (box.left, box.top))
+        if size is not None:
+            whole = whole.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.asarray(whole)
 
     def _look_at(
         self, photo: Path | str | Image.Image | NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], tuple[int, int], Image.Image | Path]:
-        """Scores float32 [C, h, w] of the part of the model's square that a photo fills.
+    ) -> tuple[NDArray[np.float32], Box, tuple[int, int], Image.Image | Path]:
+        """Take the whole photo for one aligned face, and look at the part that the model knows.
 
-        Also the photo's own size, (H, W), and what a `Segmentation` keeps as its source.
+        Returns:
+            Scores float32 [C, h, w] of the part of the photo that the model looked at; where in
+            the photo that is; its width and height; and what a `Segmentation` keeps as its source.
         """
-        small, (width, height), source = _opened(photo, self.model.input_size)
-        square, box = fit_square(small, self.model.input_size, (width, height))
-        scores = self._score(square)[:, box.top : box.bottom, box.left : box.right]
-        return scores, (height, width), source
+        crop = self.model.crop
+        side = crop.whole_side(self.model.input_size)
+        small, (width, height), source = _opened(photo, side)
+        square, filled = fit_square(small, side, (width, height))
+        seen = crop.box(side)
+        left, top = max(seen.left, filled.left), max(seen.top, filled.top)
+        right, bottom = min(seen.right, filled.right), min(seen.bottom, filled.bottom)
+        scores = self._score(square.crop(seen))
+        scores = scores[:, top - seen.top : bottom - seen.top, left - seen.left : right - seen.left]
+        across, down = width / (filled.right - filled.left), height / (filled.bottom - filled.top)
+        box = Box(
+            round((left - filled.left) * across),
+            round((top - filled.top) * down),
+            round((right - filled.left) * across),
+            round((bottom - filled.top) * down),
+        )
+        return scores, box, (width, height), source
 
     def _score(self, square: Image.Image) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from facesegkit.augment import Augmentation, augment, to_images
 from facesegkit.checkpoint import load_plain, save_plain
+from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
 from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.files import replacing
@@ -219,11 +220,14 @@ class Samples:
         photos: RGB, uint8 [N, H, W, 3].
         labels: part ids, uint8 [N, h, w], at the annotation's resolution.
         rows: which of the N to use, int64 [n].
+        crop: the part of them that a model is to look at. What lies around it comes into view
+            when a photo is turned or shrunk in training.
     """
 
     photos: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     rows: NDArray[np.int64]
+    crop: Crop = WHOLE
 
     def batch(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the given places in `rows`."""
@@ -316,7 +320,13 @@ class Training:
         self.losses = state["losses"]
 
     def train_on(
-        self, photos: Tensor, labels: Tensor, scheme: Scheme, rate: float, side: int | None = None
+        self,
+        photos: Tensor,
+        labels: Tensor,
+        scheme: Scheme,
+        rate: float,
+        side: int | None = None,
+        crop: Crop = WHOLE,
     ) -> None:
         """One step on a batch: augment, score, loss, backward, update.
 
@@ -328,12 +338,13 @@ class Training:
             scheme: merges the parts into the model's classes.
             rate: learning rate of this step.
             side: of the photos as the model sees them, in pixels; by default they stay as they are.
+            crop: the part of the photos that the model is to look at.
         """
         settings = self.settings
         device = next(self.model.parameters()).device
         generator = generator_for(settings.seed, 1, self.step)
         images, parts = augment(
-            photos.to(device), labels.to(device), settings.augmentation, generator, side
+            photos.to(device), labels.to(device), settings.augmentation, generator, side, crop
         )
         row, column = torch.randint(2, (2,), generator=generator).tolist()
         parts = parts[:, row::2, column::2].int()
@@ -403,7 +414,7 @@ def validate(
     matrix = np.zeros((classes, classes), dtype=np.int64)
     losses = []
     for start in range(0, count, settings.batch):
-        photos, labels = samples.batch(chosen[start : start + settings.batch])
+        photos, labels = map(samples.crop.of, samples.batch(chosen[start : start + settings.batch]))
         truth = class_of_part[labels.int()]
         with torch.inference_mode():
             scores = model(to_images(photos).to(next(model.parameters()).device)).float().cpu()
@@ -474,7 +485,7 @@ def fit(
         # A photo at half its size takes a quarter of the time and teaches nearly as much at first
         # (J. Howard's progressive resizing, DAWNBench 2018).
         side = next((side for until, side in settings.sides if done < until), None)
-        training.train_on(*train.batch(places), scheme, rate, side)
+        training.train_on(*train.batch(places), scheme, rate, side, train.crop)
         training.seconds = already + time.perf_counter() - started
         done = budget.done(training.step, steps_per_epoch, training.seconds)
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.commands import main, read_scheme, segment_one
+from facesegkit.crop import FACE
 from facesegkit.drawn import draw_data_set
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES
@@ -102,6 +103,20 @@ def test_evaluate_gives_the_scores_that_training_ended_with(trained, drawn, monk
     before, after = (Path(name, "scores.json").read_text() for name in ("evaluation", "new"))
     assert json.loads(before) == json.loads(after)
     assert "eyebrows" in capsys.readouterr().out
+
+
+def test_a_model_that_looks_at_faces_only_is_scored_as_it_was_trained(drawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["--data", str(drawn), "--split", "all"]
+    assert main(["train", "--crop", "face", "--epochs", "1", *given]) == 0
+    assert main(["evaluate", "--report", "again", *given]) == 0
+    checkpoint = load("face_segmentation_model.pth")
+    assert checkpoint.crop == FACE
+    (pack,) = Path("data", "packed").iterdir()  # packed once, so large that the face has 256 pixels
+    assert np.load(pack / "photos.npy", mmap_mode="r").shape == (40, 320, 320, 3)
+    again = json.loads(Path("again", "scores.json").read_text())
+    assert checkpoint.about["scores"] == again
+    assert sum(map(sum, again["matrix"])) == 40 * 512 * 512
 
 
 def test_training_without_data_draws_faces(tmp_path, monkeypatch, capsys):
