@@ -48,6 +48,10 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/drawing_speed.py
 	$(if $(DATA),,$(BIN)/facesegkit draw data/drawn --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/drawn)"
+	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep)
+	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep \
+	    --model separable-drawn)
+	$(BIN)/python benchmarks/train_finder.py --card
 	$(BIN)/python benchmarks/ship_weights.py --cards
 	$(BIN)/python benchmarks/readme_tables.py
 

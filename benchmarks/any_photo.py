@@ -10,8 +10,8 @@ over the border, dark or blurred; and scenes with nobody. Height is that of the 
 about 0.7 of an aligned photo.
 
 Scored: faces found (middle within 0.3 of the frame's side) and missed, false faces, and mean F1
-over the pixels of the true frames, by size, angle and circumstance. --keep writes
-benchmarks/results/any_photo.json.
+over the pixels of the true frames, by size, angle and circumstance. --keep writes the model's part
+of benchmarks/results/any_photo.json.
 """
 
 from __future__ import annotations
@@ -206,15 +206,17 @@ def _groups(kind: str, frame: Frame, cut: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
+    parser.add_argument("--cache", type=Path, help="where the packed data lies")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--model", default="separable")
-    parser.add_argument("--finder", type=Path, required=True)
+    parser.add_argument("--finder", type=Path, help="a finder other than the one that ships")
     parser.add_argument("--scenes", type=int, default=420)
     parser.add_argument("--pictures", type=Path, help="folder for pictures of the first scenes")
     parser.add_argument("--keep", action="store_true", help="write the result file")
     options = parser.parse_args()
-    pack = prepare(options.data)
-    segmenter = FaceSegmenter(options.model, find=open_finder(options.finder))
+    pack = prepare(options.data, options.cache)
+    find = open_finder(options.finder) if options.finder else None
+    segmenter = FaceSegmenter(options.model, find=find)
     tally = Tally()
     for number in range(options.scenes):
         scene = make_scene(number, pack, pack.rows(options.split))
@@ -226,10 +228,12 @@ def main() -> None:
             _picture(scene, segmentation.labels, segmentation.faces).save(
                 options.pictures / f"{number:02d}.jpg"
             )
-    results = {"model": options.model, "split": options.split, **tally.summary()}
+    results = {"split": options.split, **tally.summary()}
     print(json.dumps(results, indent=2))
     if options.keep:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        kept[options.model] = results
+        RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
 def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[Frame, ...]) -> Image.Image:

@@ -142,7 +142,61 @@ def speeds() -> str:
     return table(["on two cores", "speed", "processor time of each", "peak memory"], rows)
 
 
-TABLES = {"scores": scores, "speed": speed, "path": path, "costs": costs, "speeds": speeds}
+ANY_PHOTO = {  # group in the results: what it is called in the README
+    "all": "all",
+    "upright, head of 256 pixels or more": "upright, head of 256 to 511 pixels",
+    "upright, head of 128 pixels or more": "128 to 255 pixels",
+    "upright, head of 64 pixels or more": "64 to 95 pixels",
+    "scene: turned": "one face, turned by any angle",
+    "scene: group": "two to six faces, some of them turned",
+    "scene: cut": "cut by the border, up to half of the face",
+    "scene: dark": "dark",
+    "scene: blurred": "blurred",
+}
+
+
+def any_photo() -> str:
+    """Faces found and segmented where they are not aligned, by circumstance."""
+    found = results("any_photo")
+    rows = []
+    for group, name in ANY_PHOTO.items():
+        cells = [name, str(next(iter(found.values()))["groups"][group]["faces"])]
+        for of_model in found.values():
+            scored = of_model["groups"][group]
+            cells += [f"{scored['found']:.1%}", f"{scored['mean_f1']:.3f}"]
+        rows.append(cells)
+    false = [of_model["false faces a scene"] for of_model in found.values()]
+    scenes = next(iter(found.values()))["scenes"]
+    nobody = ["nobody (scenes, and false faces a scene)", str(scenes["nobody"])]
+    for of_model in false:
+        nobody += [f"{of_model['nobody']:.2f}", ""]
+    heads = [f"`{name}`: {what}" for name in found for what in ("found", "mean F1")]
+    return table(["faces in composed scenes", "faces", *heads], [*rows, nobody])
+
+
+def robust() -> str:
+    """The test photos moved and lit otherwise: how much of the mean F1 is lost."""
+    kept = {name: card(name)["robustness"] for name in NAMES}
+    conditions = list(next(iter(kept.values())))
+    rows = []
+    for condition in conditions:
+        cells = [condition]
+        for robustness in kept.values():
+            aligned, f1 = robustness[conditions[0]], robustness[condition]
+            cells.append(f"{f1:.3f}" if condition == conditions[0] else f"{f1 - aligned:+.3f}")
+        rows.append(cells)
+    return table(["every second test photo", *(f"`{name}`" for name in NAMES)], rows)
+
+
+TABLES = {
+    "scores": scores,
+    "robust": robust,
+    "any photo": any_photo,
+    "speed": speed,
+    "path": path,
+    "costs": costs,
+    "speeds": speeds,
+}
 
 
 def filled(readme: str) -> str:

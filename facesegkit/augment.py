@@ -39,7 +39,7 @@ class Augmentation:
     occluder: float = 0.15  # share of photos with something in front of the face
 
 
-# For a model that looks at faces only. They are found and cut out for it, so they lie much the same.
+# For a model that looks at faces only: they are found and cut out for it, so all lie much the same.
 CUT_OUT = Augmentation(degrees=30.0, scales=(0.7, 1.45), shift=0.1)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facesegkit.evaluation import Evaluation
     from facesegkit.packing import Pack
     from facesegkit.parts import Scheme
+    from facesegkit.segment import Segmentation
 
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
@@ -38,6 +39,7 @@ def segment_one(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Mark the parts of the face on one photo.")
     parser.add_argument("--image", type=Path, required=True, help="the photo")
     add_model(parser, f"{MODEL} if it is there, else {DEFAULT}")
+    add_aligned(parser)
     parser.add_argument("--output", type=Path, default=RESULT, help=f"(default: {RESULT})")
     add_view(parser)
     parser.set_defaults(command=_segment_one)
@@ -427,6 +429,7 @@ def _add_segment(commands: Commands) -> None:
     segment = commands.add_parser("segment", help="mark the parts of the face on photos")
     segment.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
     add_model(segment, DEFAULT)
+    add_aligned(segment)
     segment.add_argument("--output-dir", type=Path, default=Path("segmentations"))
     add_view(segment)
     segment.set_defaults(command=_segment)
@@ -437,6 +440,15 @@ def add_model(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--model",
         help=f"{', '.join(NAMES)}, or an .onnx or .pth file (default: {default})",
+    )
+
+
+def add_aligned(parser: argparse.ArgumentParser) -> None:
+    """Add --aligned."""
+    parser.add_argument(
+        "--aligned",
+        action="store_true",
+        help="do not look for faces: each photo is one, framed as CelebAMask-HQ frames its faces",
     )
 
 
@@ -453,12 +465,11 @@ def _segment_one(options: argparse.Namespace) -> None:
 
     check_picture_path(options.output, options.view)
     model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT)
-    segmenter = FaceSegmenter(model)
+    segmenter = FaceSegmenter(model, aligned=options.aligned)
     _say_licence(model)
     segmentation = segmenter(options.image)
     save_view(segmentation, options.view, options.output)
-    if not segmentation.labels.any():
-        print(f"no part of a face was found in {options.image}")
+    _say_if_empty(segmentation, options.image)
     print(f"saved {options.output}")
 
 
@@ -468,7 +479,7 @@ def _segment(options: argparse.Namespace) -> None:
     results = _results(options.photos, options.output_dir)
     check_writable(options.output_dir)
     model = options.model or DEFAULT
-    segmenter = FaceSegmenter(model)
+    segmenter = FaceSegmenter(model, aligned=options.aligned)
     _say_licence(model)
     failed = 0
     for photo, segmentation in segment_many(segmenter, _counted(results)):
@@ -477,9 +488,16 @@ def _segment(options: argparse.Namespace) -> None:
             print(f"facesegkit: {segmentation}", file=sys.stderr)
         else:
             save_view(segmentation, options.view, results[photo])
+            _say_if_empty(segmentation, photo)
     print(f"{len(results) - failed:,} results in {options.output_dir}")
     if failed:
         raise FaceSegKitError(f"{failed:,} of {len(results):,} photos could not be segmented.")
+
+
+def _say_if_empty(segmentation: Segmentation, photo: Path) -> None:
+    """An empty mask is a result like others, but nobody should wonder about it."""
+    if not segmentation.labels.any():
+        print(f"no face was found in {photo}")
 
 
 def _say_licence(model: str) -> None:

@@ -50,8 +50,8 @@ _DRAWN = (55, 160, 150)  # of the drawn faces with seed 0
 _DOUBT_STOPS = ((0, 0, 0), (213, 94, 0), (255, 255, 255))
 
 _NOTHING_FOUND = (
-    "No part of a face was found. A face should be upright and fill about half of the photo's "
-    "width: try a closer crop."
+    "No face was found. It should be at least 40 pixels wide and show eyes, nose or mouth: try "
+    "another photo, or a part of this one."
 )
 _ON_LARGE_FILES = "A file over 10 MB may not arrive. Give its path: Explorer(['photo.png'])"
 
@@ -80,13 +80,11 @@ class Found:
     Args:
         segmentation: at the photo's own size.
         small: the photo, no side longer than `PREVIEW_SIDE`.
-        segmenter: that found it.
         seconds: that it took; reading the photo and loading the model are not in it.
     """
 
     segmentation: Segmentation
     small: Image.Image
-    segmenter: FaceSegmenter
     seconds: float
 
     @cached_property
@@ -99,8 +97,8 @@ class Found:
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
         """The model's confidence at the preview's size, float32 [h, w]."""
-        photo, size = self.segmentation.photo, self.preview.labels.shape
-        return self.segmenter.confidence(photo, (size[0], size[1]))
+        height, width = self.preview.labels.shape
+        return self.segmentation.confidence((height, width))
 
     @cached_property
     def legend(self) -> list[tuple[str, Colour, float]]:
@@ -196,7 +194,7 @@ class Exploration:
         start = time.perf_counter()
         segmentation = segmenter(picture)
         seconds = time.perf_counter() - start
-        return Found(segmentation, self._small_photo(photo), segmenter, seconds)
+        return Found(segmentation, self._small_photo(photo), seconds)
 
     def picture(self, photo: str, model: str, look: Look) -> Image.Image:
         """What is to be seen, RGB, no side longer than `PREVIEW_SIDE`.

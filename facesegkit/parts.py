@@ -6,7 +6,7 @@ A *label map* is one picture of part ids 0..18. A *scheme* says which parts make
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -155,6 +155,15 @@ class Scheme:
         for class_id, parts in enumerate(self.classes.values(), start=1):
             table[[PART_IDS[part] for part in parts]] = class_id
         return table
+
+    def classes_within(self, parts: Iterable[str]) -> list[int]:
+        """Ids of the classes that are made of these parts alone, or of some of them."""
+        wanted = set(parts)
+        return [
+            number
+            for number, of_class in enumerate(self.classes.values(), start=1)
+            if wanted.issuperset(of_class)
+        ]
 
     def merge(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class ids of a label map: part ids uint8 [...] in, class ids uint8 [...] out."""

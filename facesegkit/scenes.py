@@ -30,7 +30,8 @@ class SceneSettings:
     sizes: tuple[float, float] = (36.0, 120.0)  # frames of these sizes are to be found
     drawn_sizes: tuple[float, float] = (24.0, 200.0)  # and these are there
     layers: tuple[float, ...] = (0.95, 0.55, 0.35)  # share of scenes with a first, second ... photo
-    upright: float = 0.5  # share of faces that are turned a little only
+    upright: float = 0.45  # share of faces that are turned a little only
+    leaning: float = 0.3  # share that is turned by up to 75 degrees; the others by any angle
     decoys: float = 0.2  # share of photos from which the face is cut away
     light: Augmentation = Augmentation(light=0.4, colour=0.3, grey=0.1, blur=0.2, noise=0.15)
 
@@ -67,7 +68,7 @@ class SceneMaker:
         photos: NDArray[np.uint8],
         rows: NDArray[np.int64],
         settings: SceneSettings,
-        backgrounds: int = 200,
+        backgrounds: int = 600,
     ) -> None:
         self.settings = settings
         # Half the size is enough for the largest face that is to be found, and fits into memory.
@@ -110,9 +111,9 @@ class SceneMaker:
         """Drawn backgrounds, and skin, hair and cloth so near that no face can be told."""
         side = self.settings.side
         chosen = torch.randint(len(self.backgrounds), (count,), generator=generator)
-        scenes = self.backgrounds[chosen]
-        flipped = torch.rand(count, generator=generator) < 0.5
-        scenes = torch.where(flipped[:, None, None, None], scenes.flip(3), scenes)
+        # The same few again and again would be learnt by heart, so each time a part is shown.
+        scenes = _turned_part(self.backgrounds[chosen], uniform((count,), 0.25, 1, generator),
+                              torch.zeros(count, 2), side, generator)  # fmt: skip
         near = torch.nonzero(torch.rand(count, generator=generator) < 0.5)[:, 0]
         if len(near) == 0:
             return scenes
@@ -120,13 +121,7 @@ class SceneMaker:
         direction = uniform((len(near),), 0, 2 * math.pi, generator)
         zoom = uniform((len(near),), 0.12, 0.3, generator)  # of the photo's half side
         place = 0.7 * torch.stack([direction.cos(), direction.sin()], dim=1).clamp(-1, 1)
-        angle = uniform((len(near),), 0, 2 * math.pi, generator)
-        cosine, sine = angle.cos() * zoom, angle.sin() * zoom
-        rows = [torch.stack([cosine, sine, place[:, 0]], 1),
-                torch.stack([-sine, cosine, place[:, 1]], 1)]  # fmt: skip
-        grid = F.affine_grid(torch.stack(rows, 1), [len(near), 3, side, side], align_corners=False)
-        scenes = scenes.clone()
-        scenes[near] = F.grid_sample(photos, grid, align_corners=False, padding_mode="border")
+        scenes[near] = _turned_part(photos, zoom, place, side, generator)
         return scenes
 
     def _places(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,10 +130,11 @@ class SceneMaker:
         low, high = (math.log(size) for size in settings.drawn_sizes)
         size = uniform((count,), low, high, generator).exp()
         centre = uniform((count, 2), -0.02, 1.02, generator) * settings.side
-        upright = torch.rand(count, generator=generator) < settings.upright
-        little = torch.randn(count, generator=generator) * math.radians(12)
-        any_angle = uniform((count,), -math.pi, math.pi, generator)
-        return centre, size, torch.where(upright, little, any_angle)
+        kind = torch.rand(count, generator=generator)
+        little = torch.randn(count, generator=generator) * math.radians(15)
+        most = torch.where(kind < settings.upright + settings.leaning, math.radians(75), math.pi)
+        much = uniform((count,), -1, 1, generator) * most
+        return centre, size, torch.where(kind < settings.upright, little, much)
 
     def _lay(
         self,
@@ -201,6 +197,27 @@ class SceneMaker:
         fits = (size >= settings.sizes[0]) & (size <= settings.sizes[1])
         there = torch.where(fits & inside, FOUND, DOUBTFUL)
         return torch.where(shown, there, NOT_THERE)
+
+
+def _turned_part(
+    pictures: Tensor, zoom: Tensor, place: Tensor, side: int, generator: Generator
+) -> Tensor:
+    """Parts of pictures, turned by any angle, [B, 3, side, side].
+
+    Args:
+        pictures: float32 [B, 3, H, W].
+        zoom: sides of the parts, as shares of the pictures', [B].
+        place: their middles, x and y in -1..1, [B, 2].
+        side: of the result, in pixels.
+        generator: source of chance, for the angles.
+    """
+    count = len(pictures)
+    angle = uniform((count,), 0, 2 * math.pi, generator)
+    cosine, sine = angle.cos() * zoom, angle.sin() * zoom
+    rows = [torch.stack([cosine, sine, place[:, 0]], 1),
+            torch.stack([-sine, cosine, place[:, 1]], 1)]  # fmt: skip
+    grid = F.affine_grid(torch.stack(rows, 1), [count, 3, side, side], align_corners=False)
+    return F.grid_sample(pictures, grid, align_corners=False, padding_mode="reflection")
 
 
 def _halved(photos: NDArray[np.uint8]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.faces import LEVELS, Find, Frame, cut_out, find_frames, paste
+from facesegkit.faces import (
+    LEVELS,
+    Find,
+    Frame,
+    Landmarks,
+    aligned_frame,
+    cut_out,
+    differ,
+    find_frames,
+    paste,
+    put_back,
+    straightened,
+    without_doubles,
+)
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
 from facesegkit.photos import Box, fit_square, planes, read_photo, read_small, upright_rgb
 from facesegkit.runtime import Model
-from facesegkit.shipped import DEFAULT, open_model
-from facesegkit.upscaling import classes_at
+from facesegkit.shipped import DEFAULT, open_model, shipped_finder
 
 if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
@@ -36,10 +48,31 @@ VIEWS = {
 _PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three pictures
 _PANEL_GAP = 12
 
+_LOOKS = 3  # at a face, until it stands upright
+_TURNS = (0, 180, 90, -90)  # degrees; what a finder takes for upright may be any of these
+
 # Class ids and colours must come back as they were written, so these views take no lossy format.
 _EXACT_VIEWS = ("mask", "labels")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY = (".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model saw in one part of a photo.
+
+    Args:
+        scores: float32 [C, h, w].
+        place: the frame that was cut out, or the part of the photo that was looked at as it is.
+    """
+
+    scores: NDArray[np.float32]
+    place: Frame | Box
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The highest share after softmax, float32 [h, w]."""
+        return 1 / np.exp(self.scores - self.scores.max(axis=0)).sum(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +85,14 @@ class Segmentation:
         source: the photo, upright, RGB; or the path of it.
         faces: the frames of the faces that were looked for and found, the surest first; empty
             where the whole photo was taken for one aligned face.
+        seen: what the classes were taken from.
     """
 
     labels: NDArray[np.uint8]
     scheme: Scheme
     source: Image.Image | Path
     faces: tuple[Frame, ...] = ()
+    seen: Sequence[Seen] = ()
 
     @cached_property
     def photo(self) -> Image.Image:
@@ -96,6 +131,34 @@ class Segmentation:
         mask = self.mask(class_name)
         return np.count_nonzero(mask) / mask.size  # three times as fast as the mean
 
+    def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
+
+        The shares are resized, not the scores, so along outlines they differ a little from those
+        that the classes were taken from. Where the model did not look, it is 1.
+
+        Args:
+            size: (H, W) of the result, by default the photo's own.
+
+        Returns:
+            float32 [H, W].
+        """
+        height, width = size or self.labels.shape
+        across, down = width / self.labels.shape[1], height / self.labels.shape[0]
+        whole = np.ones((height, width), dtype=np.float32)
+        for one in reversed(self.seen):  # what was pasted first counts
+            shares, place = Image.fromarray(one.confidence), one.place
+            if isinstance(place, Box):
+                left, right = round(place.left * across), round(place.right * across)
+                box = Box(left, round(place.top * down), right, round(place.bottom * down))
+                extent = box.right - box.left, box.bottom - box.top
+                turned = shares.resize(extent, Image.Resampling.BILINEAR)
+            else:
+                turned, box = put_back(shares, place.enlarged(across), (width, height))
+            there = whole[box.top : box.bottom, box.left : box.right]
+            np.copyto(there, np.asarray(turned), where=np.asarray(turned) > 0)
+        return whole
+
     def colours(self) -> NDArray[np.uint8]:
         """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
         return self.scheme.colour(self.labels)
@@ -107,8 +170,9 @@ class FaceSegmenter:
     Args:
         model: the name of a model that ships (`shipped.NAMES`), the path of an .onnx or .pth
             file, or a checkpoint. PyTorch is needed for the last two only.
-        find: a face finder (see `faces.find_frames`). Without one the whole photo is taken for
-            one face, framed as CelebAMask-HQ frames its faces.
+        aligned: take each photo for one face, framed as CelebAMask-HQ frames its faces, instead
+            of looking for faces in it.
+        find: a face finder other than the one that ships (see `faces.find_frames`).
         threads: for ONNX Runtime. One photo is too little work to share.
 
     Raises:
@@ -119,93 +183,130 @@ class FaceSegmenter:
         self,
         model: Model | Checkpoint | Path | str = DEFAULT,
         *,
+        aligned: bool = False,
         find: Find | None = None,
         threads: int = 1,
     ) -> None:
         if isinstance(model, (str, Path)):
             model = open_model(model, threads=threads)
         self.model = model if isinstance(model, Model) else model.runnable()
-        self.find = find
+        self.find = None if aligned else find or shipped_finder(threads=threads)
 
     def __call__(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
 
-        With a finder each face is cut out at the size and angle that the model was trained on,
-        and its classes are pasted back. Without, the photo is fitted into the model's square, and
-        the scores of the part that it fills are resized to the photo's own size.
+        Each face is found, cut out at the size and angle that the model was trained on, and its
+        classes are pasted back. An aligned photo is fitted into a square, and the scores of what
+        the model sees of it are resized to the photo's own size.
 
         Raises:
             FaceSegKitError: the photo cannot be read.
             ValueError: an array of another form.
         """
-        if self.find is not None:
-            return self._segment_faces(photo, self.find)
-        scores, box, (width, height), source = self._look_at(photo)
-        labels = np.zeros((height, width), dtype=np.uint8)
-        within = labels[box.top : box.bottom, box.left : box.right]
-        within[:] = classes_at(scores, within.shape)
-        return Segmentation(labels, self.model.scheme, source)
+        if self.find is None:
+            return self._see_aligned(photo)
+        return self._see_faces(photo, self.find)
 
-    def _segment_faces(
+    def _segmentation(
+        self,
+        size: tuple[int, int],
+        source: Image.Image | Path,
+        seen: Sequence[Seen],
+        faces: tuple[Frame, ...] = (),
+    ) -> Segmentation:
+        """What was seen in a photo of this width and height, put together."""
+        labels = np.zeros(size[::-1], dtype=np.uint8)
+        for one in seen:
+            paste(labels, one.scores, one.place)
+        return Segmentation(labels, self.model.scheme, source, faces, seen)
+
+    def _see_faces(
         self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
     ) -> Segmentation:
-        """Find the faces, segment each of them on its own, and paste what was found."""
-        picture, (width, height), source = _opened(photo, max(LEVELS))
-        faces = [frame.enlarged(width / picture.width) for frame in find_frames(picture, find)]
-        side = self.model.input_size
+        """Find the faces, and look at each of them on its own."""
+        picture, size, source = _opened(photo, max(LEVELS))
+        scale = picture.width / size[0]
+        frames = [frame.enlarged(1 / scale) for frame in find_frames(picture, find)]
+        faces = self._look_at_faces(picture, frames, scale)
+        if not faces:  # one may be so near that the finder sees none in it
+            faces = self._look_at_faces(picture, [aligned_frame(size)], scale, turned=False)
         if isinstance(source, Path) and faces:
-            # The smallest face has to fill the model's square.
-            enough = math.ceil(max(width, height) * side / min(face.size for face in faces))
-            if max(picture.size) < min(enough, max(width, height)):
+            # The smallest face should fill the model's square, or nearly: reading takes long.
+            smallest = self.model.crop.size * min(face.size for face in faces)
+            enough = math.ceil(max(size) * 0.8 * self.model.input_size / smallest)
+            if max(picture.size) < min(enough, max(size)):
                 picture, _ = read_small(source, enough)
-        labels = np.zeros((height, width), dtype=np.uint8)
-        for face in faces:
-            seen = face.part(self.model.crop)
-            upright = cut_out(picture, seen.enlarged(picture.width / width), side)
-            paste(labels, self._score(upright), seen)
-        return Segmentation(labels, self.model.scheme, source, tuple(faces))
+                faces = self._look_at_faces(picture, list(faces), picture.width / size[0])
+        return self._segmentation(size, source, list(faces.values()), tuple(faces))
 
-    def confidence(
+    def _look_at_faces(
         self,
-        photo: Path | str | Image.Image | NDArray[np.uint8],
-        size: tuple[int, int] | None = None,
-    ) -> NDArray[np.float32]:
-        """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
+        picture: Image.Image,
+        frames: Sequence[Frame],
+        scale: float,
+        turned: bool = True,
+    ) -> dict[Frame, Seen]:
+        """The faces that are in frames indeed, each once, and what was seen of them."""
+        faces: dict[Frame, Seen] = {}
+        for frame in frames:
+            found = self._look_at_face(picture, frame, scale, turned)
+            if found and len(without_doubles([*faces, found[1]])) > len(faces):
+                faces[found[1]] = Seen(found[0], found[1].part(self.model.crop))
+        return faces
 
-        The shares are resized, not the scores, so along outlines they differ a little from those
-        that the classes of `__call__` were taken from. Where the model does not look, it is 1.
+    def _look_at_face(
+        self, picture: Image.Image, frame: Frame, scale: float, turned: bool
+    ) -> tuple[NDArray[np.float32], Frame] | None:
+        """Look at the face in a frame, which may be turned otherwise than the frame says.
 
         Args:
-            photo: as `__call__` takes it.
-            size: (H, W) of the result, by default the photo's own.
+            picture: a photo, possibly shrunk.
+            frame: on the photo as it is in full.
+            scale: of the picture.
+            turned: whether the face may be upside down, or lie on a side, in the frame.
 
         Returns:
-            float32 [H, W].
-
-        Raises:
-            FaceSegKitError: the photo cannot be read.
-            ValueError: an array of another form.
+            Scores float32 [C, side, side] of the model's part of the frame, and the frame, the
+            face upright in it; None where no face is to be seen.
         """
-        scores, box, own_size, _ = self._look_at(photo)
-        shares = 1 / np.exp(scores - scores.max(axis=0)).sum(axis=0)  # of the highest score
-        resized = Image.fromarray(shares).resize(
-            (box.right - box.left, box.bottom - box.top), Image.Resampling.BILINEAR
-        )
-        whole = Image.new("F", own_size, 1.0)
-        whole.paste(resized, (box.left, box.top))
-        if size is not None:
-            whole = whole.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return np.asarray(whole)
+        for degrees in _TURNS if turned else (0,):
+            scores, straight, found = self._look_at(
+                picture, frame.turned(math.radians(degrees)), scale
+            )
+            if found is None or found.is_a_face:
+                return scores, straight
+        return None
 
     def _look_at(
-        self, photo: Path | str | Image.Image | NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], Box, tuple[int, int], Image.Image | Path]:
-        """Take the whole photo for one aligned face, and look at the part that the model knows.
+        self, picture: Image.Image, frame: Frame, scale: float
+    ) -> tuple[NDArray[np.float32], Frame, Landmarks | None]:
+        """Look at what a frame shows, and again if a face stands askew in it.
 
         Returns:
-            Scores float32 [C, h, w] of the part of the photo that the model looked at; where in
-            the photo that is; its width and height; and what a `Segmentation` keeps as its source.
+            Scores and frame, as `_look_at_face`, and what there is of a face; None for a model
+            that cannot tell.
         """
+        crop, side = self.model.crop, self.model.input_size
+        for attempt in range(_LOOKS):
+            scores = self._score(cut_out(picture, frame.part(crop).enlarged(scale), side))
+            if not self._knows_faces:
+                return scores, frame, None
+            found = Landmarks.of(scores, self.model.scheme, crop)
+            straight = straightened(frame, found)
+            if attempt == _LOOKS - 1 or not differ(straight, frame):
+                break
+            frame = straight
+        return scores, frame, found
+
+    @cached_property
+    def _knows_faces(self) -> bool:
+        """Whether its classes tell at least two of eyes, nose and mouth."""
+        scheme = self.model.scheme
+        groups = (("l_eye", "r_eye"), ("nose",), ("mouth", "u_lip", "l_lip"))
+        return sum(bool(scheme.classes_within(parts)) for parts in groups) >= 2
+
+    def _see_aligned(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
+        """Take the whole photo for one aligned face, and look at the part that the model knows."""
         crop = self.model.crop
         side = crop.whole_side(self.model.input_size)
         small, (width, height), source = _opened(photo, side)
@@ -222,7 +323,7 @@ class FaceSegmenter:
             round((right - filled.left) * across),
             round((bottom - filled.top) * down),
         )
-        return scores, box, (width, height), source
+        return self._segmentation((width, height), source, [Seen(scores, box)])
 
     def _score(self, square: Image.Image) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.runtime import Model, open_onnx
+from facesegkit.runtime import Model, Score, open_finder, open_onnx
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -15,6 +15,9 @@ DEFAULT = "separable"
 
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 NAMES = ("separable", "unet", "separable-drawn", "unet-drawn")
+
+# Finds faces for all of them.
+FINDER = FOLDER / "finder.onnx"
 
 
 def is_shipped(name: str) -> bool:
@@ -87,3 +90,16 @@ def open_model(name: str | Path = DEFAULT, *, threads: int = 1) -> Model:
             f"or turn it into an .onnx file where it is, with 'facesegkit export'."
         ) from error
     return load(path).runnable()
+
+
+def shipped_finder(*, threads: int = 1) -> Score:
+    """The face finder that comes with the package, for `faces.find_frames`.
+
+    Raises:
+        FaceSegKitError: its file is missing or damaged.
+    """
+    if not FINDER.is_file():
+        raise FaceSegKitError(
+            f"The file {FINDER.name} is missing from the installation; install facesegkit again."
+        )
+    return open_finder(FINDER, threads=threads)

@@ -26,7 +26,7 @@ def classes_at(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np
     Returns:
         Class ids, uint8 [H, W].
     """
-    best = _argmax(scores)
+    best = best_class(scores)
     rows, columns = _spans(scores.shape[1], size[0]), _spans(scores.shape[2], size[1])
     # A cell lies between four scores, and is named after the upper left one.
     corners = np.stack([best, _next(best, 0), _next(best, 1), _next(_next(best, 0), 1)])
@@ -66,7 +66,7 @@ def _spans(source: int, target: int) -> _Spans:
     return _Spans(cell, place - cell.astype(np.float32), pixels.cumsum() - pixels, pixels)
 
 
-def _argmax(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+def best_class(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Index of the highest score, the first of equals: [C, ...] -> uint8 [...].
 
     numpy's own argmax takes ten times as long along the first axis of a few.
@@ -107,4 +107,4 @@ def _settle(
     upper_right, lower_right = corner(tops, rights), corner(bottoms, rights)
     left = upper_left + (lower_left - upper_left) * down  # [C, n, p, 1]
     right = upper_right + (lower_right - upper_right) * down
-    classes[y[:, :, None], x[:, None, :]] = _argmax(left + (right - left) * across)
+    classes[y[:, :, None], x[:, None, :]] = best_class(left + (right - left) * across)

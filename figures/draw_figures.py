@@ -23,7 +23,7 @@ from facesegkit.shipped import DEFAULT
 
 HERE = Path(__file__).parent
 ASTRONAUT = HERE / "astronaut.jpg"
-FACE = (129, 11, 319, 201)  # of the astronaut's photo: framed as CelebAMask-HQ frames its faces
+HEAD = (46, 0, 406, 360)  # of the astronaut's photo: so that parts are large enough to be seen
 
 SHOWN = (55, 67, 88, 150, 160, 209, 230, 240)  # of the drawn faces with seed 0
 
@@ -43,8 +43,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT, help=f"name or file (default: {DEFAULT})")
     segmenter = FaceSegmenter(parser.parse_args().model)
-    face = read_photo(ASTRONAUT).crop(FACE).resize((512, 512), Image.Resampling.LANCZOS)
-    save_picture(render(segmenter(face), "panel"), HERE / "astronaut_segmented.png")
+    head = read_photo(ASTRONAUT).crop(HEAD).resize((768, 768), Image.Resampling.LANCZOS)
+    save_picture(render(segmenter(head), "panel"), HERE / "astronaut_segmented.png")
     save_picture(drawn_faces(), HERE / "drawn_faces.jpg")
 
 

@@ -150,3 +150,13 @@ def test_the_default_scheme_has_the_colours_that_must_not_change():
     assert FIVE_FEATURES.palette.tolist() == [
         [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["separable", "unet"])
+def test_a_fresh_model_takes_most_for_background(arch):
+    """So that training does not begin with learning how rare the other classes are."""
+    torch.manual_seed(0)
+    model = build_model(arch, classes=6).eval()
+    shares = model(torch.rand(4, 3, 64, 64)).softmax(dim=1).mean(dim=(0, 2, 3)).detach()
+    assert shares[0] == pytest.approx(0.95, abs=0.03)
+    assert shares[1:].max() < 0.04

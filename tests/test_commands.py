@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
@@ -43,7 +44,9 @@ def trained(drawn, tmp_path_factory):
 def model(tmp_path):
     """An untrained model, which marks something somewhere."""
     path = tmp_path / "model.pth"
-    save(Checkpoint("separable", build_model("separable"), FIVE_FEATURES), path)
+    fresh = build_model("separable")
+    torch.nn.init.zeros_(fresh.head.bias[:1])  # or else it finds background everywhere
+    save(Checkpoint("separable", fresh, FIVE_FEATURES), path)
     return path
 
 
@@ -170,13 +173,28 @@ def test_a_scheme_that_is_not_there_is_one_sentence():
 def test_inference_writes_the_mask_at_the_photos_size(tmp_path, photo, model):
     output = tmp_path / "mask.png"
     finished = run(
-        "inference.py", "--image", photo, "--model", model, "--output", output, cwd=tmp_path
-    )
+        "inference.py", "--image", photo, "--model", model, "--aligned", "--output", output,
+        cwd=tmp_path,
+    )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     with Image.open(output) as mask:
         assert mask.size == (90, 60) and mask.mode == "RGB"
         colours = {colour for _, colour in mask.getcolors()}
-    assert colours <= set(map(tuple, FIVE_FEATURES.palette.tolist()))
+    assert colours <= set(map(tuple, FIVE_FEATURES.palette.tolist())) and len(colours) > 1
+
+
+def test_a_photo_without_a_face_is_told(tmp_path, photo, capsys):
+    """An empty mask is written all the same."""
+    output = tmp_path / "mask.png"
+    assert (
+        segment_one(["--image", str(photo), "--model", "unet-drawn", "--output", str(output)]) == 0
+    )
+    assert f"no face was found in {photo}" in capsys.readouterr().out
+    assert main(["segment", str(photo), "--output-dir", str(tmp_path / "all")]) == 0
+    assert f"no face was found in {photo}" in capsys.readouterr().out
+    for path in (output, tmp_path / "all" / "photo.png"):
+        with Image.open(path) as mask:
+            assert mask.size == (90, 60) and mask.getcolors() == [(90 * 60, (0, 0, 0))]
 
 
 @pytest.mark.parametrize("view", ["mask", "overlay", "panel", "labels"])

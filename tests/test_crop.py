@@ -153,8 +153,9 @@ def test_a_segmenter_looks_at_the_crop_of_the_aligned_photo(size, crop):
 
     photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     photo = Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC)
-    segmenter = FaceSegmenter(Model(score, FIVE_FEATURES, 64, crop=crop))
-    found = segmenter(photo).labels
+    segmenter = FaceSegmenter(Model(score, FIVE_FEATURES, 64, crop=crop), aligned=True)
+    segmentation = segmenter(photo)
+    found = segmentation.labels
 
     width, height = size
     square = max(size)
@@ -165,7 +166,7 @@ def test_a_segmenter_looks_at_the_crop_of_the_aligned_photo(size, crop):
         & (abs(rows - (top + crop.y * square)) < crop.size * square / 2)
     )  # fmt: skip
     assert (found.astype(bool) != inside).mean() < 0.02
-    confidence = segmenter.confidence(photo)
+    confidence = segmentation.confidence()
     assert confidence.shape == (height, width)
     assert np.all(confidence[found == 0] == 1) and confidence[found == 1].max() < 0.5
 

@@ -168,8 +168,8 @@ def by(criterion):
 
     def best_angle(segmenter, photo, angles):
         def worth(angle):
-            picture = photo.rotate(angle)
-            return criterion(segmenter(picture).labels > 0, segmenter.confidence(picture))
+            segmentation = segmenter(photo.rotate(angle))
+            return criterion(segmentation.labels > 0, segmentation.confidence())
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # means of nothing

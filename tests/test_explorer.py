@@ -40,7 +40,7 @@ class ByColour:
         return 40 * np.concatenate([background, closeness], axis=1).astype(np.float32)
 
     def segmenter(self) -> FaceSegmenter:
-        return FaceSegmenter(Model(self, self.scheme, input_size=64))
+        return FaceSegmenter(Model(self, self.scheme, input_size=64), aligned=True)
 
 
 def photo(width: int = 240, height: int = 180, scale: int = 1) -> Image.Image:
@@ -180,7 +180,7 @@ def test_nothing_is_segmented_twice(exploration: Exploration, network: ByColour)
                 for hidden in ((), ("eyes",), ("eyes", "nose")):
                     look = Look(view, opacity, frozenset(hidden))
                     exploration.picture(name, "your model", look)
-    assert network.calls == 2 * 2  # for the classes, and once the confidence is asked for
+    assert network.calls == 2
 
 
 def test_photos_of_one_name_are_kept_apart(exploration: Exploration) -> None:
@@ -290,9 +290,9 @@ def test_changes_of_the_look_segment_nothing(explorer: Explorer, network: ByColo
         for box in explorer.parts.values():
             box.value = not box.value
     explorer.photo.value = "astronaut, whole"
-    assert network.calls == calls + 2  # the view is still the confidence
+    assert network.calls == calls + 1
     explorer.photo.value = "boxes.png"
-    assert network.calls == calls + 2
+    assert network.calls == calls + 1
 
 
 def processor_time(control: object, value: object) -> float:
@@ -315,9 +315,9 @@ def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
     for control, values in changes:
         took = [processor_time(control, value) for value in values * 3]
         assert sorted(took)[len(took) // 2] < 0.1, (control, took)
-        # Also where the network does have to run, and the model to be opened. Twice the bound,
-        # since this happens once and cannot be averaged.
-        assert max(took) < 0.2, (control, took)
+        # What is new is segmented, once: faces are looked for, and the model may have to be opened.
+        anew = control in (explorer.photo, explorer.model)
+        assert max(took) < (0.5 if anew else 0.2), (control, took)
 
 
 def test_a_model_with_other_classes_brings_its_own_legend(explorer: Explorer) -> None:
@@ -397,7 +397,7 @@ def test_a_model_that_cannot_be_read_is_told_in_the_explorer(
 
 def test_a_photo_without_a_face_is_told(explorer: Explorer) -> None:
     upload(explorer, "grey.png", as_bytes(Image.new("RGB", (50, 40), GREY)))
-    assert "No part of a face was found" in explorer.message.value
+    assert "No face was found" in explorer.message.value
     assert "50 x 40" in explorer.timing.value
     explorer.photo.value = "boxes.png"
     assert explorer.message.value == ""

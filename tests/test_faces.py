@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesegkit.faces import Frame, cut_out, find_frames, frames_in, paste
+from facesegkit.crop import FACE, WHOLE, Crop
+from facesegkit.faces import (
+    USUAL_EYES,
+    USUAL_MOUTH,
+    USUAL_NOSE,
+    Frame,
+    Landmarks,
+    cut_out,
+    differ,
+    find_frames,
+    frames_in,
+    paste,
+    straightened,
+)
+from facesegkit.parts import FIVE_FEATURES
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
@@ -121,3 +135,118 @@ def test_of_two_faces_the_first_keeps_its_pixels():
 def test_beyond_the_photo_a_cut_out_is_grey():
     seen = np.asarray(cut_out(Image.new("RGB", (40, 40), RED), Frame(0, 20, 40, 0, 1), 32))
     assert seen[16, 24].tolist() == list(RED) and len(set(seen[16, 2])) == 1
+
+
+# --- What a model found in a frame --------------------------------------------------------------
+
+SCHEME = FIVE_FEATURES
+SIDE = 128
+# Middles on an upright, aligned photo, and how wide and high the parts are drawn here.
+PARTS = {
+    "eyes": (USUAL_EYES, (0.3, 0.03)),
+    "nose": (USUAL_NOSE, (0.12, 0.12)),
+    "lips": (USUAL_MOUTH, (0.16, 0.06)),
+}
+
+
+def scores_of(parts=PARTS, crop=WHOLE, sure=6.0):
+    """Scores float32 [6, SIDE, SIDE] of a model that sees these parts in a crop."""
+    scores = np.zeros((6, SIDE, SIDE), dtype=np.float32)
+    scores[0] = 3
+    rows, columns = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE - 0.5
+    x, y = crop.x + crop.size * columns, crop.y + crop.size * rows
+    for name, (middle, (width, height)) in parts.items():
+        inside = (abs(x - middle[0]) < width / 2) & (abs(y - middle[1]) < height / 2)
+        scores[SCHEME.class_names.index(name), inside] = 3 + sure
+    return scores
+
+
+@pytest.mark.parametrize("crop", [WHOLE, FACE], ids=["whole", "face"])
+def test_landmarks_lie_where_the_parts_are(crop):
+    found = Landmarks.of(scores_of(crop=crop), SCHEME, crop)
+    for middle, usual in ((found.eyes, USUAL_EYES), (found.nose, USUAL_NOSE),
+                          (found.mouth, USUAL_MOUTH)):  # fmt: skip
+        assert middle == pytest.approx(usual, abs=0.01)
+    assert found.is_a_face
+
+
+def without(*names):
+    return {name: place for name, place in PARTS.items() if name not in names}
+
+
+NO_FACES = {
+    "nothing": scores_of({}),
+    "eyes alone": scores_of(without("nose", "lips")),
+    "unsure": scores_of(sure=1.0),
+    "upside down": scores_of()[:, ::-1],
+    "specks": scores_of({name: (middle, (0.01, 0.01)) for name, (middle, _) in PARTS.items()}),
+    "elsewhere": scores_of({name: ((x - 0.25, y), size) for name, ((x, y), size) in PARTS.items()}),
+}
+
+
+@pytest.mark.parametrize("scores", NO_FACES.values(), ids=NO_FACES)
+def test_what_is_no_face(scores):
+    assert not Landmarks.of(scores, SCHEME, WHOLE).is_a_face
+
+
+@pytest.mark.parametrize("missing", PARTS)
+def test_a_face_may_lack_a_part(missing):
+    assert Landmarks.of(scores_of(without(missing)), SCHEME, WHOLE).is_a_face
+
+
+@pytest.mark.parametrize("turn", [0, 25, -70])
+@pytest.mark.parametrize("angle", [0, 100])
+def test_a_frame_is_straightened(angle, turn):
+    """The model looks at a frame that is off; where the parts lie in it says what is right."""
+    right = Frame(300, 200, 160, math.radians(angle), 0.8)
+    off = Frame(310, 190, 200, math.radians(angle - turn), 0.8)
+
+    def seen(middle):
+        """A point of the right frame, as a share of the one that is off."""
+        xx, xy, x, yx, yy, y = right.from_upright(1)
+        place = xx * middle[0] + xy * middle[1] + x, yx * middle[0] + yy * middle[1] + y
+        xx, xy, x, yx, yy, y = off.to_upright(1)
+        return xx * place[0] + xy * place[1] + x, yx * place[0] + yy * place[1] + y
+
+    found = Landmarks(seen(USUAL_EYES), None, seen(USUAL_MOUTH), 1.0)
+    straight = straightened(off, found)
+    assert (straight.x, straight.y) == pytest.approx((300, 200), abs=0.5)
+    assert straight.size == pytest.approx(160, rel=0.01)
+    assert math.degrees(straight.angle) == pytest.approx(angle, abs=0.5)
+    assert straight.sure == 0.8
+    assert differ(off, straight) and not differ(straight, right)
+
+
+def test_without_eyes_or_mouth_a_frame_stays_as_it_is():
+    frame = Frame(10, 20, 30, 0.4, 0.5)
+    assert straightened(frame, Landmarks(None, USUAL_NOSE, USUAL_MOUTH, 1.0)) == frame
+    assert straightened(frame, Landmarks(USUAL_EYES, USUAL_NOSE, None, 1.0)) == frame
+
+
+def test_a_part_of_a_frame_is_cut_out_where_it_lies():
+    photo = Image.fromarray(four_colours())
+    frame = Frame(32, 32, 64, math.pi / 2, 1)  # lies on its right side: its top is at the right
+    upper_left = frame.part(Crop(0.25, 0.25, 0.4))
+    picture = np.asarray(cut_out(photo, upper_left, 16))
+    assert (picture[4:12, 4:12] == GREEN).all()
+    whole = frame.part(WHOLE)
+    assert (whole.x, whole.y, whole.size) == (frame.x, frame.y, frame.size)
+
+
+def test_a_large_frame_is_cut_out_as_if_the_photo_had_been_shrunk_first():
+    """Frames within and beyond the photo: only the part that is needed gets shrunk."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    photo = coarse.resize((1200, 800), Image.Resampling.BICUBIC)
+    for frame in (Frame(700, 300, 500, 0.4, 1), Frame(50, 700, 600, -2, 1)):
+        large = np.asarray(cut_out(photo, frame, 64), np.int16)
+        small = photo.reduce(4)
+        expected = np.asarray(cut_out(small, frame.enlarged(1 / 4), 64), np.int16)
+        assert np.abs(large - expected).mean() < 4
+
+
+def test_a_frame_beside_the_photo_shows_nothing():
+    picture = np.asarray(
+        cut_out(Image.new("RGB", (400, 300), "red"), Frame(-900, 0, 600, 0, 1), 16)
+    )
+    assert not (picture == RED).all(axis=-1).any()

@@ -87,10 +87,11 @@ def test_the_command_is_the_one_that_pyproject_names():
 def test_modules_import_only_what_stands_above_them():
     """The order of design: data goes one way, top to bottom."""
     order = [
-        "errors", "files", "parts", "photos", "archive", "torchvision_import", "celebamask",
-        "packing_worker", "packing", "drawn", "augment", "upscaling", "runtime", "faces", "models",
-        "complexity", "checkpoint", "export", "shipped", "evaluation", "training", "scenes",
-        "finder", "segment", "pictures", "commands", "lessons", "explorer", "exercises",
+        "errors", "files", "parts", "photos", "crop", "archive",
+        "torchvision_import", "celebamask", "packing_worker", "packing", "drawn", "augment",
+        "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export", "shipped",
+        "evaluation", "training", "scenes", "finder", "segment", "pictures", "commands", "lessons",
+        "explorer", "exercises",
     ]  # fmt: skip
     found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
     assert found | {"drawn", "exercises"} == set(order)

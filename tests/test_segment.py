@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
 from facesegkit.checkpoint import Checkpoint
+from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
+from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.faces import Find
-from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
+from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme, paint_parts
 from facesegkit.photos import read_small
 from facesegkit.runtime import Model
 from facesegkit.segment import (
@@ -53,7 +56,15 @@ class ByColour(nn.Module):
 @pytest.fixture(scope="module")
 def segmenter() -> FaceSegmenter:
     model = ByColour(FIVE_FEATURES).eval()
-    return FaceSegmenter(Checkpoint("by colour", model, FIVE_FEATURES, input_size=256))
+    checkpoint = Checkpoint("by colour", model, FIVE_FEATURES, input_size=256)
+    return FaceSegmenter(checkpoint, aligned=True)
+
+
+@pytest.fixture(scope="module")
+def noses() -> Model:
+    """Knows noses only, so it cannot tell whether what it is shown is a face."""
+    scheme = Scheme("noses", {"nose": ("nose",)}, [(0, 0, 255)])
+    return Checkpoint("by colour", ByColour(scheme).eval(), scheme, input_size=256).runnable()
 
 
 def photo_with(boxes: dict[str, tuple[int, int, int, int]], width: int, height: int) -> Image.Image:
@@ -126,21 +137,21 @@ def finder_of(*places: tuple[float, float, float]) -> Find:
 
 
 def test_each_face_is_segmented_on_its_own_and_nothing_between(
-    segmenter: FaceSegmenter, tmp_path: Path
+    noses: Model, tmp_path: Path
 ) -> None:
-    noses = {"left": (200, 180, 240, 230), "right": (1000, 600, 1070, 680)}
+    places = {"left": (200, 180, 240, 230), "right": (1000, 600, 1070, 680)}
     photo = Image.new("RGB", (1600, 1200), GREY)
     blue = tuple(FIVE_FEATURES.palette[FIVE_FEATURES.class_names.index("nose")].tolist())
-    for box in (*noses.values(), (700, 100, 760, 160)):  # the last one belongs to no face
+    for box in (*places.values(), (700, 100, 760, 160)):  # the last one belongs to no face
         photo.paste(blue, box)
     find = finder_of((220 / 1600, 205 / 1200, 0.12), (1035 / 1600, 640 / 1200, 0.2))
     photo.save(tmp_path / "photo.png")
     for source in (photo, tmp_path / "photo.png"):
-        found = FaceSegmenter(segmenter.model, find=find)(source)
+        found = FaceSegmenter(noses, find=find)(source)
         nose = found.mask("nose")
         assert not nose[100:160, 700:760].any()
         truth = np.zeros_like(nose)
-        for left, top, right, bottom in noses.values():
+        for left, top, right, bottom in places.values():
             truth[top:bottom, left:right] = True
         assert (nose & truth).sum() / (nose | truth).sum() > 0.9
         middles = sorted((round(face.x), round(face.y)) for face in found.faces)
@@ -154,7 +165,7 @@ def test_a_photo_without_a_face_has_no_classes(segmenter: FaceSegmenter) -> None
 
 
 def test_a_large_jpeg_is_read_finely_enough_for_its_smallest_face(
-    segmenter: FaceSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    noses: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = []
 
@@ -165,11 +176,82 @@ def test_a_large_jpeg_is_read_finely_enough_for_its_smallest_face(
     monkeypatch.setattr("facesegkit.segment.read_small", note)
     photo = photo_with({"nose": (2100, 1500, 2160, 1570)}, 4000, 3000)
     photo.save(tmp_path / "photo.jpg", quality=95)
-    small = FaceSegmenter(segmenter.model, find=finder_of((0.5325, 0.5117, 0.08)))
+    small = FaceSegmenter(noses, find=finder_of((0.5325, 0.5117, 0.08)))
     assert small(tmp_path / "photo.jpg").mask("nose").sum() == pytest.approx(60 * 70, rel=0.15)
-    large = FaceSegmenter(segmenter.model, find=finder_of((0.5, 0.5, 0.6)))
+    large = FaceSegmenter(noses, find=finder_of((0.5, 0.5, 0.6)))
     large(tmp_path / "photo.jpg")
-    assert sides == [512, 3200, 512]
+    assert sides == [512, 2560, 512]
+
+
+@pytest.fixture(scope="module")
+def drawn_face() -> tuple[Image.Image, NDArray[np.uint8]]:
+    """A drawn face, which fills its picture as an aligned one does, and its classes."""
+    face = draw_face(seed=9_000, index=3)
+    truth = FIVE_FEATURES.merge(paint_parts(face.masks, face.photo.shape[:2]))
+    return Image.fromarray(face.photo), truth
+
+
+def f1_of(found: Segmentation, truth: NDArray[np.uint8]) -> float:
+    return Scores(count_confusion(truth, found.labels, 6)).mean_f1
+
+
+@pytest.mark.parametrize("degrees", [0, 30, -100, 170])
+def test_a_face_stands_as_the_model_sees_it_not_as_the_finder_says(
+    drawn_face: tuple[Image.Image, NDArray[np.uint8]], degrees: int
+) -> None:
+    """This finder is wrong about the angle, and a little about place and size."""
+    side, corner = 320, (380, 200)
+    photo, truth = Image.new("RGB", (1000, 800), GREY), Image.new("L", (1000, 800))
+    face, classes = drawn_face
+    whole = Image.new("L", face.size, 255).rotate(-degrees).resize((side, side))
+    photo.paste(face.rotate(-degrees, Image.Resampling.BICUBIC).resize((side, side)), corner, whole)
+    turned = Image.fromarray(classes).rotate(-degrees)
+    truth.paste(turned.resize((side, side), Image.Resampling.NEAREST), corner)
+    find = finder_of((0.55, 0.47, 0.36))
+    found = FaceSegmenter("separable-drawn", find=find)(photo)
+    (frame,) = found.faces
+    assert math.hypot(frame.x - 540, frame.y - 360) < 0.06 * side
+    turn = (math.degrees(frame.angle) - degrees + 180) % 360 - 180
+    assert abs(turn) < 12 and frame.size == pytest.approx(side, rel=0.15)
+    assert f1_of(found, np.array(truth)) > 0.75
+
+
+def test_what_the_model_sees_no_face_in_is_dropped() -> None:
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).resize((640, 480))
+    found = FaceSegmenter("separable-drawn", find=finder_of((0.5, 0.5, 0.4)))(photo)
+    assert found.faces == () and not found.labels.any()
+    assert np.all(found.confidence() == 1)
+
+
+@pytest.mark.parametrize("wrong", [(), ((0.1, 0.1, 0.1),)], ids=["nothing", "a wrong place"])
+def test_a_face_that_fills_the_photo_is_seen_though_the_finder_is_not(
+    drawn_face: tuple[Image.Image, NDArray[np.uint8]], wrong: tuple[tuple[float, ...], ...]
+) -> None:
+    face, truth = drawn_face
+    found = FaceSegmenter("separable-drawn", find=finder_of(*wrong))(face)
+    assert len(found.faces) == 1 and f1_of(found, truth) > 0.8
+
+
+def test_confidence_of_faces_lies_where_they_are(
+    drawn_face: tuple[Image.Image, NDArray[np.uint8]],
+) -> None:
+    face, _ = drawn_face
+    photo = Image.new("RGB", (900, 600), GREY)
+    photo.paste(face.resize((300, 300)), (500, 200))
+    segmenter = FaceSegmenter("separable-drawn", find=finder_of((650 / 900, 350 / 600, 1 / 3)))
+    found = segmenter(photo)
+    confidence = found.confidence()
+    assert confidence.shape == (600, 900) and (confidence[:, :480] == 1).all()
+    unsure = confidence < 0.7
+    outlines = np.zeros_like(unsure)
+    outlines[1:-1, 1:-1] = found.labels[2:, 1:-1] != found.labels[:-2, 1:-1]
+    outlines[1:-1, 1:-1] |= found.labels[1:-1, 2:] != found.labels[1:-1, :-2]
+    assert confidence[outlines].mean() < confidence[found.labels > 0].mean() - 0.1
+    assert unsure.any() and unsure[:, 500:].sum() == unsure.sum()
+    half = found.confidence((300, 450))
+    assert half.shape == (300, 450)
+    assert np.abs(half - confidence[::2, ::2]).mean() < 0.01
 
 
 def test_paths_pictures_and_arrays_are_alike(segmenter: FaceSegmenter, tmp_path: Path) -> None:
@@ -185,22 +267,22 @@ def with_scores(planes: list[float]) -> FaceSegmenter:
     """A segmenter whose model gives every pixel the same scores, of two classes."""
     scheme = Scheme("one", {"nose": ("nose",)}, [(0, 0, 255)])
     scores = np.array(planes, np.float32)[None, :, None, None] * np.ones((1, 1, 16, 16), np.float32)
-    return FaceSegmenter(Model(lambda photos: scores, scheme, input_size=16))
+    return FaceSegmenter(Model(lambda photos: scores, scheme, input_size=16), aligned=True)
 
 
 def test_confidence_is_the_highest_share_after_softmax() -> None:
     photo = Image.new("RGB", (20, 10))
     for planes, expected in (([0, 0], 0.5), ([0, np.log(3)], 0.75), ([1e4, 0], 1.0)):
-        confidence = with_scores(planes).confidence(photo)
+        confidence = with_scores(planes)(photo).confidence()
         assert confidence.shape == (10, 20) and confidence.dtype == np.float32
         np.testing.assert_allclose(confidence, expected, rtol=1e-6)
-    assert with_scores([0, 0]).confidence(photo, (3, 7)).shape == (3, 7)
+    assert with_scores([0, 0])(photo).confidence((3, 7)).shape == (3, 7)
 
 
 def test_confidence_falls_towards_outlines(segmenter: FaceSegmenter, tmp_path: Path) -> None:
     photo = photo_with({"eyes": (60, 60, 180, 180)}, 240, 240)
     photo.filter(ImageFilter.GaussianBlur(4)).save(tmp_path / "photo.png")
-    confidence = segmenter.confidence(tmp_path / "photo.png")
+    confidence = segmenter(tmp_path / "photo.png").confidence()
     assert confidence[120, 60] < confidence[120, 120] - 0.01
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import subprocess
 import sys
 import zipfile
@@ -19,7 +21,7 @@ from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.export import compare
 from facesegkit.parts import FIVE_FEATURES, paint_parts
 from facesegkit.segment import FaceSegmenter
-from facesegkit.shipped import DEFAULT, NAMES, card, licence_notice, open_model, weights_of
+from facesegkit.shipped import DEFAULT, FINDER, NAMES, card, licence_notice, open_model, weights_of
 
 TOP = Path(__file__).parent.parent
 ASTRONAUT = TOP / "figures" / "astronaut.jpg"
@@ -81,6 +83,32 @@ def test_cards_say_what_their_figures_say():
     command = [sys.executable, str(TOP / "benchmarks" / "ship_weights.py"), "--check"]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_the_finders_card_says_what_its_figures_say():
+    specification = importlib.util.spec_from_file_location(
+        "train_finder", TOP / "benchmarks" / "train_finder.py"
+    )
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    figures = json.loads(FINDER.with_suffix(".json").read_text(encoding="utf-8"))
+    assert FINDER.with_suffix(".md").read_text(encoding="utf-8") == module.card_text(figures)
+    assert figures["licence"] == "MIT" and "drawn" in figures["training data"]
+
+
+def test_the_whole_astronaut_has_one_face_and_its_parts_lie_in_it():
+    with Image.open(ASTRONAUT) as image:
+        whole = image.convert("RGB")
+    for name in NAMES:
+        found = FaceSegmenter(name)(whole)
+        (face,) = found.faces
+        middle = (FACE[0] + FACE[2]) / 2, (FACE[1] + FACE[3]) / 2
+        assert np.hypot(face.x - middle[0], face.y - middle[1]) < 20
+        rows, columns = np.nonzero(found.labels)
+        assert columns.min() > FACE[0] and columns.max() < FACE[2]
+        assert rows.min() > FACE[1] and rows.max() < FACE[3]
+        assert len(np.unique(found.labels)) == 6
 
 
 def test_the_command_lists_them(capsys):

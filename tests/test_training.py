@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from facesegkit.augment import Augmentation
-from facesegkit.checkpoint import build_model, load_plain
+from facesegkit.checkpoint import load_plain
 from facesegkit.errors import FaceSegKitError
+from facesegkit.models import LightweightSegmentationModel
 from facesegkit.parts import FIVE_FEATURES, PART_IDS, Scheme
 from facesegkit.training import (
     HISTORY_COLUMNS,
@@ -55,7 +56,7 @@ def samples(count=12, size=64, seed=0):
 
 def small_model():
     torch.manual_seed(0)
-    return build_model("separable", classes=6, widths=[8, 8, 8, 8])
+    return LightweightSegmentationModel(classes=6, widths=[8, 8, 8, 8])
 
 
 def train_small(budget, **options):
