@@ -17,7 +17,7 @@ from PIL import Image
 from facesegkit.crop import Crop
 from facesegkit.parts import Scheme
 from facesegkit.photos import PADDING, Box, planes
-from facesegkit.upscaling import best_class, classes_at
+from facesegkit.upscaling import best_class, best_share, classes_at
 
 # Of the network in `finder`: pixels between the places that it looks at, and the size of a frame,
 # in pixels, that it calls 1. They stand here because faces are found without PyTorch.
@@ -58,12 +58,11 @@ class Frame:
 
     def part(self, crop: Crop) -> Frame:
         """The frame of a part of what this one shows."""
-        x, y = (middle - 0.5 for middle in (crop.x, crop.y))
-        cosine, sine = math.cos(self.angle) * self.size, math.sin(self.angle) * self.size
+        xx, xy, x, yx, yy, y = self.from_upright(1)
         return replace(
             self,
-            x=self.x + cosine * x - sine * y,
-            y=self.y + sine * x + cosine * y,
+            x=xx * crop.x + xy * crop.y + x,
+            y=yx * crop.x + yy * crop.y + y,
             size=self.size * crop.size,
         )
 
@@ -236,6 +235,10 @@ def paste(labels: NDArray[np.uint8], scores: NDArray[np.float32], place: Frame |
 # --- Whether there is a face in what was cut out, and how it stands ----------------------------
 
 
+# The parts of eyes, nose and mouth, by which a face is told and seen to stand upright.
+LANDMARKS = (("l_eye", "r_eye"), ("nose",), ("mouth", "u_lip", "l_lip"))
+
+
 @dataclass(frozen=True)
 class Landmarks:
     """Where eyes, nose and mouth have their middles, by what a model found.
@@ -260,19 +263,18 @@ class Landmarks:
         """From the scores, float32 [C, h, w], of a crop of an aligned photo."""
         scores = scores[:, ::2, ::2]  # is as good as all, for a quarter of the time
         classes = best_class(scores)
-        foreground = scores[:, classes > 0]
-        shares = 1 / np.exp(foreground - foreground.max(axis=0, initial=-np.inf)).sum(axis=0)
+        shares = best_share(scores[:, classes > 0])
         certainty = float(shares.mean()) if shares.size else 0.0
 
-        def middle(*parts: str) -> tuple[float, float] | None:
+        def middle(parts: tuple[str, ...]) -> tuple[float, float] | None:
             rows, columns = np.nonzero(np.isin(classes, scheme.classes_within(parts)))
             if len(rows) < _FEWEST * classes.size:
                 return None
             x, y = ((places.mean() + 0.5) / len(classes) - 0.5 for places in (columns, rows))
             return crop.x + crop.size * float(x), crop.y + crop.size * float(y)
 
-        eyes, nose = middle("l_eye", "r_eye"), middle("nose")
-        return cls(eyes, nose, middle("mouth", "u_lip", "l_lip"), certainty)
+        eyes, nose, mouth = map(middle, LANDMARKS)
+        return cls(eyes, nose, mouth, certainty)
 
     @property
     def is_a_face(self) -> bool:

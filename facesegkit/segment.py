@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.faces import (
+    LANDMARKS,
     LEVELS,
     Find,
     Frame,
@@ -34,6 +35,7 @@ from facesegkit.parts import Scheme
 from facesegkit.photos import Box, fit_square, planes, read_photo, read_small, upright_rgb
 from facesegkit.runtime import Model
 from facesegkit.shipped import DEFAULT, open_model, shipped_finder
+from facesegkit.upscaling import best_share
 
 if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
@@ -72,7 +74,7 @@ class Seen:
     @property
     def confidence(self) -> NDArray[np.float32]:
         """The highest share after softmax, float32 [h, w]."""
-        return 1 / np.exp(self.scores - self.scores.max(axis=0)).sum(axis=0)
+        return best_share(self.scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,9 +303,7 @@ class FaceSegmenter:
     @cached_property
     def _knows_faces(self) -> bool:
         """Whether its classes tell at least two of eyes, nose and mouth."""
-        scheme = self.model.scheme
-        groups = (("l_eye", "r_eye"), ("nose",), ("mouth", "u_lip", "l_lip"))
-        return sum(bool(scheme.classes_within(parts)) for parts in groups) >= 2
+        return sum(bool(self.model.scheme.classes_within(parts)) for parts in LANDMARKS) >= 2
 
     def _see_aligned(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Take the whole photo for one aligned face, and look at the part that the model knows."""

@@ -79,6 +79,11 @@ def best_class(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     return best
 
 
+def best_share(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The highest share after softmax: [C, ...] -> float32 [...], 1/C to 1."""
+    return 1 / np.exp(scores - scores.max(axis=0, initial=-np.inf)).sum(axis=0)
+
+
 def _settle(
     classes: NDArray[np.uint8],
     scores: NDArray[np.float32],
