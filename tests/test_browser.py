@@ -177,12 +177,19 @@ class Lab:
     def picture(self) -> bytes:
         return base64.b64decode(self.page.evaluate(PICTURE))
 
-    def changes_picture(self, action: Callable[[], Any]) -> Image.Image:
-        """Do something and wait until the picture is another one, which is returned."""
+    def changes_picture(self, action: Callable[[], Any]) -> None:
+        """Do something and wait until the picture is another one."""
         before = self.picture()
         action()
         wait_for(lambda: self.picture() != before, 30, self.message)
-        return Image.open(io.BytesIO(self.picture()))
+
+    def shows(self, condition: Callable[[Image.Image], bool]) -> None:
+        """Wait until the picture is as it should be; others may come before it."""
+        wait_for(
+            lambda: condition(Image.open(io.BytesIO(self.picture()))),
+            30,
+            lambda: f"another picture is shown {self.message()}",
+        )
 
     def message(self) -> str:
         """What the explorer tells; empty if it tells nothing."""
@@ -246,10 +253,12 @@ def test_parts_are_switched_off_and_on(lab: Lab) -> None:
     lab.page.get_by_role("button", name="mask", exact=True).click()
     box = lab.page.locator(".widget-checkbox", has_text="nose").locator("input")
     box.set_checked(True)
-    lab.changes_picture(lambda: lab.upload("face.png", as_png(astronaut())))
-    without = lab.changes_picture(box.uncheck)
-    with_nose = lab.changes_picture(box.check)
-    assert blue_pixels(without) < 20 < blue_pixels(with_nose)
+    lab.upload("face.png", as_png(astronaut()))
+    lab.shows(lambda mask: mask.size == (190, 190) and blue_pixels(mask) > 200)
+    box.uncheck()
+    lab.shows(lambda mask: blue_pixels(mask) < 20)
+    box.check()
+    lab.shows(lambda mask: blue_pixels(mask) > 200)
 
 
 def blue_pixels(picture: Image.Image) -> int:
@@ -266,20 +275,21 @@ def test_menus_change_the_picture(lab: Lab) -> None:
 
 
 def test_a_photo_is_uploaded_and_a_broken_one_told(lab: Lab) -> None:
-    shown = lab.changes_picture(
-        lambda: lab.upload("mine.png", as_png(ImageOps.mirror(astronaut()).resize((300, 300))))
-    )
-    assert shown.size == (300, 300) and lab.message() == ""
+    lab.upload("mine.png", as_png(ImageOps.mirror(astronaut()).resize((300, 300))))
+    lab.shows(lambda picture: picture.size == (300, 300))
+    assert lab.message() == ""
     before = lab.picture()
     lab.upload("holiday.png", b"these bytes are no photo")
     wait_for(lambda: "holiday.png is not a picture" in lab.message(), 30, lab.message)
     assert lab.picture() == before
-    lab.changes_picture(lambda: lab.upload("holiday.png", as_png(astronaut())))
-    assert lab.message() == ""
+    lab.upload("holiday.png", as_png(astronaut()))
+    lab.shows(lambda picture: picture.size == (190, 190))
+    wait_for(lambda: lab.message() == "", 30, lab.message)
 
 
 def test_the_mask_is_saved(lab: Lab, place: Path) -> None:
-    lab.changes_picture(lambda: lab.upload("to save.png", as_png(astronaut().resize((400, 400)))))
+    lab.upload("to save.png", as_png(astronaut().resize((400, 400))))
+    lab.shows(lambda picture: picture.size == (400, 400))
     lab.page.get_by_role("button", name="Save the mask").click()
     wait_for(lambda: "The mask is in segmentations" in lab.message(), 30, lab.message)
     (saved,) = (place / "notebooks" / "segmentations").glob("to-save_*_mask.png")
