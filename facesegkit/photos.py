@@ -179,8 +179,8 @@ def find_photos(folder: Path | str) -> list[Path]:
     return photos
 
 
-def planes(picture: Image.Image) -> NDArray[np.float32]:
-    """What a network takes: an RGB picture as float32 [1, 3, H, W] in 0..1."""
+def planes(picture: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a network takes: an RGB picture, [H, W, 3], as float32 [1, 3, H, W] in 0..1."""
     values = np.asarray(picture).transpose(2, 0, 1)[None]
     return np.ascontiguousarray(values, np.float32) / np.float32(255)
 

@@ -51,7 +51,7 @@ _PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three picture
 _PANEL_GAP = 12
 
 _LOOKS = 3  # at a face, until it stands upright
-_TURNS = (0, 180, 90, -90)  # degrees; what a finder takes for upright may be any of these
+_TURNS = (0, 2, 1, -1)  # quarters of a circle; what a finder takes for upright may be any of these
 
 # Class ids and colours must come back as they were written, so these views take no lossy format.
 _EXACT_VIEWS = ("mask", "labels")
@@ -271,33 +271,41 @@ class FaceSegmenter:
             Scores float32 [C, side, side] of the model's part of the frame, and the frame, the
             face upright in it; None where no face is to be seen.
         """
-        for degrees in _TURNS if turned else (0,):
-            scores, straight, found = self._look_at(
-                picture, frame.turned(math.radians(degrees)), scale
-            )
-            if found is None or found.is_a_face:
-                return scores, straight
+        crop, side = self.model.crop, self.model.input_size
+        whole = np.asarray(cut_out(picture, frame.enlarged(scale), crop.whole_side(side)))
+        for quarters in _TURNS if turned else (0,):
+            scores = self._score(crop.of(np.rot90(whole, quarters)[None])[0])
+            standing = frame.turned(quarters * math.pi / 2)
+            if not self._knows_faces:
+                return scores, standing
+            found = Landmarks.of(scores, self.model.scheme, crop)
+            if found.may_be_a_face:
+                scores, upright, found = self._look_closely(picture, standing, scale, scores, found)
+                if found.is_a_face(upright.enlarged(scale), picture.size):
+                    return scores, upright
         return None
 
-    def _look_at(
-        self, picture: Image.Image, frame: Frame, scale: float
-    ) -> tuple[NDArray[np.float32], Frame, Landmarks | None]:
-        """Look at what a frame shows, and again if a face stands askew in it.
+    def _look_closely(
+        self,
+        picture: Image.Image,
+        frame: Frame,
+        scale: float,
+        scores: NDArray[np.float32],
+        found: Landmarks,
+    ) -> tuple[NDArray[np.float32], Frame, Landmarks]:
+        """Look again, as long as the face seen in a frame stands askew in it.
 
         Returns:
-            Scores and frame, as `_look_at_face`, and what there is of a face; None for a model
-            that cannot tell.
+            Scores, frame and what there is of a face, as they were given or from another look.
         """
         crop, side = self.model.crop, self.model.input_size
-        for attempt in range(_LOOKS):
-            scores = self._score(cut_out(picture, frame.part(crop).enlarged(scale), side))
-            if not self._knows_faces:
-                return scores, frame, None
-            found = Landmarks.of(scores, self.model.scheme, crop)
+        for _ in range(_LOOKS - 1):
             straight = straightened(frame, found)
-            if attempt == _LOOKS - 1 or not differ(straight, frame):
+            if not differ(straight, frame):
                 break
             frame = straight
+            scores = self._score(cut_out(picture, frame.part(crop).enlarged(scale), side))
+            found = Landmarks.of(scores, self.model.scheme, crop)
         return scores, frame, found
 
     @cached_property
@@ -325,7 +333,7 @@ class FaceSegmenter:
         )
         return self._segmentation((width, height), source, [Seen(scores, box)])
 
-    def _score(self, square: Image.Image) -> NDArray[np.float32]:
+    def _score(self, square: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""
         return self.model.score(planes(square))[0]
 

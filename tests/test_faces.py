@@ -149,6 +149,10 @@ PARTS = {
 }
 
 
+PHOTO_SIZE = (200, 200)
+ON_THE_PHOTO = Frame(100, 100, 100, 0, 1)
+
+
 def scores_of(parts=PARTS, crop=WHOLE, sure=6.0):
     """Scores float32 [6, SIDE, SIDE] of a model that sees these parts in a crop."""
     scores = np.zeros((6, SIDE, SIDE), dtype=np.float32)
@@ -167,7 +171,7 @@ def test_landmarks_lie_where_the_parts_are(crop):
     for middle, usual in ((found.eyes, USUAL_EYES), (found.nose, USUAL_NOSE),
                           (found.mouth, USUAL_MOUTH)):  # fmt: skip
         assert middle == pytest.approx(usual, abs=0.01)
-    assert found.is_a_face
+    assert found.is_a_face(ON_THE_PHOTO, PHOTO_SIZE)
 
 
 def without(*names):
@@ -186,12 +190,32 @@ NO_FACES = {
 
 @pytest.mark.parametrize("scores", NO_FACES.values(), ids=NO_FACES)
 def test_what_is_no_face(scores):
-    assert not Landmarks.of(scores, SCHEME, WHOLE).is_a_face
+    assert not Landmarks.of(scores, SCHEME, WHOLE).is_a_face(ON_THE_PHOTO, PHOTO_SIZE)
 
 
 @pytest.mark.parametrize("missing", PARTS)
 def test_a_face_may_lack_a_part(missing):
-    assert Landmarks.of(scores_of(without(missing)), SCHEME, WHOLE).is_a_face
+    found = Landmarks.of(scores_of(without(missing)), SCHEME, WHOLE)
+    assert found.is_a_face(ON_THE_PHOTO, PHOTO_SIZE)
+
+
+def test_what_lies_beyond_the_border_may_lack_from_a_less_certain_face():
+    found = Landmarks(USUAL_EYES, USUAL_NOSE, None, certainty=0.91)
+    assert not found.is_a_face(ON_THE_PHOTO, PHOTO_SIZE)
+    without_mouth = Frame(100, 180, 100, 0, 1)  # the photo ends 20 pixels below its middle
+    assert found.is_a_face(without_mouth, PHOTO_SIZE)
+    upside_down = without_mouth.turned(math.pi)  # there the eyes are next to the border
+    assert not found.is_a_face(upside_down, PHOTO_SIZE)
+
+
+@pytest.mark.parametrize("name", ["elsewhere"])
+def test_what_stands_askew_may_be_a_face(name):
+    assert Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face
+
+
+@pytest.mark.parametrize("name", ["nothing", "eyes alone", "unsure", "specks"])
+def test_what_is_not_worth_another_look(name):
+    assert not Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face
 
 
 @pytest.mark.parametrize("turn", [0, 25, -70])
