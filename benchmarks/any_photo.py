@@ -223,11 +223,11 @@ def main() -> None:
         started = time.perf_counter()
         segmentation = segmenter(scene.photo)
         tally.milliseconds.append(1000 * (time.perf_counter() - started))
-        tally.add(scene, segmentation.labels, segmentation.faces)
+        found = tuple(face.frame for face in segmentation.faces)
+        tally.add(scene, segmentation.labels, found)
         if options.pictures and number < 28:
-            _picture(scene, segmentation.labels, segmentation.faces).save(
-                options.pictures / f"{number:02d}.jpg"
-            )
+            picture = _picture(scene, segmentation.labels, found)
+            picture.save(options.pictures / f"{number:02d}.jpg")
     results = {"split": options.split, **tally.summary()}
     print(json.dumps(results, indent=2))
     if options.keep:

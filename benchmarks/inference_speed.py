@@ -34,9 +34,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from facesegkit.faces import LEVELS, find_frames, paste  # noqa: E402
+from facesegkit.faces import LEVELS, find_frames  # noqa: E402
 from facesegkit.photos import read_photo, read_small  # noqa: E402
-from facesegkit.segment import FaceSegmenter, Segmentation, save_view  # noqa: E402
+from facesegkit.segment import FaceSegmenter, save_view  # noqa: E402
+from facesegkit.segmentation import Segmentation, faces_of  # noqa: E402
 from facesegkit.shipped import NAMES, card, open_model  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -158,11 +159,12 @@ def whole_path(folder: Path) -> dict[str, Any]:
     large_photo(path)
     segmenter = FaceSegmenter()
     longest = max(LEVELS)
-    small, (width, height) = read_small(path, longest)
+    small, size = read_small(path, longest)
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     segmentation = segmenter(path)
     assert segmenter.find is not None and segmentation.faces
-    find, seen = segmenter.find, segmentation.seen[0]
+    find, scheme = segmenter.find, segmenter.model.scheme
+    seen = [(face.frame, face.seen) for face in segmentation.faces]
     last: dict[str, Segmentation] = {}
 
     def whole(view: str, suffix: str) -> None:
@@ -175,8 +177,8 @@ def whole_path(folder: Path) -> dict[str, Any]:
         "decode at a quarter": lambda: read_small(path, longest),
         "find faces": lambda: find_frames(small, find),
         "network": lambda: segmenter.model.score(photo),
-        "classes of 12 million pixels": lambda: paste(
-            np.zeros((height, width), dtype=np.uint8), seen.scores, seen.place
+        "classes of 12 million pixels": lambda: Segmentation.of_faces(
+            faces_of(seen, scheme, size), size, scheme, path
         ),
         "write class ids": lambda: save_view(segmentation, "labels", folder / "a.png"),
         "write colours": lambda: save_view(segmentation, "mask", folder / "b.png"),

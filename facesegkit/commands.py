@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from facesegkit.evaluation import Evaluation
     from facesegkit.packing import Pack
     from facesegkit.parts import Scheme
-    from facesegkit.segment import Segmentation
+    from facesegkit.segment import FaceSegmenter
+    from facesegkit.segmentation import Segmentation
 
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
@@ -39,8 +40,8 @@ def segment_one(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Mark the parts of the face on one photo.")
     parser.add_argument("--image", type=Path, required=True, help="the photo")
     add_model(parser, f"{MODEL} if it is there, else {DEFAULT}")
-    add_aligned(parser)
-    parser.add_argument("--output", type=Path, default=RESULT, help=f"(default: {RESULT})")
+    add_faces(parser)
+    parser.add_argument("--output", type=Path, help=f"(default: {RESULT}, or .json for json)")
     add_view(parser)
     parser.set_defaults(command=_segment_one)
     return _run(parser.parse_args(arguments))
@@ -429,7 +430,7 @@ def _add_segment(commands: Commands) -> None:
     segment = commands.add_parser("segment", help="mark the parts of the face on photos")
     segment.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
     add_model(segment, DEFAULT)
-    add_aligned(segment)
+    add_faces(segment)
     segment.add_argument("--output-dir", type=Path, default=Path("segmentations"))
     add_view(segment)
     segment.set_defaults(command=_segment)
@@ -443,8 +444,17 @@ def add_model(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_aligned(parser: argparse.ArgumentParser) -> None:
-    """Add --aligned."""
+def add_faces(parser: argparse.ArgumentParser) -> None:
+    """Add what is said about a photo's faces: --faces, --require-face, --aligned."""
+    parser.add_argument(
+        "--faces",
+        choices=("all", "largest"),
+        default="all",
+        help="which of a photo's faces are marked (default: all)",
+    )
+    parser.add_argument(
+        "--require-face", action="store_true", help="it is an error if a photo has no face"
+    )
     parser.add_argument(
         "--aligned",
         action="store_true",
@@ -461,49 +471,67 @@ def add_view(parser: argparse.ArgumentParser) -> None:
 
 
 def _segment_one(options: argparse.Namespace) -> None:
-    from facesegkit.segment import FaceSegmenter, check_picture_path, save_view
+    from facesegkit.segment import check_view_path, save_view
 
-    check_picture_path(options.output, options.view)
+    output = options.output or RESULT.with_suffix(_suffix(options.view))
+    check_view_path(output, options.view)
     model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT)
-    segmenter = FaceSegmenter(model, aligned=options.aligned)
-    _say_licence(model)
-    segmentation = segmenter(options.image)
-    save_view(segmentation, options.view, options.output)
-    _say_if_empty(segmentation, options.image)
-    print(f"saved {options.output}")
+    segmenter = _segmenter(model, options)
+    segmentation = _wanted(segmenter(options.image), options)
+    save_view(segmentation, options.view, output)
+    print(f"saved {output}")
+    if not segmentation.labels.any():
+        _say_empty(options.image)
+        if options.require_face:
+            raise FaceSegKitError(f"There is no face in {options.image}, and one is required.")
 
 
 def _segment(options: argparse.Namespace) -> None:
-    from facesegkit.segment import FaceSegmenter, save_view, segment_many
+    from facesegkit.segment import save_view, segment_many
 
-    results = _results(options.photos, options.output_dir)
+    results = _results(options.photos, options.output_dir, _suffix(options.view))
     check_writable(options.output_dir)
-    model = options.model or DEFAULT
-    segmenter = FaceSegmenter(model, aligned=options.aligned)
-    _say_licence(model)
-    failed = 0
+    segmenter = _segmenter(options.model or DEFAULT, options)
+    failed = empty = 0
     for photo, segmentation in segment_many(segmenter, _counted(results)):
         if isinstance(segmentation, FaceSegKitError):
             failed += 1
             print(f"facesegkit: {segmentation}", file=sys.stderr)
         else:
-            save_view(segmentation, options.view, results[photo])
-            _say_if_empty(segmentation, photo)
+            save_view(_wanted(segmentation, options), options.view, results[photo])
+            if not segmentation.labels.any():
+                empty += 1
+                _say_empty(photo)
     print(f"{len(results) - failed:,} results in {options.output_dir}")
     if failed:
         raise FaceSegKitError(f"{failed:,} of {len(results):,} photos could not be segmented.")
+    if empty and options.require_face:
+        raise FaceSegKitError(
+            f"There is no face in {empty:,} of {len(results):,} photos, and one is required."
+        )
 
 
-def _say_if_empty(segmentation: Segmentation, photo: Path) -> None:
-    """An empty mask is a result like others, but nobody should wonder about it."""
-    if not segmentation.labels.any():
-        print(f"no face was found in {photo}")
+def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
+    """A segmenter; says, on standard error, what a model that ships may not be used for."""
+    from facesegkit.segment import FaceSegmenter
 
-
-def _say_licence(model: str) -> None:
-    """Say, in one line on standard error, what a model that ships may not be used for."""
+    segmenter = FaceSegmenter(model, aligned=options.aligned)
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
+    return segmenter
+
+
+def _wanted(segmentation: Segmentation, options: argparse.Namespace) -> Segmentation:
+    return segmentation.largest() if options.faces == "largest" else segmentation
+
+
+def _suffix(view: str) -> str:
+    return ".json" if view == "json" else ".png"
+
+
+def _say_empty(photo: Path) -> None:
+    """An empty mask is a result like others, but nobody should wonder about it."""
+    print(f"no face was found in {photo}")
 
 
 def _counted(photos: Collection[Path]) -> Iterator[Path]:
@@ -516,7 +544,7 @@ def _counted(photos: Collection[Path]) -> Iterator[Path]:
         print("\r", end="", file=sys.stderr)
 
 
-def _results(given: Sequence[Path], folder: Path) -> dict[Path, Path]:
+def _results(given: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
     """Which photo gives which result; folders stand for the photos in them.
 
     Raises:
@@ -528,7 +556,7 @@ def _results(given: Sequence[Path], folder: Path) -> dict[Path, Path]:
     owners: dict[Path, Path] = {}
     for path in given:
         for photo in find_photos(path) if path.is_dir() else [path]:
-            result = folder / f"{photo.stem}.png"
+            result = folder / f"{photo.stem}{suffix}"
             if owners.setdefault(result, photo) != photo:
                 raise FaceSegKitError(
                     f"{owners[result]} and {photo} would both be written to {result}; "

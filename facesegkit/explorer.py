@@ -25,7 +25,8 @@ from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import Colour
 from facesegkit.photos import read_photo
-from facesegkit.segment import FaceSegmenter, Segmentation, overlay, render, save_view
+from facesegkit.segment import FaceSegmenter, overlay, render, save_view
+from facesegkit.segmentation import Segmentation
 from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
 
 if TYPE_CHECKING:

@@ -193,6 +193,11 @@ class Box(NamedTuple):
     right: int
     bottom: int
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an array [H, W, ...]."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
 
 def fit_square(
     photo: Image.Image, size: int, shape: tuple[int, int] | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +25,15 @@ from facesegkit.faces import (
     cut_out,
     differ,
     find_frames,
-    paste,
-    put_back,
     straightened,
     without_doubles,
 )
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
-from facesegkit.photos import Box, fit_square, planes, read_photo, read_small, upright_rgb
+from facesegkit.photos import Box, fit_square, planes, read_small, upright_rgb
 from facesegkit.runtime import Model
+from facesegkit.segmentation import Seen, Segmentation, faces_of
 from facesegkit.shipped import DEFAULT, open_model, shipped_finder
-from facesegkit.upscaling import best_share
 
 if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
@@ -45,6 +43,7 @@ VIEWS = {
     "overlay": "the photo with the classes' colours laid over it",
     "panel": "photo, mask and overlay side by side, with a legend",
     "labels": "one channel of class ids",
+    "json": "each face's box, angle, confidence, areas and outlines as numbers, in a .json file",
 }
 
 _PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three pictures
@@ -57,113 +56,6 @@ _TURNS = (0, 2, 1, -1)  # quarters of a circle; what a finder takes for upright 
 _EXACT_VIEWS = ("mask", "labels")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY = (".jpg", ".jpeg", ".webp")
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What a model saw in one part of a photo.
-
-    Args:
-        scores: float32 [C, h, w].
-        place: the frame that was cut out, or the part of the photo that was looked at as it is.
-    """
-
-    scores: NDArray[np.float32]
-    place: Frame | Box
-
-    @property
-    def confidence(self) -> NDArray[np.float32]:
-        """The highest share after softmax, float32 [h, w]."""
-        return best_share(self.scores)
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """The class of each pixel of a photo.
-
-    Args:
-        labels: class ids, uint8 [H, W], at the photo's own size.
-        scheme: says which class is which.
-        source: the photo, upright, RGB; or the path of it.
-        faces: the frames of the faces that were looked for and found, the surest first; empty
-            where the whole photo was taken for one aligned face.
-        seen: what the classes were taken from.
-    """
-
-    labels: NDArray[np.uint8]
-    scheme: Scheme
-    source: Image.Image | Path
-    faces: tuple[Frame, ...] = ()
-    seen: Sequence[Seen] = ()
-
-    @cached_property
-    def photo(self) -> Image.Image:
-        """The photo in full, upright, RGB.
-
-        Many need the masks only. So what came from a file is decoded in full only here, which
-        for a large JPEG takes longer than all of its segmentation.
-
-        Raises:
-            FaceSegKitError: the file can no longer be read, or is another photo by now.
-        """
-        if isinstance(self.source, Image.Image):
-            return self.source
-        photo = read_photo(self.source)
-        if photo.size != self.labels.shape[::-1]:
-            raise FaceSegKitError(
-                f"{self.source} has changed since it was segmented; segment it again."
-            )
-        return photo
-
-    def mask(self, class_name: str) -> NDArray[np.bool_]:
-        """Where a class is, bool [H, W].
-
-        Raises:
-            FaceSegKitError: the scheme has no such class.
-        """
-        names = self.scheme.class_names
-        if class_name not in names:
-            raise FaceSegKitError(
-                f"There is no class {class_name!r}; the model knows {', '.join(names)}."
-            )
-        return self.labels == names.index(class_name)
-
-    def share(self, class_name: str) -> float:
-        """How much of the photo a class covers, 0..1."""
-        mask = self.mask(class_name)
-        return np.count_nonzero(mask) / mask.size  # three times as fast as the mean
-
-    def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
-
-        The shares are resized, not the scores, so along outlines they differ a little from those
-        that the classes were taken from. Where the model did not look, it is 1.
-
-        Args:
-            size: (H, W) of the result, by default the photo's own.
-
-        Returns:
-            float32 [H, W].
-        """
-        height, width = size or self.labels.shape
-        across, down = width / self.labels.shape[1], height / self.labels.shape[0]
-        whole = np.ones((height, width), dtype=np.float32)
-        for one in reversed(self.seen):  # what was pasted first counts
-            shares, place = Image.fromarray(one.confidence), one.place
-            if isinstance(place, Box):
-                left, right = round(place.left * across), round(place.right * across)
-                box = Box(left, round(place.top * down), right, round(place.bottom * down))
-                extent = box.right - box.left, box.bottom - box.top
-                turned = shares.resize(extent, Image.Resampling.BILINEAR)
-            else:
-                turned, box = put_back(shares, place.enlarged(across), (width, height))
-            there = whole[box.top : box.bottom, box.left : box.right]
-            np.copyto(there, np.asarray(turned), where=np.asarray(turned) > 0)
-        return whole
-
-    def colours(self) -> NDArray[np.uint8]:
-        """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
-        return self.scheme.colour(self.labels)
 
 
 class FaceSegmenter:
@@ -210,17 +102,11 @@ class FaceSegmenter:
         return self._see_faces(photo, self.find)
 
     def _segmentation(
-        self,
-        size: tuple[int, int],
-        source: Image.Image | Path,
-        seen: Sequence[Seen],
-        faces: tuple[Frame, ...] = (),
+        self, seen: dict[Frame, Seen], size: tuple[int, int], source: Image.Image | Path
     ) -> Segmentation:
         """What was seen in a photo of this width and height, put together."""
-        labels = np.zeros(size[::-1], dtype=np.uint8)
-        for one in seen:
-            paste(labels, one.scores, one.place)
-        return Segmentation(labels, self.model.scheme, source, faces, seen)
+        faces = faces_of(seen.items(), self.model.scheme, size)
+        return Segmentation.of_faces(faces, size, self.model.scheme, source)
 
     def _see_faces(
         self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
@@ -239,7 +125,7 @@ class FaceSegmenter:
             if max(picture.size) < min(enough, max(size)):
                 picture, _ = read_small(source, enough)
                 faces = self._look_at_faces(picture, list(faces), picture.width / size[0])
-        return self._segmentation(size, source, list(faces.values()), tuple(faces))
+        return self._segmentation(faces, size, source)
 
     def _look_at_faces(
         self,
@@ -319,11 +205,11 @@ class FaceSegmenter:
         side = crop.whole_side(self.model.input_size)
         small, (width, height), source = _opened(photo, side)
         square, filled = fit_square(small, side, (width, height))
-        seen = crop.box(side)
-        left, top = max(seen.left, filled.left), max(seen.top, filled.top)
-        right, bottom = min(seen.right, filled.right), min(seen.bottom, filled.bottom)
-        scores = self._score(square.crop(seen))
-        scores = scores[:, top - seen.top : bottom - seen.top, left - seen.left : right - seen.left]
+        known = crop.box(side)
+        left, top = max(known.left, filled.left), max(known.top, filled.top)
+        right, bottom = min(known.right, filled.right), min(known.bottom, filled.bottom)
+        part = Box(left - known.left, top - known.top, right - known.left, bottom - known.top)
+        scores = self._score(square.crop(known))[:, part.slices[0], part.slices[1]]
         across, down = width / (filled.right - filled.left), height / (filled.bottom - filled.top)
         box = Box(
             round((left - filled.left) * across),
@@ -331,7 +217,8 @@ class FaceSegmenter:
             round((right - filled.left) * across),
             round((bottom - filled.top) * down),
         )
-        return self._segmentation((width, height), source, [Seen(scores, box)])
+        seen = {aligned_frame((width, height)): Seen(scores, box)}
+        return self._segmentation(seen, (width, height), source)
 
     def _score(self, square: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores of an RGB square, float32 [C, size, size]."""
@@ -383,7 +270,7 @@ def render(segmentation: Segmentation, view: str) -> Image.Image:
             pixels wide or high.
 
     Raises:
-        FaceSegKitError: an unknown view.
+        FaceSegKitError: no such view, or none that is a picture.
     """
     if view == "mask":
         # By way of a palette, which is four times as fast as numpy's indexing.
@@ -397,7 +284,8 @@ def render(segmentation: Segmentation, view: str) -> Image.Image:
         return Image.fromarray(overlay(photo, segmentation.labels, segmentation.scheme))
     if view == "panel":
         return _panel(segmentation)
-    raise FaceSegKitError(f"There is no view {view!r}; choose one of {', '.join(VIEWS)}.")
+    pictures = ", ".join(name for name in VIEWS if name != "json")
+    raise FaceSegKitError(f"There is no picture of the view {view!r}; choose one of {pictures}.")
 
 
 def overlay(
@@ -494,14 +382,18 @@ def _legend_places(
     return places, (right, y + side + _PANEL_GAP)
 
 
-def check_picture_path(path: Path | str, view: str) -> None:
+def check_view_path(path: Path | str, view: str) -> None:
     """See that a view can be saved under a name, before any work is done for it.
 
     Raises:
         FaceSegKitError: no picture format goes by the name's suffix, or only a lossy one for a
-            view whose exact values matter ("mask", "labels").
+            view whose exact values matter ("mask", "labels"); or not .json for "json".
     """
     suffix = Path(path).suffix.lower()
+    if view == "json":
+        if suffix != ".json":
+            raise FaceSegKitError(f"Cannot save the view 'json' as {path}; use .json.")
+        return
     allowed = _LOSSLESS if view in _EXACT_VIEWS else (*_LOSSLESS, *_LOSSY)
     if suffix in _LOSSY and suffix not in allowed:
         raise FaceSegKitError(
@@ -512,13 +404,17 @@ def check_picture_path(path: Path | str, view: str) -> None:
 
 
 def save_view(segmentation: Segmentation, view: str, path: Path | str) -> None:
-    """Draw a view and write it to a file.
+    """Write a view to a file.
 
     Raises:
-        FaceSegKitError: an unknown view, a suffix that does not fit (see `check_picture_path`),
-            or a file that cannot be written.
+        FaceSegKitError: an unknown view, a suffix that does not fit (see `check_view_path`), or a
+            file that cannot be written.
     """
-    check_picture_path(path, view)
+    check_view_path(path, view)
+    if view == "json":
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(segmentation.to_dict()) + "\n", encoding="utf-8")
+        return
     save_picture(render(segmentation, view), path, flat=view in _EXACT_VIEWS)
 
 

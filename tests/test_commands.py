@@ -14,7 +14,7 @@ from PIL import Image
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.commands import main, read_scheme, segment_one
 from facesegkit.crop import FACE
-from facesegkit.drawn import draw_data_set
+from facesegkit.drawn import draw_data_set, draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES
 
@@ -195,6 +195,50 @@ def test_a_photo_without_a_face_is_told(tmp_path, photo, capsys):
     for path in (output, tmp_path / "all" / "photo.png"):
         with Image.open(path) as mask:
             assert mask.size == (90, 60) and mask.getcolors() == [(90 * 60, (0, 0, 0))]
+
+
+def test_a_face_can_be_required(tmp_path, photo, two_faces, capsys):
+    """What was found is written all the same."""
+    output = tmp_path / "mask.png"
+    required = ["--require-face", "--model", "unet-drawn"]
+    assert segment_one(["--image", str(photo), *required, "--output", str(output)]) == 1
+    assert f"There is no face in {photo}, and one is required" in capsys.readouterr().err
+    assert output.exists()
+    assert segment_one(["--image", str(two_faces), *required, "--output", str(output)]) == 0
+    both = ["segment", str(photo), str(two_faces), *required, "--output-dir", str(tmp_path)]
+    assert main(both) == 1
+    assert "There is no face in 1 of 2 photos, and one is required" in capsys.readouterr().err
+    assert (tmp_path / "photo.png").exists() and (tmp_path / "two.png").exists()
+
+
+@pytest.fixture(scope="session")
+def two_faces(tmp_path_factory):
+    """A drawn face, and a larger one beside it."""
+    picture = Image.new("RGB", (900, 480), (120, 130, 140))
+    for index, (side, corner) in enumerate([(260, (40, 100)), (420, (420, 30))]):
+        face = Image.fromarray(draw_face(seed=9_000, index=index).photo)
+        picture.paste(face.resize((side, side)), corner)
+    path = tmp_path_factory.mktemp("two") / "two.png"
+    picture.save(path)
+    return path
+
+
+def test_all_faces_or_the_largest_as_numbers(tmp_path, two_faces, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--image", str(two_faces), "--model", "unet-drawn", "--view", "json"]
+    assert segment_one(arguments) == 0
+    both = json.loads((tmp_path / "segmentation_result.json").read_text())
+    assert (both["photo"], both["width"], both["height"]) == ("two.png", 900, 480)
+    left, right = sorted(both["faces"], key=lambda face: face["frame"]["x"])
+    for face, middle, side in ((left, (170, 230), 260), (right, (630, 240), 420)):
+        frame = face["frame"]
+        assert (frame["x"], frame["y"]) == pytest.approx(middle, abs=0.1 * side)
+        assert frame["size"] == pytest.approx(side, rel=0.2)
+        assert face["box"]["left"] < middle[0] < face["box"]["right"]
+    arguments = ["segment", str(two_faces), "--model", "unet-drawn", "--view", "json"]
+    assert main([*arguments, "--faces", "largest", "--output-dir", "out"]) == 0
+    largest = json.loads((tmp_path / "out" / "two.json").read_text())
+    assert largest["faces"] == [right]
 
 
 @pytest.mark.parametrize("view", ["mask", "overlay", "panel", "labels"])

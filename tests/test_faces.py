@@ -13,11 +13,11 @@ from facesegkit.faces import (
     USUAL_NOSE,
     Frame,
     Landmarks,
+    classes_in,
     cut_out,
     differ,
     find_frames,
     frames_in,
-    paste,
     straightened,
 )
 from facesegkit.parts import FIVE_FEATURES
@@ -95,14 +95,15 @@ def test_what_is_cut_out_stands_upright(degrees, size):
 
 @pytest.mark.parametrize("degrees", [0, 25, 180])
 @pytest.mark.parametrize("size", [30, 100, 350])
-def test_what_is_pasted_lies_where_it_was_cut_out(degrees, size):
+def test_classes_lie_where_the_face_was_cut_out(degrees, size):
     """A disc and a dot at the face's upper left, as classes 1 and 2."""
     y, x = np.mgrid[0:64, 0:64] + 0.5
     disc, dot = np.hypot(x - 32, y - 32) < 20, np.hypot(x - 20, y - 20) < 6
     scores = np.stack([np.full(disc.shape, 0.5), disc & ~dot, dot]).astype(np.float32)
     labels = np.zeros((400, 500), dtype=np.uint8)
     angle = math.radians(degrees)
-    paste(labels, scores, Frame(260, 210, size, angle, 1))
+    classes, place = classes_in(scores, Frame(260, 210, size, angle, 1), (500, 400))
+    labels[place.slices] = classes
     rows, columns = np.mgrid[0:400, 0:500] + 0.5
     scale = size / 64
     near = np.hypot(columns - 260, rows - 210) < 20 * scale
@@ -116,20 +117,13 @@ def test_what_is_pasted_lies_where_it_was_cut_out(degrees, size):
     assert (labels != expected).mean() < 0.02 * (expected > 0).mean() + 8 * size / labels.size
 
 
-def test_a_frame_over_the_border_is_pasted_as_far_as_the_photo_goes():
-    labels = np.zeros((50, 60), dtype=np.uint8)
+def test_of_a_frame_over_the_border_there_is_what_the_photo_shows():
     scores = np.stack([np.zeros((16, 16)), np.ones((16, 16))]).astype(np.float32)
-    paste(labels, scores, Frame(58, 2, 40, 0, 1))
-    assert labels[:21, 39:].all() and labels[:20, :37].sum() == 0
-    paste(labels, scores, Frame(500, 500, 40, 0, 1))  # nothing of it is on the photo
-
-
-def test_of_two_faces_the_first_keeps_its_pixels():
-    labels = np.zeros((50, 50), dtype=np.uint8)
-    one = np.stack([np.zeros((16, 16)), np.ones((16, 16)), np.zeros((16, 16))]).astype(np.float32)
-    paste(labels, one, Frame(20, 25, 20, 0, 1))
-    paste(labels, one[[0, 2, 1]], Frame(30, 25, 20, 0, 1))
-    assert labels[25, 25] == 1 and labels[25, 38] == 2
+    classes, place = classes_in(scores, Frame(58, 2, 40, 0, 1), (60, 50))
+    assert place == (38, 0, 60, 22) and classes.shape == (22, 22)
+    assert classes[:21, 1:].all()
+    classes, place = classes_in(scores, Frame(500, 500, 40, 0, 1), (60, 50))
+    assert classes.size == 0
 
 
 def test_beyond_the_photo_a_cut_out_is_grey():

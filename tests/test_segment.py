@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -26,14 +27,14 @@ from facesegkit.runtime import Model
 from facesegkit.segment import (
     VIEWS,
     FaceSegmenter,
-    Segmentation,
-    check_picture_path,
+    check_view_path,
     overlay,
     render,
     save_picture,
     save_view,
     segment_many,
 )
+from facesegkit.segmentation import Segmentation
 
 GREY = (128, 128, 128)
 
@@ -154,7 +155,7 @@ def test_each_face_is_segmented_on_its_own_and_nothing_between(
         for left, top, right, bottom in places.values():
             truth[top:bottom, left:right] = True
         assert (nose & truth).sum() / (nose | truth).sum() > 0.9
-        middles = sorted((round(face.x), round(face.y)) for face in found.faces)
+        middles = sorted((round(face.frame.x), round(face.frame.y)) for face in found.faces)
         assert np.allclose(middles, [(220, 205), (1035, 640)], atol=4)
 
 
@@ -209,7 +210,7 @@ def test_a_face_stands_as_the_model_sees_it_not_as_the_finder_says(
     truth.paste(turned.resize((side, side), Image.Resampling.NEAREST), corner)
     find = finder_of((0.55, 0.47, 0.36))
     found = FaceSegmenter("separable-drawn", find=find)(photo)
-    (frame,) = found.faces
+    (frame,) = [face.frame for face in found.faces]
     assert math.hypot(frame.x - 540, frame.y - 360) < 0.06 * side
     turn = (math.degrees(frame.angle) - degrees + 180) % 360 - 180
     assert abs(turn) < 12 and frame.size == pytest.approx(side, rel=0.15)
@@ -381,11 +382,23 @@ def test_panel_of_a_large_photo_is_small_enough_to_look_at() -> None:
 
 
 def test_an_unknown_view() -> None:
-    with pytest.raises(FaceSegKitError, match="no view 'x-ray'; choose one of mask, overlay"):
-        render(checkered(), "x-ray")
+    for view in ("x-ray", "json"):  # there is no picture of the latter
+        message = f"no picture of the view '{view}'; choose one of mask, overlay, panel, labels"
+        with pytest.raises(FaceSegKitError, match=message):
+            render(checkered(), view)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+def test_numbers_are_saved_as_json(tmp_path: Path) -> None:
+    segmentation = checkered()
+    save_view(segmentation, "json", tmp_path / "out.JSON")
+    assert json.loads((tmp_path / "out.JSON").read_text()) == segmentation.to_dict()
+    with pytest.raises(FaceSegKitError, match="as out.png; use .json"):
+        save_view(segmentation, "json", "out.png")
+    with pytest.raises(FaceSegKitError, match="as out.json; use .png, .tif"):
+        save_view(segmentation, "mask", "out.json")
+
+
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "json"])
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".bmp"])
 def test_saved_views_come_back_exactly(view: str, suffix: str, tmp_path: Path) -> None:
     segmentation = checkered()
@@ -409,7 +422,7 @@ def test_lossy_formats_are_for_looking_at(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["out", "out.txt", "out.npy"])
 def test_unknown_formats(name: str) -> None:
     with pytest.raises(FaceSegKitError, match=f"as {name}; use .png, .tif, .tiff, .bmp, .jpg"):
-        check_picture_path(name, "overlay")
+        check_view_path(name, "overlay")
 
 
 def test_a_failing_write_leaves_the_old_file(
@@ -447,7 +460,7 @@ def test_a_large_jpeg_is_decoded_in_full_only_for_its_picture(
 ) -> None:
     photo = photo_with({"eyes": (200, 100, 900, 500), "lips": (600, 700, 1500, 1100)}, 1600, 1200)
     photo.save(tmp_path / "photo.jpg", quality=95)
-    monkeypatch.setattr("facesegkit.segment.read_photo", lambda path: pytest.fail("decoded"))
+    monkeypatch.setattr("facesegkit.segmentation.read_photo", lambda path: pytest.fail("decoded"))
     found = segmenter(tmp_path / "photo.jpg")
     save_view(found, "labels", tmp_path / "labels.png")
     save_view(found, "mask", tmp_path / "mask.png")

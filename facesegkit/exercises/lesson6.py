@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.exercises import TryAgain, require_answer
+from facesegkit.faces import aligned_frame
 from facesegkit.parts import FIVE_FEATURES
 from facesegkit.photos import Box
-from facesegkit.segment import Seen, Segmentation
+from facesegkit.segmentation import Seen, Segmentation, faces_of
 
 Labels = NDArray[np.uint8]
 
@@ -190,9 +191,9 @@ class _Unsteady:
         scores = np.zeros((6, 32, 32), dtype=np.float32)
         scores[1, :rows] = _score_of(found)
         scores[0, rows:] = _score_of(elsewhere)
-        labels = scores.argmax(axis=0).astype(np.uint8)
-        seen = [Seen(scores, Box(0, 0, 32, 32))]
-        return Segmentation(labels, FIVE_FEATURES, photo, seen=seen)
+        seen = Seen(scores, Box(0, 0, 32, 32))
+        faces = faces_of([(aligned_frame(photo.size), seen)], FIVE_FEATURES, photo.size)
+        return Segmentation.of_faces(faces, photo.size, FIVE_FEATURES, photo)
 
 
 def _score_of(confidence: float) -> float:

@@ -1,0 +1,310 @@
+"""What was found in a photo: the class of each pixel, and each face by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facesegkit.errors import FaceSegKitError
+from facesegkit.faces import Frame, classes_in, put_back
+from facesegkit.outlines import Polygon, outlines
+from facesegkit.parts import Scheme
+from facesegkit.photos import Box, read_photo
+from facesegkit.upscaling import best_class, best_share
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a model saw in one part of a photo.
+
+    Args:
+        scores: float32 [C, h, w].
+        place: the frame that was cut out, or the part of the photo that was looked at as it is.
+    """
+
+    scores: NDArray[np.float32]
+    place: Frame | Box
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The highest share after softmax, float32 [h, w]."""
+        return best_share(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One of the faces in a photo. All places are in pixels of the photo.
+
+    Args:
+        frame: the square that an aligned photo of it would show.
+        seen: what the model saw of it.
+        classes: class ids, uint8 [h, w], of the part of the photo that was looked at.
+        place: of that part.
+        scheme: says which class is which.
+        size: width and height of the photo.
+    """
+
+    frame: Frame
+    seen: Seen
+    classes: NDArray[np.uint8]
+    place: Box
+    scheme: Scheme
+    size: tuple[int, int]
+
+    @property
+    def degrees(self) -> float:
+        """By how much the face is turned clockwise, -180..180."""
+        return math.degrees(self.frame.angle)
+
+    @cached_property
+    def confidence(self) -> float:
+        """Mean share after softmax of the pixels in which the model finds a class, 0..1."""
+        shares = self.seen.confidence[best_class(self.seen.scores) > 0]
+        return float(shares.mean()) if shares.size else 0.0
+
+    @cached_property
+    def box(self) -> Box:
+        """The smallest box around all of its classes; empty if nothing was found."""
+        rows = np.flatnonzero(self.classes.any(axis=1))
+        columns = np.flatnonzero(self.classes.any(axis=0))
+        left, top = self.place.left, self.place.top
+        if len(rows) == 0:
+            return Box(left, top, left, top)
+        return Box(
+            left + int(columns[0]),
+            top + int(rows[0]),
+            left + int(columns[-1]) + 1,
+            top + int(rows[-1]) + 1,
+        )
+
+    @cached_property
+    def areas(self) -> dict[str, int]:
+        """Pixels of each class but background."""
+        counts = np.bincount(self.classes.ravel(), minlength=len(self.scheme.class_names))
+        return dict(zip(self.scheme.classes, counts[1:].tolist(), strict=True))
+
+    def mask(self, class_name: str) -> NDArray[np.bool_]:
+        """Where a class of this face is, bool [H, W], at the photo's size.
+
+        Raises:
+            FaceSegKitError: the scheme has no such class.
+        """
+        mask = np.zeros(self.size[::-1], dtype=bool)
+        mask[self.place.slices] = self.classes == class_id(self.scheme, class_name)
+        return mask
+
+    def outlines(self, class_name: str, tolerance: float | None = None) -> list[Polygon]:
+        """A class as polygons, float64 [n, 2] with x and y; see `outlines.outlines`.
+
+        Args:
+            class_name: of the class.
+            tolerance: how far, in pixels, outlines may be moved to save corners. By default a
+                300th of the frame's side, but at least one: slants are stairs without.
+
+        Raises:
+            FaceSegKitError: the scheme has no such class.
+        """
+        if tolerance is None:
+            tolerance = max(1.0, self.frame.size / 300)
+        found = outlines(self.classes == class_id(self.scheme, class_name), tolerance)
+        return [polygon + (self.place.left, self.place.top) for polygon in found]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, lists and tables for a JSON file; places to a tenth of a pixel."""
+        frame = self.frame
+        return {
+            "box": self.box._asdict(),
+            "frame": {
+                "x": round(frame.x, 1),
+                "y": round(frame.y, 1),
+                "size": round(frame.size, 1),
+                "degrees": round(self.degrees, 1),
+            },
+            "confidence": round(self.confidence, 4),
+            "areas": self.areas,
+            "outlines": {
+                name: [polygon.round(1).tolist() for polygon in self.outlines(name)]
+                for name in self.scheme.classes
+            },
+        }
+
+
+def faces_of(
+    seen: Iterable[tuple[Frame, Seen]], scheme: Scheme, size: tuple[int, int]
+) -> tuple[Face, ...]:
+    """The faces, each with the classes that are its own.
+
+    A frame may show a neighbour too. So each pixel belongs to the face whose middle is nearest,
+    measured in the face's own size.
+
+    Args:
+        seen: the frames of the faces, and what the model saw of each.
+        scheme: says which class is which.
+        size: width and height of the photo.
+    """
+    seen = list(seen)
+    faces = []
+    for frame, one in seen:
+        classes, place = classes_in(one.scores, one.place, size)
+        for other, _ in seen:
+            if other is not frame:
+                classes = np.where(_is_nearer(frame, other, place), classes, np.uint8(0))
+        faces.append(Face(frame, one, classes, place, scheme, size))
+    return tuple(faces)
+
+
+def _is_nearer(frame: Frame, other: Frame, place: Box) -> NDArray[np.bool_]:
+    """Of which pixels of a place the middle of a frame is nearer than another's, bool [h, w]."""
+    rows, columns = np.ogrid[place.top : place.bottom, place.left : place.right]
+
+    def distance(to: Frame) -> NDArray[np.float64]:
+        squared = (columns + 0.5 - to.x) ** 2 + (rows + 0.5 - to.y) ** 2
+        return np.asarray(squared / to.size**2)
+
+    return distance(frame) <= distance(other)
+
+
+def class_id(scheme: Scheme, class_name: str) -> int:
+    """Id of a class by its name.
+
+    Raises:
+        FaceSegKitError: the scheme has no such class.
+    """
+    names = scheme.class_names
+    if class_name not in names:
+        raise FaceSegKitError(
+            f"There is no class {class_name!r}; the model knows {', '.join(names)}."
+        )
+    return names.index(class_name)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The class of each pixel of a photo, and its faces.
+
+    Args:
+        labels: class ids, uint8 [H, W], at the photo's own size.
+        scheme: says which class is which.
+        source: the photo, upright, RGB; or the path of it.
+        faces: those that were found, the surest first. Where the whole photo was taken for one
+            aligned face, it is the only one, even if nothing was found in it.
+    """
+
+    labels: NDArray[np.uint8]
+    scheme: Scheme
+    source: Image.Image | Path
+    faces: tuple[Face, ...] = ()
+
+    @classmethod
+    def of_faces(
+        cls,
+        faces: Sequence[Face],
+        size: tuple[int, int],
+        scheme: Scheme,
+        source: Image.Image | Path,
+    ) -> Segmentation:
+        """Put the faces of a photo of this width and height together."""
+        labels = np.zeros(size[::-1], dtype=np.uint8)
+        for face in faces:
+            np.copyto(labels[face.place.slices], face.classes, where=face.classes > 0)
+        return cls(labels, scheme, source, tuple(faces))
+
+    def largest(self) -> Segmentation:
+        """The same photo, with the largest of its faces only; with none if there is none."""
+        faces = sorted(self.faces, key=lambda face: face.frame.size)[-1:]
+        size = self.labels.shape[1], self.labels.shape[0]
+        return Segmentation.of_faces(faces, size, self.scheme, self.source)
+
+    @cached_property
+    def photo(self) -> Image.Image:
+        """The photo in full, upright, RGB.
+
+        Many need the masks only. So what came from a file is decoded in full only here, which
+        for a large JPEG takes longer than all of its segmentation.
+
+        Raises:
+            FaceSegKitError: the file can no longer be read, or is another photo by now.
+        """
+        if isinstance(self.source, Image.Image):
+            return self.source
+        photo = read_photo(self.source)
+        if photo.size != self.labels.shape[::-1]:
+            raise FaceSegKitError(
+                f"{self.source} has changed since it was segmented; segment it again."
+            )
+        return photo
+
+    def mask(self, class_name: str) -> NDArray[np.bool_]:
+        """Where a class is, bool [H, W].
+
+        Raises:
+            FaceSegKitError: the scheme has no such class.
+        """
+        return self.labels == class_id(self.scheme, class_name)
+
+    def share(self, class_name: str) -> float:
+        """How much of the photo a class covers, 0..1."""
+        mask = self.mask(class_name)
+        return np.count_nonzero(mask) / mask.size  # three times as fast as the mean
+
+    def cut_out(self, *class_names: str) -> Image.Image:
+        """The photo where these classes are, and transparent elsewhere, RGBA.
+
+        Raises:
+            FaceSegKitError: the scheme has no such class, or the photo can no longer be read.
+        """
+        wanted = [class_id(self.scheme, name) for name in class_names]
+        picture = self.photo.convert("RGBA")
+        picture.putalpha(Image.fromarray(np.isin(self.labels, wanted)).convert("L"))
+        return picture
+
+    def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
+
+        The shares are resized, not the scores, so along outlines they differ a little from those
+        that the classes were taken from. Where the model did not look, it is 1.
+
+        Args:
+            size: (H, W) of the result, by default the photo's own.
+
+        Returns:
+            float32 [H, W].
+        """
+        height, width = size or self.labels.shape
+        across, down = width / self.labels.shape[1], height / self.labels.shape[0]
+        whole = np.ones((height, width), dtype=np.float32)
+        for face in reversed(self.faces):  # where two overlap, the surer one counts
+            shares, place = Image.fromarray(face.seen.confidence), face.seen.place
+            if isinstance(place, Box):
+                left, right = round(place.left * across), round(place.right * across)
+                box = Box(left, round(place.top * down), right, round(place.bottom * down))
+                extent = box.right - box.left, box.bottom - box.top
+                turned = shares.resize(extent, Image.Resampling.BILINEAR)
+            else:
+                turned, box = put_back(shares, place.enlarged(across), (width, height))
+            there = whole[box.slices]
+            np.copyto(there, np.asarray(turned), where=np.asarray(turned) > 0)
+        return whole
+
+    def colours(self) -> NDArray[np.uint8]:
+        """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
+        return self.scheme.colour(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Size of the photo, the classes, and all that is known of each face, for a JSON file."""
+        height, width = self.labels.shape
+        return {
+            "photo": self.source.name if isinstance(self.source, Path) else None,
+            "width": width,
+            "height": height,
+            "classes": list(self.scheme.classes),
+            "faces": [face.to_dict() for face in self.faces],
+        }
