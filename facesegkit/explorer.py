@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import Colour
-from facesegkit.photos import read_photo
+from facesegkit.photos import Box, read_photo
 from facesegkit.segment import FaceSegmenter, overlay, render, save_view
-from facesegkit.segmentation import Segmentation
+from facesegkit.segmentation import Face, Segmentation
 from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
 
 if TYPE_CHECKING:
@@ -67,11 +67,15 @@ class Look:
         view: one of `VIEWS`.
         opacity: of what is laid over the photo, 0..1; the mask has no photo below it.
         hidden: names of the classes that are switched off.
+        face: number of the only face to show, from the left, the first being 0; None shows all.
+        boxes: whether there is a box around each face.
     """
 
     view: str = "overlay"
     opacity: float = 0.5
     hidden: frozenset[str] = frozenset()
+    face: int | None = None
+    boxes: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,7 @@ class Found:
     """What a model found in a photo: all that the views and the legend are made from.
 
     Args:
-        segmentation: at the photo's own size.
+        segmentation: at the photo's own size; of one of the faces, or of all.
         small: the photo, no side longer than `PREVIEW_SIDE`.
         seconds: that it took; reading the photo and loading the model are not in it.
     """
@@ -87,6 +91,20 @@ class Found:
     segmentation: Segmentation
     small: Image.Image
     seconds: float
+
+    @cached_property
+    def faces(self) -> list[Face]:
+        """From the left to the right."""
+        return sorted(self.segmentation.faces, key=lambda face: face.box.left + face.box.right)
+
+    def only(self, face: int) -> Found:
+        """What was found of one of the faces."""
+        whole = self.segmentation
+        width, height = self.faces[face].size
+        alone = Segmentation.of_faces(
+            [self.faces[face]], (width, height), whole.scheme, whole.source
+        )
+        return Found(alone, self.small, self.seconds)
 
     @cached_property
     def preview(self) -> Segmentation:
@@ -185,12 +203,14 @@ class Exploration:
         model = self.models[name]
         return model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
 
-    def _find(self, photo: str, model: str) -> Found:
-        """What the model of this name finds in the photo of this name.
+    def _find(self, photo: str, model: str, face: int | None = None) -> Found:
+        """What the model of this name finds in the photo of this name, or in one of its faces.
 
         Raises:
             FaceSegKitError: one of the two cannot be read.
         """
+        if face is not None:
+            return self.find(photo, model).only(face)
         picture, segmenter = self.photo(photo), self._segmenter(model)
         start = time.perf_counter()
         segmentation = segmenter(picture)
@@ -203,7 +223,20 @@ class Exploration:
         Raises:
             FaceSegKitError: the photo or the model cannot be read.
         """
-        found = self.find(photo, model)
+        found = self._found(photo, model, look.face)
+        picture = self._view(found, look)
+        if look.boxes:
+            whole = self.find(photo, model)
+            scale = picture.width / whole.segmentation.labels.shape[1]
+            _draw_boxes(picture, [face.box for face in whole.faces], scale, look.face)
+        return picture
+
+    def _found(self, photo: str, model: str, face: int | None) -> Found:
+        """The same as `find`; what was found of all faces is kept once only."""
+        return self.find(photo, model) if face is None else self.find(photo, model, face)
+
+    @staticmethod
+    def _view(found: Found, look: Look) -> Image.Image:
         shown = _without(found.preview, look.hidden)
         if look.view == "mask":
             return render(shown, "mask")
@@ -219,7 +252,12 @@ class Exploration:
         return Image.blend(shown.photo, Image.fromarray(laid_over), look.opacity)
 
     def save_mask(
-        self, photo: str, model: str, folder: Path | str, hidden: frozenset[str] = frozenset()
+        self,
+        photo: str,
+        model: str,
+        folder: Path | str,
+        hidden: frozenset[str] = frozenset(),
+        face: int | None = None,
     ) -> Path:
         """Save the mask in its colours at the photo's own size, as a PNG named after the photo.
 
@@ -228,6 +266,7 @@ class Exploration:
             model: its name.
             folder: is made if need be.
             hidden: names of the classes to leave out.
+            face: number of the only face to save, from the left, from 0; None saves all.
 
         Returns:
             The file's path.
@@ -235,8 +274,10 @@ class Exploration:
         Raises:
             FaceSegKitError: the photo or the model cannot be read, or the file not be written.
         """
-        path = Path(folder) / f"{_as_file_name(photo)}_{_as_file_name(model)}_mask.png"
-        save_view(_without(self.find(photo, model).segmentation, hidden), "mask", path)
+        which = "" if face is None else f"_face-{face + 1}"
+        path = Path(folder) / f"{_as_file_name(photo)}_{_as_file_name(model)}{which}_mask.png"
+        found = self._found(photo, model, face)
+        save_view(_without(found.segmentation, hidden), "mask", path)
         return path
 
 
@@ -299,6 +340,29 @@ def _doubt(confidence: NDArray[np.float32], classes: int) -> NDArray[np.uint8]:
     return colours.take((255 * doubt).astype(np.uint8), axis=0)
 
 
+def _draw_boxes(
+    picture: Image.Image, boxes: Sequence[Box], scale: float, chosen: int | None
+) -> None:
+    """Draw numbered boxes into a picture, which is `scale` times as large as what they are of.
+
+    White on black, to be seen on any photo. If one is chosen, the others are thin.
+    """
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=14)
+    for number, box in enumerate(boxes):
+        if box.left == box.right:
+            continue  # nothing was found in the only, aligned face
+        margin = 0.15 * (box.bottom - box.top)
+        left, top = (scale * place - margin * scale for place in (box.left, box.top))
+        right, bottom = (scale * place + margin * scale for place in (box.right, box.bottom))
+        if chosen in (None, number):
+            draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline="black", width=4)
+        draw.rectangle((left, top, right, bottom), outline="white")
+        if len(boxes) > 1:
+            place = max(2, left), max(2, top - 18)
+            draw.text(place, str(number + 1), "white", font, stroke_width=2, stroke_fill="black")
+
+
 class Explorer(widgets.VBox):
     """Choose or upload a photo, choose a model, and see what it finds.
 
@@ -315,7 +379,8 @@ class Explorer(widgets.VBox):
         exploration: photos, models and results.
         photo, model: menus.
         upload: button that adds a photo.
-        view, opacity: how the photo is shown.
+        face: menu, all faces or one of them.
+        view, opacity, boxes: how the photo is shown.
         parts: the same, a check box for each class of the model, by name.
         save: button that saves the mask.
         picture, message, timing: what is shown.
@@ -337,8 +402,11 @@ class Explorer(widgets.VBox):
         self._make_controls(self.exploration.add_model(model))
         super().__init__([self.view, self.message, self._below()])
         self._draw()
-        for control in (self.photo, self.model, self.view, self.opacity):
+        for control in (self.photo, self.model):
+            control.observe(self._start_over, "value")
+        for control in (self.view, self.opacity, self.boxes):
             control.observe(self._draw, "value")
+        self.face.observe(self._on_face, "value")
         self.upload.observe(self._on_upload, "value")
         self.save.on_click(self._on_save)
 
@@ -363,6 +431,9 @@ class Explorer(widgets.VBox):
         self.opacity = widgets.FloatSlider(
             value=0.5, min=0, max=1, step=0.05, readout_format=".0%", layout=wide
         )
+        self.face = widgets.Dropdown(options=[(_all(0), None)], layout=wide)
+        self._setting_faces = False
+        self.boxes = _check_box("boxes around faces")
         self.parts: dict[str, widgets.Checkbox] = {}
         self.save = widgets.Button(description="Save the mask", icon="download")
         self.picture = widgets.Image(format="jpeg", layout=widgets.Layout(max_width="100%"))
@@ -377,6 +448,7 @@ class Explorer(widgets.VBox):
         controls = [
             *(_heading("Photo"), self.photo, self.upload, widgets.HTML(_small(_ON_LARGE_FILES))),
             *(_heading("Model"), self.model, self._licence),
+            *(_heading("Faces"), self.face, self.boxes),
             *(_heading("Opacity"), self.opacity),
             *(_heading("Parts, and their shares of the photo"), self._legend),
             *(self.save, self.timing),
@@ -391,11 +463,35 @@ class Explorer(widgets.VBox):
     @property
     def look(self) -> Look:
         """What the controls say on how the photo is to be shown."""
-        return Look(self.view.value, self.opacity.value, self._hidden)
+        return Look(
+            self.view.value, self.opacity.value, self._hidden, self.face.value, self.boxes.value
+        )
 
     @property
     def _hidden(self) -> frozenset[str]:
         return frozenset(name for name, box in self.parts.items() if not box.value)
+
+    def _start_over(self, _: object) -> None:
+        """Another photo or model: all of its faces are shown."""
+        self._set_faces([])
+        self._draw()
+
+    def _set_faces(self, faces: Sequence[Face]) -> None:
+        """Offer these faces to choose from; all of them are chosen."""
+        options: list[tuple[str, int | None]] = [(_all(len(faces)), None)]
+        if len(faces) > 1:
+            options += [(f"face {number + 1}", number) for number in range(len(faces))]
+        if list(self.face.options) == options:
+            return
+        self._setting_faces = True
+        self.face.options = options
+        self.face.value = None
+        self.face.disabled = len(options) == 1
+        self._setting_faces = False
+
+    def _on_face(self, _: object) -> None:
+        if not self._setting_faces:
+            self._draw()
 
     def _draw(self, _: object = None) -> None:
         """Show what the controls say. What cannot be read is told, and the last picture stays."""
@@ -404,13 +500,17 @@ class Explorer(widgets.VBox):
         self.opacity.disabled = self.view.value == "mask"  # there is no photo below it
         try:
             found = self.exploration.find(photo, model)
+            self._set_faces(found.faces)
+            if self.face.value is not None:
+                found = self.exploration.find(photo, model, self.face.value)
             self._show_legend(found)
             picture = self.exploration.picture(photo, model, self.look)
         except FaceSegKitError as error:
             self._tell(str(error), failed=True)
             return
         self.picture.value = _as_jpeg(picture)
-        self._caption.value = _small(f"{self.view.value}: {VIEWS[self.view.value]}")
+        about = f"; {_about(found.faces[0])}" if len(found.faces) == 1 else ""
+        self._caption.value = _small(f"{self.view.value}: {VIEWS[self.view.value]}{about}")
         self.picture.width = str(round(_SCREEN_SIDE * picture.width / max(picture.size)))
         width, height = found.segmentation.photo.size
         self.timing.value = (
@@ -453,7 +553,7 @@ class Explorer(widgets.VBox):
     def _on_save(self, _: widgets.Button) -> None:
         try:
             path = self.exploration.save_mask(
-                self.photo.value, self.model.value, self.folder, self._hidden
+                self.photo.value, self.model.value, self.folder, self._hidden, self.face.value
             )
         except FaceSegKitError as error:
             self._tell(str(error), failed=True)
@@ -466,6 +566,20 @@ class Explorer(widgets.VBox):
         style = f"border-left: 4px solid {colour}; padding: 4px 10px; font-weight: bold"
         told = f'<div role="status" style="{style}">{escape(message)}</div>'
         self.message.value = told if message else ""
+
+
+def _all(faces: int) -> str:
+    """What the menu calls this many faces."""
+    return {0: "no face", 1: "one face", 2: "both faces"}.get(faces, f"all {faces} faces")
+
+
+def _about(face: Face) -> str:
+    """How a face stands, and how sure the model is of it."""
+    degrees = round(face.degrees)
+    turned = f"turned by {abs(degrees)}° {'clockwise' if degrees > 0 else 'anticlockwise'}"
+    return (
+        f"the face is {turned if degrees else 'upright'}, its parts are {face.confidence:.0%} sure"
+    )
 
 
 def _heading(text: str) -> widgets.HTML:

@@ -138,13 +138,13 @@ class FaceSegmenter:
         faces: dict[Frame, Seen] = {}
         for frame in frames:
             found = self._look_at_face(picture, frame, scale, turned)
-            if found and len(without_doubles([*faces, found[1]])) > len(faces):
-                faces[found[1]] = Seen(found[0], found[1].part(self.model.crop))
+            if found and len(without_doubles([*faces, found[0]])) > len(faces):
+                faces[found[0]] = found[1]
         return faces
 
     def _look_at_face(
         self, picture: Image.Image, frame: Frame, scale: float, turned: bool
-    ) -> tuple[NDArray[np.float32], Frame] | None:
+    ) -> tuple[Frame, Seen] | None:
         """Look at the face in a frame, which may be turned otherwise than the frame says.
 
         Args:
@@ -154,8 +154,8 @@ class FaceSegmenter:
             turned: whether the face may be upside down, or lie on a side, in the frame.
 
         Returns:
-            Scores float32 [C, side, side] of the model's part of the frame, and the frame, the
-            face upright in it; None where no face is to be seen.
+            The frame in which the face stands upright, and what the model saw of it: the frame
+            that was looked at may be a little off. None where no face is to be seen.
         """
         crop, side = self.model.crop, self.model.input_size
         whole = np.asarray(cut_out(picture, frame.enlarged(scale), crop.whole_side(side)))
@@ -163,12 +163,12 @@ class FaceSegmenter:
             scores = self._score(crop.of(np.rot90(whole, quarters)[None])[0])
             standing = frame.turned(quarters * math.pi / 2)
             if not self._knows_faces:
-                return scores, standing
+                return standing, Seen(scores, standing.part(crop))
             found = Landmarks.of(scores, self.model.scheme, crop)
             if found.may_be_a_face:
                 scores, upright, found = self._look_closely(picture, standing, scale, scores, found)
                 if found.is_a_face(upright.enlarged(scale), picture.size):
-                    return scores, upright
+                    return straightened(upright, found), Seen(scores, upright.part(crop))
         return None
 
     def _look_closely(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit import explorer as module
+from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.explorer import PREVIEW_SIDE, VIEWS, Exploration, Explorer, Look
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES, Scheme
@@ -72,6 +74,7 @@ def exploration(network: ByColour) -> Exploration:
 
 
 def shown(exploration: Exploration, **look: object) -> NDArray[np.uint8]:
+    look = {"boxes": False, **look}
     return np.asarray(exploration.picture("boxes.png", "your model", Look(**look)))
 
 
@@ -264,6 +267,7 @@ def test_every_control_changes_the_picture(explorer: Explorer) -> None:
         (explorer.parts["nose"], False),
         (explorer.parts["eyes"], False),
         (explorer.parts["eyes"], True),
+        (explorer.boxes, False),
         (explorer.photo, "drawn face 1"),
         (explorer.model, "separable"),
     ]
@@ -271,6 +275,66 @@ def test_every_control_changes_the_picture(explorer: Explorer) -> None:
         before = explorer.picture.value
         control.value = value
         assert explorer.picture.value != before, (control, value)
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Path:
+    """Three drawn faces side by side, the one in the middle turned by 30 degrees."""
+    picture = Image.new("RGB", (1000, 360), (120, 130, 140))
+    for number in range(3):
+        face = Image.fromarray(draw_face(seed=9_000, index=number).photo).resize((300, 300))
+        if number == 1:
+            face = face.rotate(-30, Image.Resampling.BICUBIC)
+        picture.paste(face, (20 + 330 * number, 30))
+    picture.save(tmp_path / "group.png")
+    return tmp_path / "group.png"
+
+
+def test_one_face_of_a_group(group: Path, tmp_path: Path) -> None:
+    explorer = Explorer([group], "unet-drawn", folder=tmp_path / "saved")
+    names = [name for name, _ in explorer.face.options]
+    assert names == ["all 3 faces", "face 1", "face 2", "face 3"]
+    explorer.view.value, explorer.boxes.value = "mask", False
+    share_of_all = float(shares_of(explorer)["nose"].rstrip("%"))
+    shares = []
+    for number in range(3):
+        explorer.face.value = number
+        shares.append(float(shares_of(explorer)["nose"].rstrip("%")))
+        marked = picture_of(explorer).sum(axis=(0, 2)).astype(float)
+        middle = (marked * np.arange(len(marked))).sum() / marked.sum() / len(marked)
+        assert middle == pytest.approx((170 + 330 * number) / 1000, abs=0.03)
+    assert sum(shares) == pytest.approx(share_of_all, abs=0.03)
+    explorer.face.value = 1
+    degrees = int(re.search(r"turned by (\d+)° clockwise", explorer._caption.value)[1])
+    upright = Image.fromarray(draw_face(seed=9_000, index=1).photo)
+    (alone,) = FaceSegmenter("unet-drawn")(upright).faces  # its head is tilted a little
+    assert degrees == pytest.approx(30 + alone.degrees, abs=5)
+    explorer.save.click()
+    (saved,) = (tmp_path / "saved").iterdir()
+    assert saved.name == "group_unet-drawn_face-2_mask.png"
+    columns = np.flatnonzero(np.asarray(Image.open(saved)).any(axis=(0, 2)))
+    assert 350 < columns[0] and columns[-1] < 650
+    explorer.photo.value = "drawn face 1"  # the choice was the other photo's
+    assert [name for name, _ in explorer.face.options] == ["one face"] and explorer.face.disabled
+    explorer.photo.value = "group.png"
+    assert explorer.face.value is None and not explorer.face.disabled
+
+
+def test_boxes_lie_around_the_faces(group: Path) -> None:
+    exploration = Explorer([group], "unet-drawn").exploration
+    with_boxes, without = (
+        np.asarray(exploration.picture("group.png", "unet-drawn", Look(boxes=boxes)))
+        for boxes in (True, False)
+    )
+    painted = (with_boxes != without).any(axis=2)
+    found = exploration.find("group.png", "unet-drawn")
+    assert not painted[found.preview.labels > 0].any()
+    left = [face.box.left for face in found.faces]
+    assert left == sorted(left)
+    for face in found.faces:
+        middle = round(0.64 * (face.box.left + face.box.right) / 2)
+        rows = np.flatnonzero(painted[:, middle]) / 0.64
+        assert rows[0] < face.box.top and rows[-1] > face.box.bottom
 
 
 def test_the_slider_rests_where_there_is_no_photo_to_see(explorer: Explorer) -> None:
@@ -309,6 +373,7 @@ def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
         (explorer.view, ["contours", "confidence", "mask", "overlay"]),
         (explorer.opacity, [0.1, 0.6, 0.9]),
         (explorer.parts["nose"], [False, True]),
+        (explorer.boxes, [False, True]),
         (explorer.photo, ["astronaut, whole", "large.jpg"]),
         (explorer.model, ["unet", "separable"]),
     ]
