@@ -7,7 +7,7 @@ the middle, hair and chin inside, eyes about a quarter of the side apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,12 @@ STRIDE, USUAL = 8, 64.0
 # these: then every frame from a 14th of that side up is shown at a size that it knows, and most
 # are at two.
 LEVELS = (64, 128, 256, 512)
+
+# Looked at as long as there are still small faces, or none at all. Four times the pixels take four
+# times as long, so at the last ones nobody is looked for where all before showed nobody.
+FINER_LEVELS = (1024, 2048, 4096)
+LAST_LEVEL_FOR_NOBODY = 2048
+SMALL = 56.0  # pixels of a frame at the finest level so far, with more such faces likely below it
 
 # x' = a x + b y + c and y' = d x + e y + f as (a, b, c, d, e, f), as Pillow's `transform` wants it.
 Affine = tuple[float, float, float, float, float, float]
@@ -114,18 +120,21 @@ class Frame:
         )  # fmt: skip
 
 
-def find_frames(photo: Image.Image, find: Find, sure: float = 0.55) -> list[Frame]:
+def find_frames(
+    photo: Image.Image, find: Find, levels: Sequence[int] = LEVELS, sure: float = 0.55
+) -> list[Frame]:
     """The frames of a photo's faces, the surest first.
 
     Args:
-        photo: RGB. It is looked at with its longest side at up to 512 pixels.
+        photo: RGB.
         find: float32 [1, 3, H, W] in 0..1 to float32 [1, 6, H / 8, W / 8], as `finder.FaceFinder`.
+        levels: lengths, in pixels, of the photo's longest side as it is looked at, ascending.
         sure: how sure the finder has to be.
     """
     found: list[Frame] = []
     longest = max(photo.size)
-    fine = photo.reduce(max(1, round(longest / LEVELS[-1])))  # fast; the levels are made of it
-    for level in LEVELS:
+    fine = photo.reduce(max(1, round(longest / levels[-1])))  # fast; the levels are made of it
+    for level in levels:
         if level > 64 and level >= 2 * longest:
             break  # enlarged twofold, a photo shows all that it has
         times = level / longest
@@ -160,6 +169,23 @@ def frames_in(output: NDArray[np.float32], sure: float) -> list[Frame]:
             )
         )
     return frames
+
+
+def next_level(level: int, faces: Sequence[Frame], longest: int) -> int | None:
+    """The level at which to look for smaller faces, or None if that is not worth it.
+
+    Args:
+        level: the finest that was looked at.
+        faces: those that were found so far.
+        longest: side of the photo, in pixels.
+    """
+    finer = next((one for one in FINER_LEVELS if one > level), None)
+    if finer is None or finer >= 2 * longest:
+        return None
+    if faces:
+        smallest = min(face.size for face in faces) * level / longest
+        return finer if smallest < SMALL else None
+    return finer if finer <= LAST_LEVEL_FOR_NOBODY else None
 
 
 def without_doubles(frames: list[Frame]) -> list[Frame]:

@@ -25,6 +25,7 @@ from facesegkit.faces import (
     cut_out,
     differ,
     find_frames,
+    next_level,
     straightened,
     without_doubles,
 )
@@ -111,31 +112,66 @@ class FaceSegmenter:
     def _see_faces(
         self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
     ) -> Segmentation:
-        """Find the faces, and look at each of them on its own."""
-        picture, size, source = _opened(photo, max(LEVELS))
-        scale = picture.width / size[0]
-        frames = [frame.enlarged(1 / scale) for frame in find_frames(picture, find)]
-        faces = self._look_at_faces(picture, frames, scale)
-        if not faces:  # one may be so near that the finder sees none in it
-            faces = self._look_at_faces(picture, [aligned_frame(size)], scale, turned=False)
+        """Find the faces, coarse to fine, and look at each of them on its own."""
+        levels: Sequence[int] = LEVELS
+        picture, size, source = _opened(photo, levels[-1])
+        faces = self._find_faces(picture, find, levels, size[0], {})
+        if not faces and self._knows_faces:  # one may be so near that the finder sees none in it
+            faces = self._look_at_all_of(picture, size)
+        while level := next_level(levels[-1], list(faces), max(size)):
+            if isinstance(source, Path) and max(picture.size) < min(level, max(size)):
+                picture, _ = read_small(source, level)
+            levels = (level,)
+            faces = self._find_faces(picture, find, levels, size[0], faces)
+        if not faces and not self._knows_faces:
+            faces = self._look_at_all_of(picture, size)
         if isinstance(source, Path) and faces:
             # The smallest face should fill the model's square, or nearly: reading takes long.
             smallest = self.model.crop.size * min(face.size for face in faces)
             enough = math.ceil(max(size) * 0.8 * self.model.input_size / smallest)
             if max(picture.size) < min(enough, max(size)):
                 picture, _ = read_small(source, enough)
-                faces = self._look_at_faces(picture, list(faces), picture.width / size[0])
+                faces = self._look_at_faces(picture, list(faces), picture.width / size[0], {})
         return self._segmentation(faces, size, source)
+
+    def _find_faces(
+        self,
+        picture: Image.Image,
+        find: Find,
+        levels: Sequence[int],
+        width: int,
+        known: dict[Frame, Seen],
+    ) -> dict[Frame, Seen]:
+        """The faces that are known already, and those that are found at these levels.
+
+        Args:
+            picture: the photo, possibly shrunk.
+            find: the finder.
+            levels: see `find_frames`.
+            width: of the photo, in pixels.
+            known: faces, and what was seen of them.
+        """
+        scale = picture.width / width
+        frames = [frame.enlarged(1 / scale) for frame in find_frames(picture, find, levels)]
+        frames = [f for f in frames if len(without_doubles([*known, f])) > len(known)]
+        return self._look_at_faces(picture, frames, scale, known)
+
+    def _look_at_all_of(self, picture: Image.Image, size: tuple[int, int]) -> dict[Frame, Seen]:
+        """The face that fills a photo of this width and height, if it is one."""
+        scale = picture.width / size[0]
+        return self._look_at_faces(picture, [aligned_frame(size)], scale, {}, turned=False)
 
     def _look_at_faces(
         self,
         picture: Image.Image,
         frames: Sequence[Frame],
         scale: float,
+        known: dict[Frame, Seen],
+        *,
         turned: bool = True,
     ) -> dict[Frame, Seen]:
-        """The faces that are in frames indeed, each once, and what was seen of them."""
-        faces: dict[Frame, Seen] = {}
+        """The known faces, and those that are in frames indeed, each once."""
+        faces = dict(known)
         for frame in frames:
             found = self._look_at_face(picture, frame, scale, turned)
             if found and len(without_doubles([*faces, found[0]])) > len(faces):

@@ -181,7 +181,57 @@ def test_a_large_jpeg_is_read_finely_enough_for_its_smallest_face(
     assert small(tmp_path / "photo.jpg").mask("nose").sum() == pytest.approx(60 * 70, rel=0.15)
     large = FaceSegmenter(noses, find=finder_of((0.5, 0.5, 0.6)))
     large(tmp_path / "photo.jpg")
-    assert sides == [512, 2560, 512]
+    assert sides == [512, 1024, 2560, 512]
+
+
+def only_of_sizes_it_knows(find: Find, levels: list[int]) -> Find:
+    """The same finder, but blind to frames below 36 pixels; notes at which levels it looks."""
+
+    def find_some(photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        levels.append(max(photos.shape[2:]))
+        output = find(photos)
+        output[:, 0][output[:, 3] < np.log2(36 / 64)] = -9
+        return output
+
+    return find_some
+
+
+def test_small_faces_of_a_large_photo_are_found_at_finer_levels(
+    noses: Model, tmp_path: Path
+) -> None:
+    small, smaller = (600, 500, 640, 530), (2700, 1500, 2720, 1518)
+    photo = photo_with({"nose": small}, 3600, 2400)
+    photo.paste(tuple(FIVE_FEATURES.palette[3].tolist()), smaller)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    # The first has 26 pixels at level 512 and 51 at 1024, the second 48 at 2048.
+    places = (620 / 3600, 515 / 2400, 180 / 3600), (2710 / 3600, 1509 / 2400, 84 / 3600)
+    for source in (photo, tmp_path / "photo.jpg"):
+        levels: list[int] = []
+        found = FaceSegmenter(noses, find=only_of_sizes_it_knows(finder_of(*places), levels))(
+            source
+        )
+        assert sorted(round(face.frame.size) for face in found.faces) == [84, 180]
+        nose = found.mask("nose")
+        assert nose[1500:1518, 2700:2720].mean() > 0.8 and nose[500:530, 600:640].mean() > 0.9
+        assert levels == [64, 128, 256, 512, 1024, 2048, 4096]
+
+
+def test_a_large_face_is_reason_enough_to_look_no_further(noses: Model) -> None:
+    levels: list[int] = []
+    find = only_of_sizes_it_knows(finder_of((0.5, 0.5, 0.3)), levels)
+    photo = photo_with({"nose": (1900, 1400, 2100, 1600)}, 4000, 3000)
+    assert len(FaceSegmenter(noses, find=find)(photo).faces) == 1
+    assert levels == [64, 128, 256, 512]
+
+
+def test_nobody_is_not_looked_for_endlessly() -> None:
+    levels: list[int] = []
+    find = only_of_sizes_it_knows(finder_of(), levels)
+    assert FaceSegmenter(find=find)(Image.new("RGB", (4000, 3000), GREY)).faces == ()
+    assert levels == [64, 128, 256, 512, 1024, 2048]
+    levels.clear()
+    FaceSegmenter(find=find)(Image.new("RGB", (600, 500), GREY))
+    assert levels == [64, 128, 256, 512, 1024]
 
 
 @pytest.fixture(scope="module")
