@@ -27,7 +27,7 @@ PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/55.jpg)
 
 run: $(INSTALLED)
 	$(TRAIN) $(if $(DATA),--data "$(DATA)")
-	$(BIN)/python inference.py --image "$(PHOTO)" --view panel
+	$(BIN)/python inference.py --image "$(PHOTO)" --view panel $(if $(DATA),,--aligned)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check
@@ -45,12 +45,14 @@ lab: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
+	$(BIN)/python benchmarks/clip_speed.py
 	$(BIN)/python benchmarks/drawing_speed.py
 	$(if $(DATA),,$(BIN)/facesegkit draw data/drawn --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/drawn)"
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep)
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep \
 	    --model separable-drawn)
+	$(if $(DATA),$(BIN)/python benchmarks/hard_photos.py --data "$(DATA)" --split test --keep)
 	$(BIN)/python benchmarks/train_finder.py --card
 	$(BIN)/python benchmarks/ship_weights.py --cards
 	$(BIN)/python benchmarks/readme_tables.py

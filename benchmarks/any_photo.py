@@ -69,12 +69,10 @@ def make_scene(number: int, pack: Pack, rows: NDArray[np.int64]) -> Scene:
         frame = _free_place(rng, kind, frames)
         if frame is None:
             continue
-        _lay(photo, classes, frame, pack, int(rng.choice(rows)))
+        lay_person(photo, classes, frame, pack, int(rng.choice(rows)))
         frames.append(frame)
     if kind == "dark":
-        light = (np.asarray(photo) / 255.0) ** 2.2 * rng.uniform(0.08, 0.3)
-        light = light + rng.normal(0, 0.004, light.shape)
-        photo = Image.fromarray((np.clip(light, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8))
+        photo = darkened(photo, rng.uniform(0.08, 0.3), rng)
     if kind == "blurred":
         photo = photo.filter(ImageFilter.GaussianBlur(0.012 * frames[0].size))
     cut = [
@@ -82,6 +80,13 @@ def make_scene(number: int, pack: Pack, rows: NDArray[np.int64]) -> Scene:
         for frame in frames
     ]
     return Scene(kind, photo, np.asarray(classes), frames, cut)
+
+
+def darkened(photo: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
+    """A photo taken with this share of the light, and the camera's noise."""
+    light = (np.asarray(photo) / 255.0) ** 2.2 * share
+    light = light + rng.normal(0, 0.004, light.shape)
+    return Image.fromarray((np.clip(light, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8))
 
 
 def _free_place(rng: np.random.Generator, kind: str, frames: list[Frame]) -> Frame | None:
@@ -108,8 +113,10 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return rng.uniform(low, high) if low < high else (low + high) / 2
 
 
-def _lay(photo: Image.Image, classes: Image.Image, frame: Frame, pack: Pack, row: int) -> None:
-    """Lay the person of one pair into the scene."""
+def lay_person(
+    photo: Image.Image, classes: Image.Image, frame: Frame, pack: Pack, row: int
+) -> None:
+    """Lay the person of one pair into a scene and its classes."""
     labels = np.array(pack.labels[row])
     person = Image.fromarray(pack.photos[row])
     shape = Image.fromarray(((labels != PART_IDS["background"]) * 255).astype(np.uint8))
@@ -117,7 +124,7 @@ def _lay(photo: Image.Image, classes: Image.Image, frame: Frame, pack: Pack, row
     if frame.size < person.width / 2:
         person = person.resize((round(frame.size * 2),) * 2, Image.Resampling.BOX)
     to_person, to_labels = (frame.to_upright(side) for side in (person.width, merged.width))
-    size = (WIDTH, HEIGHT)
+    size = photo.size
     seen = person.transform(size, Image.Transform.AFFINE, to_person, Image.Resampling.BICUBIC)
     cover = shape.transform(size, Image.Transform.AFFINE, to_labels, Image.Resampling.BILINEAR)
     truth = merged.transform(size, Image.Transform.AFFINE, to_labels, Image.Resampling.NEAREST)
@@ -150,7 +157,7 @@ class Tally:
                 turn = (nearest.angle - frame.angle + math.pi) % (2 * math.pi) - math.pi
                 self.angles.append(abs(math.degrees(turn)))
                 self.sizes.append(abs(math.log2(nearest.size / frame.size)))
-            region = Image.new("1", (WIDTH, HEIGHT))
+            region = Image.new("1", labels.shape[::-1])
             ImageDraw.Draw(region).polygon([tuple(c) for c in frame.corners.tolist()], fill=1)
             inside = np.asarray(region)
             matrix = count_confusion(scene.classes[inside], labels[inside], CLASSES)

@@ -162,8 +162,8 @@ def whole_path(folder: Path) -> dict[str, Any]:
     small, size = read_small(path, longest)
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     segmentation = segmenter(path)
-    assert segmenter.find is not None and segmentation.faces
-    find, scheme = segmenter.find, segmenter.model.scheme
+    assert segmenter.looker is not None and segmentation.faces
+    find, scheme = segmenter.looker.find, segmenter.model.scheme
     seen = [(face.frame, face.seen) for face in segmentation.faces]
     last: dict[str, Segmentation] = {}
 

@@ -188,10 +188,76 @@ def robust() -> str:
     return table(["every second test photo", *(f"`{name}`" for name in NAMES)], rows)
 
 
+def hard_photos() -> str:
+    """Photos that are hard in other ways, kind by kind."""
+    rows = [
+        [
+            kind,
+            f"{scored['found']:.0%}",
+            f"{scored['mean_f1']:.3f}",
+            f"{scored['false faces a photo']:.2f}",
+            f"{scored['milliseconds']:.0f} ms",
+        ]
+        for kind, scored in results("hard_photos")["kinds"].items()
+    ]
+    head = ["photos", "faces found", "mean F1", "false faces a photo", "time, one core"]
+    return table(head, rows)
+
+
+def clips() -> str:
+    """Speed and steadiness where pictures move."""
+    rows = [
+        [
+            f"`{name}`",
+            f"{found['pictures a second']:.0f}",
+            f"{found['flicker']:.1%}",
+            f"{found['flicker of single photos']:.1%}",
+        ]
+        for name, found in results("clip_speed").items()
+    ]
+    head = ["640 x 480, two cores", "pictures a second", "flicker", "without following"]
+    return table(head, rows)
+
+
+def time_to_quality() -> str:
+    """Minutes of training to a validation mean F1, by the plain recipe and by ours."""
+    found = results("time_to_quality")
+    plain, ours = found["plain"], found["ours"]
+    stopped = max(at["minutes"] for at in plain["course"])
+    speeds = [run["photos per second"] for run in ours.values()]
+    of_ours = f"{min(speeds):.0f} to {max(speeds):.0f}, small ones at first"
+    rows = [["photos a second", f"{plain['photos per second']:.0f}", of_ours, ""]]
+    for goal, minutes in found["minutes to a score"].items():
+        exact = minutes.get("times sooner")
+        at_least = minutes.get("times sooner, at least")
+        times = f"{exact}" if exact else f"more than {at_least}" if at_least else "not known"
+        first, first_of_ours = minutes["plain minutes"], minutes["ours minutes"]
+        rows.append(
+            [
+                f"minutes to a mean F1 of {goal}",
+                f"{first:.0f}" if first else f"not within {stopped:.0f}",
+                f"at most {first_of_ours:.0f}" if first_of_ours else "not yet",
+                times,
+            ]
+        )
+    return table(["", "plain recipe", "ours", "times sooner"], rows)
+
+
+def lessons() -> str:
+    """The notebooks, as notebooks/README.md has them."""
+    lines = (HERE.parent / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    return "\n".join(rows).replace("](", "](notebooks/")
+
+
 TABLES = {
     "scores": scores,
     "robust": robust,
     "any photo": any_photo,
+    "hard photos": hard_photos,
+    "clips": clips,
+    "time to quality": time_to_quality,
+    "lessons": lessons,
     "speed": speed,
     "path": path,
     "costs": costs,

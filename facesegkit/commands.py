@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
 DRAWN = Path("data", "drawn")
+PHOTO_VIEW = "mask"  # unless another is asked for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +55,10 @@ def _run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("facesegkit"):
             raise
+        extra = "video" if error.name == "av" else "train"
         print(
             f"facesegkit: this needs {error.name}, which is not installed: "
-            f"pip install 'facesegkit[train]'.",
+            f"pip install 'facesegkit[{extra}]'.",
             file=sys.stderr,
         )
         return 1
@@ -224,6 +226,7 @@ def _train(options: argparse.Namespace) -> None:
     from facesegkit.checkpoint import Checkpoint, build_model, save
     from facesegkit.complexity import complexity
     from facesegkit.crop import CROPS, FACE
+    from facesegkit.looking import CERTAIN_KEY, usual_certainty
     from facesegkit.pictures import save_figure, training_curves
     from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
 
@@ -267,8 +270,10 @@ def _train(options: argparse.Namespace) -> None:
     )
     checkpoint = Checkpoint(arch, trained, scheme, crop=crop)
     evaluation = _score(checkpoint, pack, options.split)
+    some = pack.photos[pack.rows("val")[:64]]
     about = {
         **origin,
+        **({CERTAIN_KEY: usual_certainty(checkpoint.runnable(), some)} if len(some) else {}),
         "data": pack.summary(),
         "split_rule": pack.split_rule,
         "settings": asdict(settings),
@@ -427,11 +432,13 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _add_segment(commands: Commands) -> None:
-    segment = commands.add_parser("segment", help="mark the parts of the face on photos")
-    segment.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
+    segment = commands.add_parser("segment", help="mark the parts of the face on photos and clips")
+    segment.add_argument("photos", nargs="+", type=Path, help="photos, folders of photos, clips")
     add_model(segment, DEFAULT)
     add_faces(segment)
-    segment.add_argument("--output-dir", type=Path, default=Path("segmentations"))
+    where = segment.add_mutually_exclusive_group()
+    where.add_argument("--output-dir", type=Path, default=Path("segmentations"))
+    where.add_argument("--output", type=Path, help="file for the result of one photo or clip")
     add_view(segment)
     segment.set_defaults(command=_segment)
 
@@ -467,48 +474,96 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     from facesegkit.segment import VIEWS
 
     described = "; ".join(f"{name}: {what}" for name, what in VIEWS.items())
-    parser.add_argument("--view", choices=tuple(VIEWS), default="mask", help=described)
+    parser.add_argument(
+        "--view",
+        choices=tuple(VIEWS),
+        help=f"{described} (default: mask, of a clip overlay; it has no others)",
+    )
 
 
 def _segment_one(options: argparse.Namespace) -> None:
     from facesegkit.segment import check_view_path, save_view
 
-    output = options.output or RESULT.with_suffix(_suffix(options.view))
-    check_view_path(output, options.view)
+    view = options.view or PHOTO_VIEW
+    output = options.output or RESULT.with_suffix(_suffix(view))
+    check_view_path(output, view)
     model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT)
     segmenter = _segmenter(model, options)
     segmentation = _wanted(segmenter(options.image), options)
-    save_view(segmentation, options.view, output)
+    save_view(segmentation, view, output)
     print(f"saved {output}")
     if not segmentation.labels.any():
-        _say_empty(options.image)
+        _say_empty(options.image, model, options)
         if options.require_face:
             raise FaceSegKitError(f"There is no face in {options.image}, and one is required.")
 
 
 def _segment(options: argparse.Namespace) -> None:
+    from facesegkit.clips import is_clip
     from facesegkit.segment import save_view, segment_many
 
-    results = _results(options.photos, options.output_dir, _suffix(options.view))
-    check_writable(options.output_dir)
+    view = options.view or PHOTO_VIEW
+    results = _results(options.photos, options.output_dir, options.output, _suffix(view))
+    _check_results(results, options)
     segmenter = _segmenter(options.model or DEFAULT, options)
+    photos = [path for path in results if not is_clip(path)]
     failed = empty = 0
-    for photo, segmentation in segment_many(segmenter, _counted(results)):
+    for photo, segmentation in segment_many(segmenter, _counted(photos)):
         if isinstance(segmentation, FaceSegKitError):
             failed += 1
             print(f"facesegkit: {segmentation}", file=sys.stderr)
         else:
-            save_view(_wanted(segmentation, options), options.view, results[photo])
+            save_view(_wanted(segmentation, options), view, results[photo])
             if not segmentation.labels.any():
                 empty += 1
-                _say_empty(photo)
-    print(f"{len(results) - failed:,} results in {options.output_dir}")
+                _say_empty(photo, options.model or DEFAULT, options)
+    for clip in (path for path in results if is_clip(path)):
+        try:
+            _segment_clip(segmenter, clip, results[clip], options)
+        except FaceSegKitError as error:
+            failed += 1
+            print(f"facesegkit: {error}", file=sys.stderr)
+    if not options.output:
+        print(f"{len(results) - failed:,} results in {options.output_dir}")
+    elif not failed:
+        print(f"saved {options.output}")
     if failed:
-        raise FaceSegKitError(f"{failed:,} of {len(results):,} photos could not be segmented.")
+        raise FaceSegKitError(f"{failed:,} of {len(results):,} could not be segmented.")
     if empty and options.require_face:
         raise FaceSegKitError(
-            f"There is no face in {empty:,} of {len(results):,} photos, and one is required."
+            f"There is no face in {empty:,} of {len(photos):,} photos, and one is required."
         )
+
+
+def _check_results(results: dict[Path, Path], options: argparse.Namespace) -> None:
+    """See that all results can be written, before any work is done."""
+    from facesegkit.clips import VIEWS, check_clip_path, is_clip
+    from facesegkit.segment import check_view_path
+
+    for source, result in results.items():
+        if is_clip(source):
+            check_clip_path(result, options.view or VIEWS[0])
+        else:
+            check_view_path(result, options.view or PHOTO_VIEW)
+    for folder in {result.parent for result in results.values()}:
+        check_writable(folder)
+
+
+def _segment_clip(
+    segmenter: FaceSegmenter, clip: Path, result: Path, options: argparse.Namespace
+) -> None:
+    from facesegkit.clips import VIEWS, segment_clip
+
+    progress = _clip_progress if sys.stderr.isatty() else None
+    pictures = segment_clip(segmenter, clip, result, options.view or VIEWS[0], progress)
+    print(f"{clip}: {pictures:,} pictures")
+
+
+def _clip_progress(done: int, pictures: int) -> None:
+    """A bar, or where the file does not say how many pictures there are, their number."""
+    filled = "#" * (30 * done // pictures) if pictures else ""
+    bar = f"[{filled:30}] {done:,} of {pictures:,}" if pictures else f"{done:,}"
+    print(f"\r{bar} ", end="\n" if done == pictures else "", file=sys.stderr)
 
 
 def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
@@ -529,9 +584,14 @@ def _suffix(view: str) -> str:
     return ".json" if view == "json" else ".png"
 
 
-def _say_empty(photo: Path) -> None:
+def _say_empty(photo: Path, model: str, options: argparse.Namespace) -> None:
     """An empty mask is a result like others, but nobody should wonder about it."""
     print(f"no face was found in {photo}")
+    if not options.aligned and not is_shipped(model):
+        print(
+            f"{model} may have been trained too little to be sure of one; --aligned takes the "
+            f"whole photo for a face, and --model {DEFAULT} is a model that ships"
+        )
 
 
 def _counted(photos: Collection[Path]) -> Iterator[Path]:
@@ -544,19 +604,34 @@ def _counted(photos: Collection[Path]) -> Iterator[Path]:
         print("\r", end="", file=sys.stderr)
 
 
-def _results(given: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
-    """Which photo gives which result; folders stand for the photos in them.
+def _results(
+    given: Sequence[Path], folder: Path, output: Path | None, suffix: str
+) -> dict[Path, Path]:
+    """Which photo or clip gives which result; folders stand for the photos in them.
+
+    Args:
+        given: the photos, folders and clips.
+        folder: for the results.
+        output: the only result's file, instead of the folder.
+        suffix: of a photo's result.
 
     Raises:
-        FaceSegKitError: two photos would give the same result, or a folder holds no photo.
+        FaceSegKitError: two would give the same result, or a folder holds no photo.
     """
+    from facesegkit.clips import is_clip
     from facesegkit.photos import find_photos
 
+    if output:
+        if len(given) > 1 or given[0].is_dir():
+            raise FaceSegKitError(
+                "--output is for one photo or clip; give --output-dir for several."
+            )
+        return {given[0]: output}
     results: dict[Path, Path] = {}
     owners: dict[Path, Path] = {}
     for path in given:
         for photo in find_photos(path) if path.is_dir() else [path]:
-            result = folder / f"{photo.stem}{suffix}"
+            result = folder / f"{photo.stem}{'.mp4' if is_clip(photo) else suffix}"
             if owners.setdefault(result, photo) != photo:
                 raise FaceSegKitError(
                     f"{owners[result]} and {photo} would both be written to {result}; "

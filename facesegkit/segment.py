@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.faces import (
-    LANDMARKS,
-    LEVELS,
-    Find,
-    Frame,
-    Landmarks,
-    aligned_frame,
-    cut_out,
-    differ,
-    find_frames,
-    next_level,
-    straightened,
-    without_doubles,
-)
+from facesegkit.faces import LEVELS, Find, Frame, aligned_frame, next_level
 from facesegkit.files import replacing
+from facesegkit.looking import Looker, Shown
 from facesegkit.parts import Scheme
 from facesegkit.photos import Box, fit_square, planes, read_small, upright_rgb
 from facesegkit.runtime import Model
@@ -50,9 +37,6 @@ VIEWS = {
 _PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three pictures
 _PANEL_GAP = 12
 
-_LOOKS = 3  # at a face, until it stands upright
-_TURNS = (0, 2, 1, -1)  # quarters of a circle; what a finder takes for upright may be any of these
-
 # Class ids and colours must come back as they were written, so these views take no lossy format.
 _EXACT_VIEWS = ("mask", "labels")
 _LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
@@ -70,6 +54,10 @@ class FaceSegmenter:
         find: a face finder other than the one that ships (see `faces.find_frames`).
         threads: for ONNX Runtime. One photo is too little work to share.
 
+    Attributes:
+        model: what it runs.
+        looker: finds the faces; None if photos are taken for aligned.
+
     Raises:
         FaceSegKitError: there is no such model, or its file is damaged.
     """
@@ -85,7 +73,8 @@ class FaceSegmenter:
         if isinstance(model, (str, Path)):
             model = open_model(model, threads=threads)
         self.model = model if isinstance(model, Model) else model.runnable()
-        self.find = None if aligned else find or shipped_finder(threads=threads)
+        finder = None if aligned else find or shipped_finder(threads=threads)
+        self.looker = Looker(self.model, finder) if finder else None
 
     def __call__(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
@@ -98,9 +87,9 @@ class FaceSegmenter:
             FaceSegKitError: the photo cannot be read.
             ValueError: an array of another form.
         """
-        if self.find is None:
+        if self.looker is None:
             return self._see_aligned(photo)
-        return self._see_faces(photo, self.find)
+        return self._see_faces(photo, self.looker)
 
     def _segmentation(
         self, seen: dict[Frame, Seen], size: tuple[int, int], source: Image.Image | Path
@@ -110,130 +99,36 @@ class FaceSegmenter:
         return Segmentation.of_faces(faces, size, self.model.scheme, source)
 
     def _see_faces(
-        self, photo: Path | str | Image.Image | NDArray[np.uint8], find: Find
+        self, photo: Path | str | Image.Image | NDArray[np.uint8], look: Looker
     ) -> Segmentation:
         """Find the faces, coarse to fine, and look at each of them on its own."""
-        levels: Sequence[int] = LEVELS
-        picture, size, source = _opened(photo, levels[-1])
-        faces = self._find_faces(picture, find, levels, size[0], {})
-        if not faces and self._knows_faces:  # one may be so near that the finder sees none in it
-            faces = self._look_at_all_of(picture, size)
-        while level := next_level(levels[-1], list(faces), max(size)):
-            if isinstance(source, Path) and max(picture.size) < min(level, max(size)):
-                picture, _ = read_small(source, level)
-            levels = (level,)
-            faces = self._find_faces(picture, find, levels, size[0], faces)
-        if not faces and not self._knows_faces:
-            faces = self._look_at_all_of(picture, size)
-        if isinstance(source, Path) and faces:
+        level = LEVELS[-1]
+        picture, size, source = _opened(photo, level)
+        shown = Shown(picture, size)
+        faces = look.for_faces(shown)
+        if not faces and look.can_tell:  # one may be so near that the finder sees none in it
+            faces = look.at_all_of(shown)
+        while finer := next_level(level, list(faces), max(size)):
+            level = finer
+            shown = self._finer(shown, source, level)
+            faces = look.for_faces(shown, (level,), faces)
+        if not faces and not look.can_tell:
+            faces = look.at_all_of(shown)
+        if faces:
             # The smallest face should fill the model's square, or nearly: reading takes long.
             smallest = self.model.crop.size * min(face.size for face in faces)
             enough = math.ceil(max(size) * 0.8 * self.model.input_size / smallest)
-            if max(picture.size) < min(enough, max(size)):
-                picture, _ = read_small(source, enough)
-                faces = self._look_at_faces(picture, list(faces), picture.width / size[0], {})
+            finest = self._finer(shown, source, enough)
+            if finest is not shown:
+                faces = look.at(finest, list(faces))
         return self._segmentation(faces, size, source)
 
-    def _find_faces(
-        self,
-        picture: Image.Image,
-        find: Find,
-        levels: Sequence[int],
-        width: int,
-        known: dict[Frame, Seen],
-    ) -> dict[Frame, Seen]:
-        """The faces that are known already, and those that are found at these levels.
-
-        Args:
-            picture: the photo, possibly shrunk.
-            find: the finder.
-            levels: see `find_frames`.
-            width: of the photo, in pixels.
-            known: faces, and what was seen of them.
-        """
-        scale = picture.width / width
-        frames = [frame.enlarged(1 / scale) for frame in find_frames(picture, find, levels)]
-        frames = [f for f in frames if len(without_doubles([*known, f])) > len(known)]
-        return self._look_at_faces(picture, frames, scale, known)
-
-    def _look_at_all_of(self, picture: Image.Image, size: tuple[int, int]) -> dict[Frame, Seen]:
-        """The face that fills a photo of this width and height, if it is one."""
-        scale = picture.width / size[0]
-        return self._look_at_faces(picture, [aligned_frame(size)], scale, {}, turned=False)
-
-    def _look_at_faces(
-        self,
-        picture: Image.Image,
-        frames: Sequence[Frame],
-        scale: float,
-        known: dict[Frame, Seen],
-        *,
-        turned: bool = True,
-    ) -> dict[Frame, Seen]:
-        """The known faces, and those that are in frames indeed, each once."""
-        faces = dict(known)
-        for frame in frames:
-            found = self._look_at_face(picture, frame, scale, turned)
-            if found and len(without_doubles([*faces, found[0]])) > len(faces):
-                faces[found[0]] = found[1]
-        return faces
-
-    def _look_at_face(
-        self, picture: Image.Image, frame: Frame, scale: float, turned: bool
-    ) -> tuple[Frame, Seen] | None:
-        """Look at the face in a frame, which may be turned otherwise than the frame says.
-
-        Args:
-            picture: a photo, possibly shrunk.
-            frame: on the photo as it is in full.
-            scale: of the picture.
-            turned: whether the face may be upside down, or lie on a side, in the frame.
-
-        Returns:
-            The frame in which the face stands upright, and what the model saw of it: the frame
-            that was looked at may be a little off. None where no face is to be seen.
-        """
-        crop, side = self.model.crop, self.model.input_size
-        whole = np.asarray(cut_out(picture, frame.enlarged(scale), crop.whole_side(side)))
-        for quarters in _TURNS if turned else (0,):
-            scores = self._score(crop.of(np.rot90(whole, quarters)[None])[0])
-            standing = frame.turned(quarters * math.pi / 2)
-            if not self._knows_faces:
-                return standing, Seen(scores, standing.part(crop))
-            found = Landmarks.of(scores, self.model.scheme, crop)
-            if found.may_be_a_face:
-                scores, upright, found = self._look_closely(picture, standing, scale, scores, found)
-                if found.is_a_face(upright.enlarged(scale), picture.size):
-                    return straightened(upright, found), Seen(scores, upright.part(crop))
-        return None
-
-    def _look_closely(
-        self,
-        picture: Image.Image,
-        frame: Frame,
-        scale: float,
-        scores: NDArray[np.float32],
-        found: Landmarks,
-    ) -> tuple[NDArray[np.float32], Frame, Landmarks]:
-        """Look again, as long as the face seen in a frame stands askew in it.
-
-        Returns:
-            Scores, frame and what there is of a face, as they were given or from another look.
-        """
-        crop, side = self.model.crop, self.model.input_size
-        for _ in range(_LOOKS - 1):
-            straight = straightened(frame, found)
-            if not differ(straight, frame):
-                break
-            frame = straight
-            scores = self._score(cut_out(picture, frame.part(crop).enlarged(scale), side))
-            found = Landmarks.of(scores, self.model.scheme, crop)
-        return scores, frame, found
-
-    @cached_property
-    def _knows_faces(self) -> bool:
-        """Whether its classes tell at least two of eyes, nose and mouth."""
-        return sum(bool(self.model.scheme.classes_within(parts)) for parts in LANDMARKS) >= 2
+    @staticmethod
+    def _finer(shown: Shown, source: Image.Image | Path, side: int) -> Shown:
+        """The photo with its longest side at `side` pixels or more, as far as it has them."""
+        if isinstance(source, Image.Image) or max(shown.picture.size) >= min(side, max(shown.size)):
+            return shown
+        return Shown(read_small(source, side)[0], shown.size)
 
     def _see_aligned(self, photo: Path | str | Image.Image | NDArray[np.uint8]) -> Segmentation:
         """Take the whole photo for one aligned face, and look at the part that the model knows."""

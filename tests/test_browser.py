@@ -100,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(place: Path) -> Iterator[str]:
     """JupyterLab on the lesson, with settings of its own: nobody's are read or changed."""
     names = ["CONFIG", "DATA", "RUNTIME"]
-    folders = {f"JUPYTER_{name}_DIR": str(place / name.lower()) for name in names}
+    folders = {f"JUPYTER_{name}_DIR": str(place / f"jupyter-{name.lower()}") for name in names}
     folders |= {
         "JUPYTERLAB_SETTINGS_DIR": str(place / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(place / "workspaces"),
@@ -272,6 +272,26 @@ def test_menus_change_the_picture(lab: Lab) -> None:
     chosen = model.input_value()
     others = [name for name in ("unet", "separable-drawn") if name != chosen]
     lab.changes_picture(lambda: model.select_option(label=others[0]))
+
+
+def test_one_of_the_faces_in_an_uploaded_photo_is_picked(lab: Lab) -> None:
+    group = Image.new("RGB", (600, 300), "lightsteelblue")
+    group.paste(astronaut().resize((260, 260)), (20, 20))
+    group.paste(ImageOps.mirror(astronaut()).resize((220, 220)), (340, 40))
+    lab.page.get_by_role("button", name="mask", exact=True).click()
+    lab.upload("group.png", as_png(group))
+
+    def noses(mask: Image.Image) -> list[bool]:
+        """Whether there is one in the left and in the right half."""
+        halves = mask.crop((0, 0, 300, 300)), mask.crop((300, 0, 600, 300))
+        return [blue_pixels(half) > 200 for half in halves]
+
+    lab.shows(lambda mask: mask.size == (600, 300) and noses(mask) == [True, True])
+    menu = lab.page.locator(".widget-dropdown select").nth(2)
+    menu.select_option(label="face 2")
+    lab.shows(lambda mask: noses(mask) == [False, True])
+    menu.select_option(label="both faces")
+    lab.shows(lambda mask: noses(mask) == [True, True])
 
 
 def test_a_photo_is_uploaded_and_a_broken_one_told(lab: Lab) -> None:

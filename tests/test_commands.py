@@ -95,6 +95,7 @@ def test_the_checkpoint_says_where_it_comes_from(trained):
     scores = json.loads((trained / "evaluation" / "scores.json").read_text())
     assert checkpoint.about["scores"] == scores
     assert sum(map(sum, scores["matrix"])) == 40 * 512 * 512
+    assert 0 <= checkpoint.about["certain"] < 1
 
 
 def test_evaluate_gives_the_scores_that_training_ended_with(trained, drawn, monkeypatch, capsys):
@@ -191,10 +192,22 @@ def test_a_photo_without_a_face_is_told(tmp_path, photo, capsys):
     )
     assert f"no face was found in {photo}" in capsys.readouterr().out
     assert main(["segment", str(photo), "--output-dir", str(tmp_path / "all")]) == 0
-    assert f"no face was found in {photo}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"no face was found in {photo}" in said and "--aligned" not in said
     for path in (output, tmp_path / "all" / "photo.png"):
         with Image.open(path) as mask:
             assert mask.size == (90, 60) and mask.getcolors() == [(90 * 60, (0, 0, 0))]
+
+
+def test_where_a_model_of_ones_own_finds_no_face_there_is_a_hint(tmp_path, photo, model, capsys):
+    """This model has learnt nothing at all."""
+    arguments = ["--image", str(photo), "--model", str(model), "--output", str(tmp_path / "a.png")]
+    assert segment_one(arguments) == 0
+    said = capsys.readouterr().out
+    assert f"no face was found in {photo}" in said
+    assert f"{model} may have been trained too little" in said and "--aligned" in said
+    segment_one([*arguments, "--aligned"])
+    assert "trained too little" not in capsys.readouterr().out
 
 
 def test_a_face_can_be_required(tmp_path, photo, two_faces, capsys):
@@ -272,7 +285,7 @@ def test_segment_goes_on_after_a_bad_photo_and_says_so(tmp_path, photo, model, c
     assert main([str(argument) for argument in arguments]) == 1
     said = capsys.readouterr().err
     assert "broken.jpg is damaged or cut short" in said
-    assert "1 of 2 photos could not be segmented" in said
+    assert "1 of 2 could not be segmented" in said
     assert os.listdir(out) == ["photo.png"]
 
 

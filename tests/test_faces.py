@@ -1,6 +1,7 @@
 """Frames around faces: what a finder's output means, cutting out, and pasting back."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,17 +205,18 @@ def test_what_lies_beyond_the_border_may_lack_from_a_less_certain_face():
 
 @pytest.mark.parametrize("name", ["elsewhere"])
 def test_what_stands_askew_may_be_a_face(name):
-    assert Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face
+    assert Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face()
 
 
 @pytest.mark.parametrize("name", ["nothing", "eyes alone", "unsure", "specks"])
 def test_what_is_not_worth_another_look(name):
-    assert not Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face
+    assert not Landmarks.of(NO_FACES[name], SCHEME, WHOLE).may_be_a_face()
 
 
+@pytest.mark.parametrize("lacks", [None, "eyes", "nose"])
 @pytest.mark.parametrize("turn", [0, 25, -70])
 @pytest.mark.parametrize("angle", [0, 100])
-def test_a_frame_is_straightened(angle, turn):
+def test_a_frame_is_straightened(angle, turn, lacks):
     """The model looks at a frame that is off; where the parts lie in it says what is right."""
     right = Frame(300, 200, 160, math.radians(angle), 0.8)
     off = Frame(310, 190, 200, math.radians(angle - turn), 0.8)
@@ -226,7 +228,9 @@ def test_a_frame_is_straightened(angle, turn):
         xx, xy, x, yx, yy, y = off.to_upright(1)
         return xx * place[0] + xy * place[1] + x, yx * place[0] + yy * place[1] + y
 
-    found = Landmarks(seen(USUAL_EYES), None, seen(USUAL_MOUTH), 1.0)
+    found = Landmarks(seen(USUAL_EYES), seen(USUAL_NOSE), seen(USUAL_MOUTH), 1.0)
+    if lacks:
+        found = replace(found, **{lacks: None})
     straight = straightened(off, found)
     assert (straight.x, straight.y) == pytest.approx((300, 200), abs=0.5)
     assert straight.size == pytest.approx(160, rel=0.01)
@@ -235,10 +239,20 @@ def test_a_frame_is_straightened(angle, turn):
     assert differ(off, straight) and not differ(straight, right)
 
 
-def test_without_eyes_or_mouth_a_frame_stays_as_it_is():
+def test_without_a_mouth_or_with_nothing_else_a_frame_stays_as_it_is():
     frame = Frame(10, 20, 30, 0.4, 0.5)
-    assert straightened(frame, Landmarks(None, USUAL_NOSE, USUAL_MOUTH, 1.0)) == frame
-    assert straightened(frame, Landmarks(USUAL_EYES, USUAL_NOSE, None, 1.0)) == frame
+    assert straightened(frame, Landmarks((0.4, 0.5), USUAL_NOSE, None, 1.0)) == frame
+    assert straightened(frame, Landmarks(None, None, (0.4, 0.5), 1.0)) == frame
+    assert straightened(frame, Landmarks(None, None, None, 0.0)) == frame
+
+
+def test_landmarks_that_do_not_fit_a_face_move_a_frame_to_the_nearest_that_does():
+    """The nose is off to one side; eyes and mouth agree, so the frame hardly moves."""
+    x, y = USUAL_NOSE
+    frame = Frame(100, 100, 50, 0, 1)
+    straight = straightened(frame, Landmarks(USUAL_EYES, (x + 0.06, y), USUAL_MOUTH, 1.0))
+    assert straight.x - 100 == pytest.approx(0.06 / 3 * 50, abs=0.5)
+    assert abs(math.degrees(straight.angle)) < 10 and straight.size == pytest.approx(50, rel=0.02)
 
 
 def test_a_part_of_a_frame_is_cut_out_where_it_lies():

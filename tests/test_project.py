@@ -90,8 +90,8 @@ def test_modules_import_only_what_stands_above_them():
         "errors", "files", "parts", "photos", "crop", "outlines", "archive",
         "torchvision_import", "celebamask", "packing_worker", "packing", "drawn", "augment",
         "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export", "shipped",
-        "evaluation", "training", "scenes", "finder", "segment", "pictures", "commands", "lessons",
-        "explorer", "exercises",
+        "evaluation", "training", "scenes", "finder", "segmentation", "looking", "segment",
+        "following", "clips", "pictures", "commands", "lessons", "explorer", "exercises",
     ]  # fmt: skip
     found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
     assert found | {"drawn", "exercises"} == set(order)

@@ -1,0 +1,194 @@
+"""Photos that a face segmenter may well fail on, kind by kind.
+
+    python benchmarks/hard_photos.py --data data/CelebAMask-HQ --split test --keep
+
+Each kind shows forty faces of the data set, with exact truth: people are cut out and laid on drawn
+backgrounds, as in any_photo.py, or aligned photos are shrunk, cropped and recoloured. Scored as
+there: faces found, mean F1 over the pixels of the true frames, false faces. --keep writes
+benchmarks/results/hard_photos.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from any_photo import HEAD, Scene, Tally, darkened, lay_person
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from facesegkit.drawn.background import background
+from facesegkit.faces import Frame, aligned_frame
+from facesegkit.packing import Pack, prepare
+from facesegkit.parts import FIVE_FEATURES
+from facesegkit.segment import FaceSegmenter, overlay
+
+RESULTS = Path(__file__).parent / "results" / "hard_photos.json"
+FACES = 40  # of each kind
+
+Rows = NDArray[np.int64]
+
+
+class Maker:
+    """Makes photos of one kind; the same ones every time."""
+
+    def __init__(self, pack: Pack, rows: Rows, seed: int) -> None:
+        self.pack, self.rows = pack, rows
+        self.rng = np.random.default_rng([17, seed])
+
+    def scene(self, size: tuple[int, int], frames: list[Frame]) -> Scene:
+        """People on a drawn background; the later ones lie over the earlier."""
+        back = Image.fromarray((background(self.rng) * 255).astype(np.uint8))
+        photo = back.resize(size, Image.Resampling.BILINEAR)
+        classes = Image.new("L", size)
+        for frame in frames:
+            lay_person(photo, classes, frame, self.pack, int(self.rng.choice(self.rows)))
+        return Scene("", photo, np.asarray(classes), frames, [False] * len(frames))
+
+    def aligned(self, side: int) -> Scene:
+        """A photo of the data set as it is."""
+        row = int(self.rng.choice(self.rows))
+        labels = FIVE_FEATURES.merge(np.array(self.pack.labels[row]))
+        photo = Image.fromarray(self.pack.photos[row]).resize((side, side))
+        classes = Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST)
+        frames = [aligned_frame((side, side))]
+        return Scene("", photo, np.asarray(classes), frames, [False])
+
+    def frame(self, x: float, y: float, head: float, degrees: float = 0) -> Frame:
+        angle = math.radians(degrees + self.rng.normal(0, 6))
+        return Frame(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi, 1.0)
+
+    # --- the kinds -----------------------------------------------------------------------------
+
+    def upright(self) -> Scene:
+        return self.scene((1024, 768), [self.frame(512, 384, self.rng.uniform(150, 400))])
+
+    def thumbnail(self) -> Scene:
+        return self.aligned(64)
+
+    def close_up(self) -> Scene:
+        """Brows to chin fill the photo."""
+        whole = self.aligned(512)
+        box = (112, 160, 400, 448)
+        frame = Frame(256 - box[0], 256 - box[1], 512, 0.0, 1.0)
+        photo, classes = whole.photo.crop(box), Image.fromarray(whole.classes).crop(box)
+        return Scene("", photo, np.asarray(classes), [frame], [True])
+
+    def panorama(self) -> Scene:
+        x = self.rng.uniform(200, 3000)
+        return self.scene((3200, 320), [self.frame(x, 160, 200)])
+
+    def crowd(self) -> Scene:
+        """Heads of 40 pixels in 12 megapixels."""
+        frames = []
+        for number in range(FACES // 4):
+            x, y = 300 + 370 * number, self.rng.uniform(300, 2700)
+            frames.append(self.frame(x, y, 40))
+        return self.scene((4000, 3000), frames)
+
+    def upside_down(self) -> Scene:
+        head = self.rng.uniform(150, 400)
+        return self.scene((1024, 768), [self.frame(512, 384, head, degrees=180)])
+
+    def overlapping(self) -> Scene:
+        """The one in front hides up to half of the other's head."""
+        head = self.rng.uniform(200, 300)
+        apart = self.rng.uniform(0.5, 0.8) * head
+        behind, front = (self.frame(512 + side * apart / 2, 384, head) for side in (-1, 1))
+        return self.scene((1024, 768), [behind, front])
+
+    def black_and_white(self) -> Scene:
+        scene = self.upright()
+        grey = ImageOps.grayscale(scene.photo).convert("RGB")
+        return Scene("", grey, scene.classes, scene.frames, scene.cut)
+
+    def very_dark(self) -> Scene:
+        """A thirtieth of the light."""
+        scene = self.upright()
+        dark = darkened(scene.photo, 1 / 30, self.rng)
+        return Scene("", dark, scene.classes, scene.frames, scene.cut)
+
+    def strong_jpeg(self) -> Scene:
+        """Shrunk until the head has 100 pixels, and compressed as messengers do."""
+        scene = self.upright()
+        times = 100 / (scene.frames[0].size * HEAD)
+        size = (round(1024 * times), round(768 * times))
+        frame = scene.frames[0].enlarged(times)
+        photo = scene.photo.resize(size)
+        classes = Image.fromarray(scene.classes).resize(size, Image.Resampling.NEAREST)
+        return Scene("", _compressed(photo), np.asarray(classes), [frame], scene.cut)
+
+
+def _compressed(photo: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=20)
+    return Image.open(file).convert("RGB")
+
+
+KINDS: dict[str, Callable[[Maker], Scene]] = {
+    "upright, for comparison": Maker.upright,
+    "upside down": Maker.upside_down,
+    "black and white": Maker.black_and_white,
+    "a thirtieth of the light": Maker.very_dark,
+    "a head of 100 pixels, JPEG of quality 20": Maker.strong_jpeg,
+    "a thumbnail of 64 x 64": Maker.thumbnail,
+    "brows to chin fill the photo": Maker.close_up,
+    "a panorama of 3200 x 320": Maker.panorama,
+    "heads of 40 pixels in 12 megapixels": Maker.crowd,
+    "two heads that overlap": Maker.overlapping,
+}
+
+
+def score(kind: str, pack: Pack, rows: Rows, segmenter: FaceSegmenter, folder: Path | None) -> Any:
+    """Found, mean F1, false faces a photo, and milliseconds, of one kind."""
+    maker = Maker(pack, rows, seed=list(KINDS).index(kind))
+    tally = Tally()
+    faces = photos = 0
+    while faces < FACES:
+        scene = KINDS[kind](maker)
+        started = time.perf_counter()
+        segmentation = segmenter(scene.photo)
+        tally.milliseconds.append(1000 * (time.perf_counter() - started))
+        tally.add(scene, segmentation.labels, tuple(face.frame for face in segmentation.faces))
+        if folder and not photos:
+            picture = overlay(np.asarray(scene.photo), segmentation.labels, FIVE_FEATURES)
+            Image.fromarray(picture).save(folder / f"{kind}.jpg")
+        faces, photos = faces + len(scene.frames), photos + 1
+    summary = tally.summary()
+    return {
+        "photos": photos,
+        **summary["groups"]["all"],
+        "false faces a photo": round(sum(tally.false_faces.values()) / photos, 3),
+        "milliseconds": summary["milliseconds a scene, one thread, median"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
+    parser.add_argument("--cache", type=Path, help="where the packed data lies")
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--model", default="separable")
+    parser.add_argument("--pictures", type=Path, help="folder for the first photo of each kind")
+    parser.add_argument("--keep", action="store_true", help="write the result file")
+    options = parser.parse_args()
+    pack = prepare(options.data, options.cache)
+    segmenter = FaceSegmenter(options.model)
+    results = {"model": options.model, "split": options.split, "kinds": {}}
+    for kind in KINDS:
+        rows = pack.rows(options.split)
+        results["kinds"][kind] = score(kind, pack, rows, segmenter, options.pictures)
+        print(kind, results["kinds"][kind], flush=True)
+    if options.keep:
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
