@@ -37,6 +37,7 @@ from facesegkit.packing import Pack, prepare
 from facesegkit.parts import FIVE_FEATURES, PART_IDS
 from facesegkit.runtime import open_finder
 from facesegkit.segment import FaceSegmenter, overlay
+from facesegkit.segmentation import Segmentation
 
 RESULTS = Path(__file__).parent / "results" / "any_photo.json"
 WIDTH, HEIGHT = 1024, 768
@@ -146,6 +147,14 @@ class Tally:
         self.scenes: dict[str, int] = defaultdict(int)
         self.milliseconds: list[float] = []
 
+    def segment(self, scene: Scene, segmenter: FaceSegmenter) -> Segmentation:
+        """Segment a scene, and add how well and how fast that went."""
+        started = time.perf_counter()
+        segmentation = segmenter(scene.photo)
+        self.milliseconds.append(1000 * (time.perf_counter() - started))
+        self.add(scene, segmentation.labels, frames_of(segmentation))
+        return segmentation
+
     def add(self, scene: Scene, labels: NDArray[np.uint8], found: tuple[Frame, ...]) -> None:
         self.scenes[scene.kind] += 1
         taken = set()
@@ -186,6 +195,10 @@ class Tally:
         }
 
 
+def frames_of(segmentation: Segmentation) -> tuple[Frame, ...]:
+    return tuple(face.frame for face in segmentation.faces)
+
+
 def _apart(one: Frame, other: Frame) -> float:
     return math.hypot(one.x - other.x, one.y - other.y)
 
@@ -210,16 +223,22 @@ def _groups(kind: str, frame: Frame, cut: bool) -> list[str]:
     return names
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """What a measurement on scenes of the data set can be told."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
     parser.add_argument("--cache", type=Path, help="where the packed data lies")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--model", default="separable")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of some scenes")
+    parser.add_argument("--keep", action="store_true", help="write the result file")
+    return parser
+
+
+def main() -> None:
+    parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--finder", type=Path, help="a finder other than the one that ships")
     parser.add_argument("--scenes", type=int, default=420)
-    parser.add_argument("--pictures", type=Path, help="folder for pictures of the first scenes")
-    parser.add_argument("--keep", action="store_true", help="write the result file")
     options = parser.parse_args()
     pack = prepare(options.data, options.cache)
     find = open_finder(options.finder) if options.finder else None
@@ -227,13 +246,9 @@ def main() -> None:
     tally = Tally()
     for number in range(options.scenes):
         scene = make_scene(number, pack, pack.rows(options.split))
-        started = time.perf_counter()
-        segmentation = segmenter(scene.photo)
-        tally.milliseconds.append(1000 * (time.perf_counter() - started))
-        found = tuple(face.frame for face in segmentation.faces)
-        tally.add(scene, segmentation.labels, found)
+        segmentation = tally.segment(scene, segmenter)
         if options.pictures and number < 28:
-            picture = _picture(scene, segmentation.labels, found)
+            picture = _picture(scene, segmentation.labels, frames_of(segmentation))
             picture.save(options.pictures / f"{number:02d}.jpg")
     results = {"split": options.split, **tally.summary()}
     print(json.dumps(results, indent=2))

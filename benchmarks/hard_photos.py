@@ -10,17 +10,15 @@ benchmarks/results/hard_photos.json.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from any_photo import HEAD, Scene, Tally, darkened, lay_person
+from any_photo import HEAD, Scene, Tally, darkened, lay_person, parser_of
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -153,10 +151,7 @@ def score(kind: str, pack: Pack, rows: Rows, segmenter: FaceSegmenter, folder: P
     faces = photos = 0
     while faces < FACES:
         scene = KINDS[kind](maker)
-        started = time.perf_counter()
-        segmentation = segmenter(scene.photo)
-        tally.milliseconds.append(1000 * (time.perf_counter() - started))
-        tally.add(scene, segmentation.labels, tuple(face.frame for face in segmentation.faces))
+        segmentation = tally.segment(scene, segmenter)
         if folder and not photos:
             picture = overlay(np.asarray(scene.photo), segmentation.labels, FIVE_FEATURES)
             Image.fromarray(picture).save(folder / f"{kind}.jpg")
@@ -171,14 +166,7 @@ def score(kind: str, pack: Pack, rows: Rows, segmenter: FaceSegmenter, folder: P
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
-    parser.add_argument("--cache", type=Path, help="where the packed data lies")
-    parser.add_argument("--split", choices=("val", "test"), default="val")
-    parser.add_argument("--model", default="separable")
-    parser.add_argument("--pictures", type=Path, help="folder for the first photo of each kind")
-    parser.add_argument("--keep", action="store_true", help="write the result file")
-    options = parser.parse_args()
+    options = parser_of(__doc__.splitlines()[0]).parse_args()
     pack = prepare(options.data, options.cache)
     segmenter = FaceSegmenter(options.model)
     results = {"model": options.model, "split": options.split, "kinds": {}}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # av is PyAV, FFmpeg's libraries; for clips only, so that pho
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")  # of files that are read
 WRITTEN = (".mp4", ".mov", ".mkv")
-VIEWS = ("overlay", "mask")  # the first is what a clip is usually wanted for
+VIEWS = ("overlay", "mask")
 
 # Constant quality, 0 (best) to 51; lower than FFmpeg's 23, for flat colours suffer first.
 _OPTIONS = {"crf": "18", "preset": "veryfast"}

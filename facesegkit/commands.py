@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
 DRAWN = Path("data", "drawn")
-PHOTO_VIEW = "mask"  # unless another is asked for
+PHOTO_VIEW, CLIP_VIEW = "mask", "overlay"  # unless another is asked for
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -477,7 +477,7 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view",
         choices=tuple(VIEWS),
-        help=f"{described} (default: mask, of a clip overlay; it has no others)",
+        help=f"{described} (default: {PHOTO_VIEW}, of a clip {CLIP_VIEW}; it has no others)",
     )
 
 
@@ -537,12 +537,12 @@ def _segment(options: argparse.Namespace) -> None:
 
 def _check_results(results: dict[Path, Path], options: argparse.Namespace) -> None:
     """See that all results can be written, before any work is done."""
-    from facesegkit.clips import VIEWS, check_clip_path, is_clip
+    from facesegkit.clips import check_clip_path, is_clip
     from facesegkit.segment import check_view_path
 
     for source, result in results.items():
         if is_clip(source):
-            check_clip_path(result, options.view or VIEWS[0])
+            check_clip_path(result, options.view or CLIP_VIEW)
         else:
             check_view_path(result, options.view or PHOTO_VIEW)
     for folder in {result.parent for result in results.values()}:
@@ -552,10 +552,10 @@ def _check_results(results: dict[Path, Path], options: argparse.Namespace) -> No
 def _segment_clip(
     segmenter: FaceSegmenter, clip: Path, result: Path, options: argparse.Namespace
 ) -> None:
-    from facesegkit.clips import VIEWS, segment_clip
+    from facesegkit.clips import segment_clip
 
     progress = _clip_progress if sys.stderr.isatty() else None
-    pictures = segment_clip(segmenter, clip, result, options.view or VIEWS[0], progress)
+    pictures = segment_clip(segmenter, clip, result, options.view or CLIP_VIEW, progress)
     print(f"{clip}: {pictures:,} pictures")
 
 

@@ -223,7 +223,7 @@ class Exploration:
         Raises:
             FaceSegKitError: the photo or the model cannot be read.
         """
-        found = self._found(photo, model, look.face)
+        found = self.found(photo, model, look.face)
         picture = self._view(found, look)
         if look.boxes:
             whole = self.find(photo, model)
@@ -231,7 +231,7 @@ class Exploration:
             _draw_boxes(picture, [face.box for face in whole.faces], scale, look.face)
         return picture
 
-    def _found(self, photo: str, model: str, face: int | None) -> Found:
+    def found(self, photo: str, model: str, face: int | None) -> Found:
         """The same as `find`; what was found of all faces is kept once only."""
         return self.find(photo, model) if face is None else self.find(photo, model, face)
 
@@ -276,7 +276,7 @@ class Exploration:
         """
         which = "" if face is None else f"_face-{face + 1}"
         path = Path(folder) / f"{_as_file_name(photo)}_{_as_file_name(model)}{which}_mask.png"
-        found = self._found(photo, model, face)
+        found = self.found(photo, model, face)
         save_view(_without(found.segmentation, hidden), "mask", path)
         return path
 
@@ -499,10 +499,8 @@ class Explorer(widgets.VBox):
         self._licence.value = _small(licence_notice(model) if is_shipped(model) else "")
         self.opacity.disabled = self.view.value == "mask"  # there is no photo below it
         try:
-            found = self.exploration.find(photo, model)
-            self._set_faces(found.faces)
-            if self.face.value is not None:
-                found = self.exploration.find(photo, model, self.face.value)
+            self._set_faces(self.exploration.find(photo, model).faces)
+            found = self.exploration.found(photo, model, self.face.value)
             self._show_legend(found)
             picture = self.exploration.picture(photo, model, self.look)
         except FaceSegKitError as error:

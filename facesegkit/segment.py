@@ -140,7 +140,8 @@ class FaceSegmenter:
         left, top = max(known.left, filled.left), max(known.top, filled.top)
         right, bottom = min(known.right, filled.right), min(known.bottom, filled.bottom)
         part = Box(left - known.left, top - known.top, right - known.left, bottom - known.top)
-        scores = self._score(square.crop(known))[:, part.slices[0], part.slices[1]]
+        scores = self.model.score(planes(square.crop(known)))[0]
+        scores = scores[:, part.slices[0], part.slices[1]]
         across, down = width / (filled.right - filled.left), height / (filled.bottom - filled.top)
         box = Box(
             round((left - filled.left) * across),
@@ -150,10 +151,6 @@ class FaceSegmenter:
         )
         seen = {aligned_frame((width, height)): Seen(scores, box)}
         return self._segmentation(seen, (width, height), source)
-
-    def _score(self, square: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores of an RGB square, float32 [C, size, size]."""
-        return self.model.score(planes(square))[0]
 
 
 def segment_many(
