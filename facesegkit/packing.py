@@ -347,7 +347,8 @@ class _Worker:
         )
         assert self._process.stdin and self._process.stdout
         self._orders, self._answers = self._process.stdin, self._process.stdout
-        self._send((files, cache))
+        with suppress(BrokenPipeError):  # it has ended already: `pack` finds that out, and says so
+            self._send((files, cache))
 
     def __enter__(self) -> _Worker:
         return self

@@ -14,6 +14,7 @@ import time
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -336,9 +337,17 @@ def test_disk_that_fills_up(data_set: TinyDataSet, cache: Path) -> None:
     assert len(pack(data_set.root, cache).rows()) == 12
 
 
+class DeadFromTheStart(subprocess.Popen[bytes]):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.wait()
+
+
+@pytest.mark.parametrize("process", [subprocess.Popen, DeadFromTheStart])
 def test_worker_that_dies(
-    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch, process: Any
 ) -> None:
+    monkeypatch.setattr(subprocess, "Popen", process)
     monkeypatch.setenv("PYTHONHASHSEED", "not a number")  # Python refuses to start with that
     with pytest.raises(FaceSegKitError, match=r"ended unexpectedly \(exit code 1\); the same"):
         pack(data_set.root, cache)
