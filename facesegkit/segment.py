@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.faces import LEVELS, Find, Frame, aligned_frame, next_level
+from facesegkit.faces import LEVELS, LEVELS_BETWEEN, Find, Frame, aligned_frame, next_level
 from facesegkit.files import replacing
 from facesegkit.looking import Looker, Shown
 from facesegkit.parts import Scheme
@@ -108,6 +108,8 @@ class FaceSegmenter:
         faces = look.for_faces(shown)
         if not faces and look.can_tell:  # one may be so near that the finder sees none in it
             faces = look.at_all_of(shown)
+        if not faces:
+            faces = look.for_faces(shown, LEVELS_BETWEEN)
         while finer := next_level(level, list(faces), max(size)):
             level = finer
             shown = self._finer(shown, source, level)

@@ -184,6 +184,9 @@ def test_a_large_jpeg_is_read_finely_enough_for_its_smallest_face(
     assert sides == [512, 1024, 2560, 512]
 
 
+BETWEEN = [88, 184, 360]  # where nobody was found at 64, 128, 256 and 512; multiples of 8
+
+
 def only_of_sizes_it_knows(find: Find, levels: list[int]) -> Find:
     """The same finder, but blind to frames below 36 pixels; notes at which levels it looks."""
 
@@ -213,7 +216,7 @@ def test_small_faces_of_a_large_photo_are_found_at_finer_levels(
         assert sorted(round(face.frame.size) for face in found.faces) == [84, 180]
         nose = found.mask("nose")
         assert nose[1500:1518, 2700:2720].mean() > 0.8 and nose[500:530, 600:640].mean() > 0.9
-        assert levels == [64, 128, 256, 512, 1024, 2048, 4096]
+        assert levels == [64, 128, 256, 512, *BETWEEN, 1024, 2048, 4096]
 
 
 def test_a_large_face_is_reason_enough_to_look_no_further(noses: Model) -> None:
@@ -228,10 +231,23 @@ def test_nobody_is_not_looked_for_endlessly() -> None:
     levels: list[int] = []
     find = only_of_sizes_it_knows(finder_of(), levels)
     assert FaceSegmenter(find=find)(Image.new("RGB", (4000, 3000), GREY)).faces == ()
-    assert levels == [64, 128, 256, 512, 1024, 2048]
+    assert levels == [64, 128, 256, 512, *BETWEEN, 1024, 2048]
     levels.clear()
     FaceSegmenter(find=find)(Image.new("RGB", (600, 500), GREY))
-    assert levels == [64, 128, 256, 512, 1024]
+    assert levels == [64, 128, 256, 512, *BETWEEN, 1024]
+
+
+def test_a_face_that_is_missed_is_looked_for_once_more_at_sizes_in_between(noses: Model) -> None:
+    find = finder_of((0.5, 0.5, 0.3))
+
+    def blind_at_first(photos: NDArray[np.float32]) -> NDArray[np.float32]:
+        output = find(photos)
+        output[:, 0] -= 20 * (max(photos.shape[2:]) not in BETWEEN)
+        return output
+
+    photo = photo_with({"nose": (1900, 1400, 2100, 1600)}, 4000, 3000)
+    [face] = FaceSegmenter(noses, find=blind_at_first)(photo).faces
+    assert (face.frame.x, face.frame.y) == pytest.approx((2000, 1500), abs=20)
 
 
 @pytest.fixture(scope="module")
