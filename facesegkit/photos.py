@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,9 +24,6 @@ PADDING = (127, 127, 127)  # mid grey, which is neither bright nor dark to a mod
 
 # Formats that Pillow lists as readable but that hold no photo, or need another program.
 _NOT_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-
-# What Pillow's readers raise on damaged files, besides OSError.
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
 
 # Highest values that the pixels of these modes are meant to reach, the likeliest first.
 _FULL_SCALES = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
@@ -83,13 +80,11 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
     """A picture of which only the head has been read."""
     name = _name(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from 89 megapixels on; what lies below MAX_PIXELS is welcome.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _pillow_quiet():
             image = Image.open(source)
     except Image.DecompressionBombError as error:
         raise FaceSegKitError(f"{name} is too large: {error}") from error
-    except _DAMAGED as error:
+    except Exception as error:  # on damaged files each of Pillow's readers has errors of its own
         raise FaceSegKitError(_why_not_opened(name, error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -102,9 +97,22 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
 
 def _decoded(image: Image.Image, source: Path | str | BinaryIO) -> Image.Image:
     try:
-        return upright_rgb(image)
-    except _DAMAGED as error:
-        raise FaceSegKitError(f"{_name(source)} is damaged or cut short: {error}.") from error
+        with _pillow_quiet():
+            return upright_rgb(image)
+    except Exception as error:  # as above
+        reason = str(error) or "its parts contradict each other"
+        raise FaceSegKitError(f"{_name(source)} is damaged or cut short: {reason}.") from error
+
+
+@contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Without Pillow's warnings, of damaged metadata or of more than 89 megapixels.
+
+    A photo below `MAX_PIXELS` is welcome, and what cannot be read is said in an error.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _why_not_opened(name: str, error: Exception) -> str:
@@ -132,7 +140,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     since a copy of a large one takes hundreds of megabytes.
     """
     image.load()
-    with suppress(*_DAMAGED):  # a photo with unreadable EXIF data is a photo all the same
+    # A photo with unreadable EXIF data is a photo all the same.
+    with suppress(Exception):
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -146,13 +155,18 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(values: NDArray[Any], full_scales: tuple[float, ...]) -> NDArray[np.uint8]:
     """Scale numbers of any range to 0..255, by the first of `full_scales` that holds them all."""
-    values = np.nan_to_num(values.astype(np.float32))
-    lowest, highest = float(values.min()), float(values.max())
-    fitting = (full for full in full_scales if lowest >= 0 and highest <= full)
+    finite = np.nan_to_num(values.astype(np.float32), copy=False)
+    black, highest = float(finite.min()), float(finite.max())
+    fitting = (full for full in full_scales if black >= 0 and highest <= full)
     full = next(fitting, None)
     if full is None:
-        values, full = values - lowest, max(highest - lowest, 1.0)
-    return (values * (255 / full)).round().astype(np.uint8)
+        full = max(highest - black, 1.0)
+    else:
+        black = 0.0
+    # In place, to save memory; and in this order, since of two huge floats the difference is none.
+    finite *= 255 / full
+    finite -= black * (255 / full)
+    return np.rint(finite, out=finite).astype(np.uint8)
 
 
 def find_photos(folder: Path | str) -> list[Path]:

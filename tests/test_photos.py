@@ -130,6 +130,11 @@ def test_32_bit_photos_are_scaled(values: list[int], expected: list[int], tmp_pa
     np.testing.assert_array_equal(photo[0, :, 0], expected)
 
 
+def test_the_largest_floats_do_not_overflow() -> None:
+    values = np.array([[-3e38, 0, 3e38]], dtype=np.float32)
+    assert np.asarray(upright_rgb(Image.fromarray(values)))[0, :, 0].tolist() == [0, 128, 255]
+
+
 def test_an_even_float_photo_does_not_divide_by_zero() -> None:
     photo = upright_rgb(Image.fromarray(np.full((2, 2), -7, dtype=np.float32)))
     assert np.asarray(photo).max() == 0
@@ -219,6 +224,47 @@ def test_absurdly_large(side: int, tmp_path: Path) -> None:
     path = tmp_path / "huge.pgm"
     path.write_bytes(b"P5 %d %d 255\n" % (side, side))  # a header is enough to claim a size
     assert "too large" in error_of(path)
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """With some bytes changed, taken out or put in, mostly near the start."""
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 1, 2, 5, 30])):
+        place = int(rng.integers(min(len(changed), rng.choice([64, 400, len(changed)]))))
+        kind = rng.integers(4)
+        if kind == 0:
+            changed[place] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            changed[place : place + 4] = rng.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0"])
+        elif kind == 2:
+            del changed[place : place + min(int(rng.choice([1, 2, 8, 100])), len(changed) - 1)]
+        else:
+            changed[place:place] = rng.bytes(int(rng.choice([1, 4, 50])))
+    return bytes(changed)
+
+
+DAMAGED_FORMATS = ["AVIF", "BMP", "DDS", "GIF", "ICNS", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", DAMAGED_FORMATS)
+def test_damage_of_any_kind_is_told_in_one_sentence(kind: str) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {kind}")
+    rng = np.random.default_rng(5)
+    file = BytesIO()
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(file, kind)
+    refused = 0
+    for _ in range(150):
+        content = damaged(file.getvalue(), rng)
+        for side in (None, 512):
+            try:
+                read_small(BytesIO(content), side) if side else read_photo(BytesIO(content))
+            except FaceSegKitError as error:
+                assert "\n" not in str(error)
+                refused += 1
+    assert refused > 20
 
 
 def test_find_photos(tmp_path: Path) -> None:
