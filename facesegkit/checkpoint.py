@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import platform
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, Lightwei
 from facesegkit.parts import Scheme
 from facesegkit.runtime import FORMAT, KIND, Model, check_kind
 
+_MOST_PARAMETERS = 50_000_000  # or else a file could ask for all memory that there is
 _BACKGROUND = 0.95  # about its share of an aligned photo's pixels
 
 ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUNet]] = {
@@ -148,11 +149,15 @@ def load(path: Path | str) -> Checkpoint:
     plain = load_plain(path)
     check_kind(plain, path)
     try:
+        with torch.device("meta"):  # where tensors take no memory
+            parameters = build_model(plain["arch"], **plain["config"]).parameters()
+        if sum(weights.numel() for weights in parameters) > _MOST_PARAMETERS:
+            raise ValueError(f"more than {_MOST_PARAMETERS:,} parameters")
         model = build_model(plain["arch"], **plain["config"])
         model.load_state_dict(plain["weights"])
         scheme, about = Scheme.from_dict(plain["scheme"]), plain["about"]
         size, crop = int(plain["input_size"]), Crop.from_dict(plain.get("crop"))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise FaceSegKitError(
             f"{path} is damaged, its contents do not fit together ({reason}); train again."
@@ -187,8 +192,10 @@ def load_plain(path: Path | str) -> dict[str, Any]:
             f"or name another with --model."
         )
     try:
-        plain = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a strange pickle; whether it can be read counts
+            plain = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
         raise FaceSegKitError(
             f"{path} is not a file that facesegkit has saved, or it is damaged; "
             f"train again with 'python face_segmentation.py'."

@@ -96,7 +96,9 @@ def _opened(path: Path, threads: int) -> tuple[Score, Any]:
     options.log_severity_level = 4  # what goes wrong is said below, in one sentence
     try:
         # From memory, so that a file cannot refer to others beside it.
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Without its fallback, which prints what is wrong and tries the same once more.
+        providers = ["CPUExecutionProvider"]
+        session = ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
         plain = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "null"))
     except Exception as error:  # its exceptions have no base class of their own
         raise FaceSegKitError(

@@ -3,8 +3,10 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from damage import damaged
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, load_plain, save, save_plain
 from facesegkit.errors import FaceSegKitError
@@ -58,7 +60,7 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def damaged(path):
+def cut_short(path):
     path.write_bytes(path.read_bytes()[:2000])
 
 
@@ -83,6 +85,11 @@ def of_other_widths(path):
     save_plain(plain | {"config": plain["config"] | {"classes": 5}}, path)
 
 
+def of_absurd_widths(path):
+    plain = load_plain(path)
+    save_plain(plain | {"config": plain["config"] | {"classes": 10**10}}, path)
+
+
 def of_an_unknown_architecture(path):
     save_plain(load_plain(path) | {"arch": "transformer"}, path)
 
@@ -102,7 +109,7 @@ def empty(path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (damaged, "not a file that facesegkit has saved, or it is damaged"),
+        (cut_short, "not a file that facesegkit has saved, or it is damaged"),
         (text, "not a file that facesegkit has saved, or it is damaged"),
         (empty, "not a file that facesegkit has saved, or it is damaged"),
         (of_another_kind, "is not a model of facesegkit but 'training state'"),
@@ -110,6 +117,7 @@ def empty(path):
         (a_tensor, "holds a Tensor, not a model"),
         (of_another_format, "has format 99"),
         (of_other_widths, "do not fit together"),
+        (of_absurd_widths, "more than 50,000,000 parameters"),
         (of_an_unknown_architecture, "no architecture 'transformer'; choose one of separable"),
         (without_weights, "do not fit together"),
     ],
@@ -122,6 +130,21 @@ def test_what_is_no_checkpoint_gets_one_sentence(spoil, sentence, checkpoint, tm
         load(path)
     assert "\n" not in str(caught.value)
     assert "model.pth" in str(caught.value) or "architecture" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_damage_of_any_kind_is_told_in_one_sentence(checkpoint, tmp_path):
+    rng = np.random.default_rng(3)
+    save(checkpoint, tmp_path / "model.pth")
+    content, refused = (tmp_path / "model.pth").read_bytes(), 0
+    for _ in range(150):
+        (tmp_path / "model.pth").write_bytes(damaged(content, rng))
+        try:
+            load(tmp_path / "model.pth")
+        except FaceSegKitError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20
 
 
 def test_a_missing_file_is_named_with_what_to_run(tmp_path):

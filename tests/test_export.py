@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from damage import damaged
 from onnx import helper, numpy_helper
 from torch import nn
 
@@ -171,6 +172,20 @@ CHANGES = {
     "weights from another file": (external_weights, "not an ONNX model, or it is damaged"),
     "weights of another shape": (broken_weights, "damaged"),
 }
+
+
+def test_damage_of_any_kind_is_told_in_one_sentence(exported, tmp_path, capfd):
+    rng = np.random.default_rng(3)
+    content, refused = exported.read_bytes(), 0
+    for _ in range(100):
+        (tmp_path / "model.onnx").write_bytes(damaged(content, rng))
+        try:
+            open_onnx(tmp_path / "model.onnx")
+        except FaceSegKitError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20
+    assert capfd.readouterr() == ("", "")  # ONNX Runtime has nothing to add
 
 
 @pytest.mark.parametrize("name", CHANGES)
