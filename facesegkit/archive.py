@@ -38,6 +38,8 @@ SPLITS = ("train", "val", "test")
 OFFICIAL_SPLIT = "official"
 HASH_SPLIT = "hash of the id, 80/10/10"
 
+_LARGEST_FILE = 2**28  # bytes; the data set's largest photo has a few hundred thousand
+
 _PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.jpg")
 _MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.png")
 
@@ -81,17 +83,19 @@ class ZipFiles:
 
     def read(self, entry: Entry) -> bytes:
         """The file's bytes. Raises OSError, also where the zip is damaged at that place."""
+        if max(entry.size, entry.packed_size) > _LARGEST_FILE:
+            raise OSError(f"the zip gives it {entry.size:,} bytes, which no picture here has")
         with self.path.open("rb") as file:
             file.seek(entry.offset)
             header = file.read(30)
-            if header[:4] != b"PK\x03\x04":
+            if len(header) < 30 or header[:4] != b"PK\x03\x04":
                 raise OSError("the zip is damaged at this place")
             # Name and extra field lie before the data. Only this header has their lengths: those
             # in the zip's table, which we know the file from, may differ.
             name_size, extra_size = struct.unpack("<HH", header[26:])
             file.seek(name_size + extra_size, os.SEEK_CUR)
             packed = file.read(entry.packed_size)
-        content = _decompress(packed, entry.method)
+        content = _decompress(packed, entry.method, entry.size)
         if zlib.crc32(content) != entry.stamp:
             raise OSError("the zip is damaged at this place: its checksum differs")
         return content
@@ -258,7 +262,7 @@ def _list_zip(path: Path) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if _is_wanted(member.filename)]
-    except (zipfile.BadZipFile, ValueError) as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise FaceSegKitError(
             f"{path} is no zip, or a damaged one (was it downloaded whole?): {error}."
         ) from error
@@ -344,13 +348,14 @@ def _read_mapping(files: Files, entries: Iterable[Entry]) -> dict[int, int] | No
 # --- Reading ------------------------------------------------------------------------------------
 
 
-def _decompress(packed: bytes, method: int) -> bytes:
+def _decompress(packed: bytes, method: int, size: int) -> bytes:
+    """What was packed, and of that no more than is awaited: a few bytes can hold gigabytes."""
     if method == zipfile.ZIP_STORED:
         return packed
     if method != zipfile.ZIP_DEFLATED:
         raise OSError(f"the zip packs it with method {method}, only 'deflate' is understood")
     try:
-        return zlib.decompress(packed, wbits=-zlib.MAX_WBITS)
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
     except zlib.error as error:
         raise OSError(f"the zip is damaged at this place: {error}") from error
 

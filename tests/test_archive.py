@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import tracemalloc
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TinyDataSet, mask_image
+from damage import damaged
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -289,6 +292,45 @@ def test_damage_inside_a_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
     content[entry.offset + 100] ^= 0xFF
     path.write_bytes(content)
     assert "CelebA-HQ-img/5.jpg cannot be read: the zip is damaged" in reason_of(path, 5)
+
+
+def test_a_zip_that_unpacks_to_gigabytes(data_set: TinyDataSet, tmp_path: Path) -> None:
+    data_set.photo(5).write_bytes(bytes(300_000_000))
+    path = data_set.zip(tmp_path / "faces.zip")
+    assert path.stat().st_size < 1_000_000
+    assert "300,000,000 bytes, which no picture here has" in reason_of(path, 5)
+
+
+def test_a_zip_that_unpacks_to_more_than_it_says(data_set: TinyDataSet, tmp_path: Path) -> None:
+    data_set.photo(5).write_bytes(bytes(30_000_000))
+    path = data_set.zip(tmp_path / "faces.zip")
+    content, size = path.read_bytes(), (30_000_000).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (1000).to_bytes(4, "little")))
+    tracemalloc.start()
+    reason = reason_of(path, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "its checksum differs" in reason and peak < 10_000_000
+
+
+def test_damage_of_any_kind_to_a_zip_is_told_in_one_sentence(
+    data_set: TinyDataSet, tmp_path: Path
+) -> None:
+    rng, refused = np.random.default_rng(3), 0
+    path = data_set.zip(tmp_path / "faces.zip")
+    content = path.read_bytes()
+    table = content.rindex(b"PK\x01\x02") - 4000  # the last part of the table of contents
+    for _ in range(200):
+        path.write_bytes(content[:table] + damaged(content[table:], rng))
+        try:
+            archive = Archive(path)
+            for photo_id in archive.pairs:
+                with suppress(BadPair):
+                    archive.read_pair(photo_id)
+        except FaceSegKitError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20
 
 
 def test_unknown_compression_inside_a_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
