@@ -16,16 +16,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import pickle
-import queue
 import shutil
-import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +30,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from facesegkit.archive import SPLITS, Archive, BadPair, Files
+from facesegkit.archive import SPLITS, Archive, BadPair
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
-from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, Job
+from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, pack_rows
+from facesegkit.processes import cores, in_processes
 
 FORMAT_VERSION = 1  # to be raised whenever the same files would give other arrays or splits
 
@@ -266,7 +263,9 @@ def _pack(
     ]
     _check_space(cache, len(jobs), _row_shapes(manifest))
     bad: dict[str, str] = {}
-    answers = _work_off(archive.files, cache, jobs, workers or _cores())
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    task = partial(pack_rows, archive.files, cache)
+    answers = in_processes(task, chunks, workers or cores(), doing="packed")
     done = len(state) - len(jobs)
     bar = tqdm(total=len(state), initial=done, unit=" photos", disable=not progress)
     with closing(answers), bar:
@@ -297,87 +296,6 @@ def _finish(cache: Path, manifest: dict[str, Any]) -> None:
     _write_manifest(cache, {**manifest, "complete": True})
 
 
-def _work_off(
-    files: Files, cache: Path, jobs: Sequence[Job], workers: int
-) -> Generator[tuple[Sequence[Job], dict[int, str]], None, None]:
-    """Have processes do the jobs; yields chunks of jobs as they are done, and their bad pairs."""
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    workers = min(workers, len(chunks))
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-
-    def pack(chunk: Sequence[Job]) -> dict[int, str]:
-        worker = idle.get()
-        try:
-            return worker.pack(chunk)
-        finally:
-            idle.put(worker)
-
-    with ExitStack() as stack:
-        for _ in range(workers):
-            idle.put(stack.enter_context(_Worker(files, cache)))
-        threads = stack.enter_context(ThreadPoolExecutor(max(workers, 1)))
-        stack.callback(threads.shutdown, cancel_futures=True)
-        futures = {threads.submit(pack, chunk): chunk for chunk in chunks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-
-class _Worker:
-    """A process that runs `packing_worker.work`, seen from this one.
-
-    Pipes instead of `multiprocessing`: the processes that it spawns import the caller's main
-    module again, which fails for a script without `if __name__ == "__main__"` and costs each of
-    them the memory of whatever that script imports (torch). And a pipe ends with the process
-    that holds its other end: when the parent is killed, no worker is left behind.
-    """
-
-    def __init__(self, files: Files, cache: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from facesegkit.packing_worker import work; work()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                # On Linux: keep the memory of one picture for the next, instead of returning it
-                # to the system each time, which takes 7 % of the processor time.
-                "MALLOC_MMAP_THRESHOLD_": str(2**25),
-                "MALLOC_TRIM_THRESHOLD_": str(2**27),
-            },
-        )
-        assert self._process.stdin and self._process.stdout
-        self._orders, self._answers = self._process.stdin, self._process.stdout
-        with suppress(BrokenPipeError):  # it has ended already: `pack` finds that out, and says so
-            self._send((files, cache))
-
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(BrokenPipeError):  # closing flushes, and the process may be gone
-            self._orders.close()
-        self._process.wait()
-        self._answers.close()
-
-    def pack(self, jobs: Sequence[Job]) -> dict[int, str]:
-        """Do the jobs; returns {photo id: reason} of those whose pairs are bad."""
-        try:
-            self._send(jobs)
-            answer = pickle.load(self._answers)
-        except (BrokenPipeError, EOFError) as error:
-            raise FaceSegKitError(
-                f"A packing process has ended unexpectedly (exit code {self._process.wait()}); "
-                f"the same command again goes on where this one was."
-            ) from error
-        if isinstance(answer, Exception):
-            raise answer
-        return dict(answer)
-
-    def _send(self, message: object) -> None:
-        pickle.dump(message, self._orders)
-        self._orders.flush()
-
-
 def _first(bad: dict[str, str]) -> str:
     return bad[min(bad, key=int)]
 
@@ -401,8 +319,3 @@ def _write_errors_explained(cache: Path) -> Iterator[None]:
             f"Packing into {cache} failed: {error.strerror or error}; "
             f"what was packed stays, make room or give another folder and run it again."
         ) from error
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,14 +1,10 @@
-"""The process that packs: decodes pairs and writes them into the rows of the packed arrays.
+"""What a process that packs does: decodes pairs and writes them into rows of the packed arrays.
 
-`packing` starts one per core and talks to it through pipes.
+It stands by itself, so that such a process loads no more than it needs.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,33 +20,17 @@ ANNOTATION_SIZE = 512
 Job = tuple[int, Pair]  # a row and what goes into it
 
 
-def work() -> None:
-    """Pack what comes in on standard input, until it ends.
+def pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]:
+    """Decode pairs and write them into the rows of the packed arrays.
 
-    Messages are pickles. First comes (files, cache), then sequences of jobs; each is answered on
-    standard output with {photo id: reason} of its bad pairs, or with the error that stopped it.
+    Args:
+        files: reads the pairs.
+        cache: folder of the arrays.
+        jobs: which pair goes into which row.
+
+    Returns:
+        {photo id: reason} of the bad pairs, whose rows stay as they are.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    files, cache = pickle.load(orders)
-    while True:
-        try:
-            jobs = pickle.load(orders)
-        except (EOFError, pickle.UnpicklingError):  # cut off, where the parent was killed
-            return
-        try:
-            answer: object = _pack_rows(files, cache, jobs)
-        except Exception as error:
-            answer = error
-        try:
-            pickle.dump(answer, answers)
-            answers.flush()
-        except BrokenPipeError:  # the parent was killed: nobody is there to tell
-            os._exit(1)
-
-
-def _pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]:
-    """Returns {photo id: reason} of the bad pairs, whose rows stay as they are."""
     bad = {}
     with _Rows(cache / "photos.npy") as photos, _Rows(cache / "labels.npy") as labels:
         side = photos.shape[0]

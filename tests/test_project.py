@@ -87,7 +87,7 @@ def test_the_command_is_the_one_that_pyproject_names():
 def test_modules_import_only_what_stands_above_them():
     """The order of design: data goes one way, top to bottom."""
     order = [
-        "errors", "files", "parts", "photos", "crop", "outlines", "archive",
+        "errors", "files", "processes", "parts", "photos", "crop", "outlines", "archive",
         "torchvision_import", "celebamask", "packing_worker", "packing", "drawn", "augment",
         "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export", "shipped",
         "evaluation", "training", "scenes", "finder", "segmentation", "looking", "segment",

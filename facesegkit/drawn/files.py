@@ -7,14 +7,9 @@ replaced; so a photo says that its face is complete, and drawing can be interrup
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +18,7 @@ from tqdm import tqdm
 
 from facesegkit.drawn.face import draw_face
 from facesegkit.errors import FaceSegKitError
+from facesegkit.processes import cores, in_processes
 
 DRAWING_VERSION = 6  # raise it whenever the same seed would give other faces
 
@@ -61,7 +57,7 @@ def draw_data_set(
     try:
         _claim(out, count, seed)
         missing = [i for i in range(count) if not _photo_path(out, i).exists()]
-        _draw_missing(out, seed, missing, workers or os.cpu_count() or 1, count, progress)
+        _draw_missing(out, seed, missing, workers or cores(), count, progress)
     except OSError as error:
         raise FaceSegKitError(
             f"Cannot write drawn faces to {out}: {error.strerror or error}; "
@@ -127,42 +123,10 @@ def _draw_missing(
                 draw_one(index)
                 bar.update()
             return
-        for _ in _in_processes(draw_one, missing, min(workers, len(missing))):
-            bar.update()
-
-
-def _in_processes(draw_one: Any, missing: list[int], workers: int) -> Iterator[None]:
-    """Call `draw_one` on every id in other processes; an error stops those not yet begun."""
-    context = multiprocessing.get_context("spawn")  # the same on every system
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-    try:
-        ids = iter(missing)
-        # A few in flight per worker: an error need not wait for thousands of others.
-        running = [pool.submit(draw_one, i) for i in islice(ids, 4 * workers)]
-        while running:
-            running.pop(0).result()
-            yield
-            running.extend(pool.submit(draw_one, i) for i in islice(ids, 1))
-    except BrokenProcessPool as error:
-        raise FaceSegKitError(
-            "A process that drew faces was ended from outside; "
-            "run the same command again to go on, with fewer workers if memory was short."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it does, however that came about."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+        drawing = in_processes(draw_one, missing, workers, doing="drew faces")
+        with closing(drawing):
+            for _ in drawing:
+                bar.update()
 
 
 def _draw_one(out: Path, seed: int, index: int) -> None:

@@ -1,0 +1,145 @@
+"""Work that is shared between processes, one per core."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, suppress
+from typing import Any, TypeVar
+
+from facesegkit.errors import FaceSegKitError
+
+Order = TypeVar("Order")
+Answer = TypeVar("Answer")
+
+
+def in_processes(
+    task: Callable[[Order], Answer], orders: Sequence[Order], workers: int, *, doing: str
+) -> Generator[tuple[Order, Answer], None, None]:
+    """Have a task done for every order; yields orders as they are done, and their answers.
+
+    An error in a task is raised here, once those that have begun are done; so does closing the
+    generator end the work.
+
+    Args:
+        task: can be pickled, like all that it gets and gives.
+        orders: one for each call of it.
+        workers: number of processes, at most.
+        doing: what they do, for the message where one of them is killed.
+
+    Raises:
+        FaceSegKitError: a process has ended that should not have.
+    """
+    workers = min(workers, len(orders))
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+
+    def run(order: Order) -> Answer:
+        worker = idle.get()
+        try:
+            answer: Answer = worker.run(order)
+            return answer
+        finally:
+            idle.put(worker)
+
+    with ExitStack() as stack:
+        for _ in range(workers):
+            idle.put(stack.enter_context(_Worker(task, doing)))
+        threads = stack.enter_context(ThreadPoolExecutor(max(workers, 1)))
+        stack.callback(threads.shutdown, cancel_futures=True)
+        futures = {threads.submit(run, order): order for order in orders}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Worker:
+    """A process that runs `_work`, seen from this one.
+
+    Pipes instead of `multiprocessing`: the processes that it spawns import the caller's main
+    module again, which fails for a script without `if __name__ == "__main__"` and costs each of
+    them the memory of whatever that script imports (torch). And a pipe ends with the process
+    that holds its other end: when the parent is killed, no worker is left behind.
+    """
+
+    def __init__(self, task: Callable[[Any], Any], doing: str) -> None:
+        self._doing = doing
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from facesegkit.processes import _work; _work()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # On Linux: keep the memory of one picture for the next, instead of returning it
+                # to the system each time, which takes 7 % of the processor time.
+                "MALLOC_MMAP_THRESHOLD_": str(2**25),
+                "MALLOC_TRIM_THRESHOLD_": str(2**27),
+            },
+        )
+        assert self._process.stdin and self._process.stdout
+        self._orders, self._answers = self._process.stdin, self._process.stdout
+        with suppress(BrokenPipeError):  # it has ended already: `run` finds that out, and says so
+            self._send(task)
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(BrokenPipeError):  # closing flushes, and the process may be gone
+            self._orders.close()
+        self._process.wait()
+        self._answers.close()
+
+    def run(self, order: object) -> Any:
+        """The task's answer to an order; raises what the task has raised."""
+        try:
+            self._send(order)
+            done, answer = pickle.load(self._answers)
+        except (BrokenPipeError, EOFError) as error:
+            raise FaceSegKitError(
+                f"A process that {self._doing} has ended unexpectedly (exit code "
+                f"{self._process.wait()}); the same command again goes on where this one was."
+            ) from error
+        if not done:
+            raise answer
+        return answer
+
+    def _send(self, message: object) -> None:
+        pickle.dump(message, self._orders)
+        self._orders.flush()
+
+
+def _work() -> None:
+    """Run a task on what comes in on standard input, until that ends.
+
+    Messages are pickles. First comes the task, then orders; each is answered on standard output
+    with (True, its answer) or (False, the error that stopped it).
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    orders, answers = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # whatever a task prints is no answer
+    try:
+        task = pickle.load(orders)
+        while True:
+            order = pickle.load(orders)
+            answer: tuple[bool, object]
+            try:
+                answer = True, task(order)
+            except Exception as error:
+                answer = False, error
+            pickle.dump(answer, answers)
+            answers.flush()
+    except (EOFError, pickle.UnpicklingError):  # cut off, where the parent was killed
+        return
+    except BrokenPipeError:  # the same, and nobody is there to tell
+        os._exit(1)
