@@ -104,7 +104,11 @@ class Inverted(nn.Module):
             self.narrow[0] = nn.Conv2d(wide, channels_out, 1)
 
     def forward(self, x):
-        y = self.narrow(torch.relu(self.depthwise(torch.relu(self.widen(x)))))
+        first, second = (
+            nn.Identity() if self.mistake == f"no {place} ReLU" else nn.ReLU()
+            for place in ("first", "second")
+        )
+        y = self.narrow(second(self.depthwise(first(self.widen(x)))))
         if self.mistake == "ReLU at the end":
             y = torch.relu(y)
         if self.mistake == "added always":
@@ -117,6 +121,8 @@ class Inverted(nn.Module):
     [
         ("plain", "expected a depthwise one on 64 channels"),
         ("a bias", "parameters; expected"),
+        ("no first ReLU", "a ReLU comes after the first"),
+        ("no second ReLU", "a ReLU comes after the first"),
         ("never added", "should return its input"),
         ("added always", "fails on features"),
     ],

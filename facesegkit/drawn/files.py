@@ -20,7 +20,7 @@ from facesegkit.drawn.face import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.processes import cores, in_processes
 
-DRAWING_VERSION = 6  # raise it whenever the same seed would give other faces
+DRAWING_VERSION = 7  # raise it whenever the same seed would give other faces
 
 PHOTOS, MASKS, RECORD = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "drawn.json"
 FACES_PER_FOLDER = 2000  # the data set's own way to keep mask folders small

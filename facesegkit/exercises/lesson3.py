@@ -137,6 +137,7 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
         _check_depthwise(module, channels_in * expand, name)
         _check_count(module, _inverted_parameters(channels_in, channels_out, expand, kernel), name)
         _check_linear_end(output, name)
+        _check_relus(module, features, name)
         _check_residual(module, features, expected, name)
     print("Right: widened, looked at channel by channel, narrowed without ReLU, and added.")
 
@@ -197,6 +198,23 @@ def _check_linear_end(output: Tensor, name: str) -> None:
         raise TryAgain(
             f"{name} returns no number below 0, so a ReLU comes last. The narrow end stays "
             f"linear: a ReLU would throw away half of the little that fits there."
+        )
+
+
+def _check_relus(module: nn.Module, features: Tensor, name: str) -> None:
+    """What each convolution but the first gets to see has passed a ReLU."""
+    lowest: list[float] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs: lowest.append(float(inputs[0].min())))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    _run(module, name, features)
+    for hook in hooks:
+        hook.remove()
+    if min(lowest[1:]) < 0:
+        raise TryAgain(
+            f"{name}: a ReLU comes after the first convolution, and another after the second."
         )
 
 

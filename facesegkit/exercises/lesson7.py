@@ -130,7 +130,9 @@ def check_fold(fold: Callable[..., Any]) -> None:
                 f"Keep kernel, stride and padding."
             )
         if torch.allclose(found, expected, atol=1e-5):
-            print("Right: the same result, and one multiplication less for each pixel.")
+            print(
+                "Right: the same result, and one multiplication less for each number of the photo."
+            )
             return
         shift = found - expected
         only_bias = (shift - shift[:, :, :1, :1]).abs().max() < 1e-5

@@ -42,7 +42,7 @@ def check_one_pixel(f1_of_eye: float | None, f1_of_nose: float | None) -> None:
                 f"high is what the model draws? All that is annotated is found, so TP is the "
                 f"area of the smaller rectangle."
             )
-    print("Right: one pixel costs an eye four times as much as a nose.")
+    print("Right: one pixel costs an eye more than three times as much as a nose.")
 
 
 def check_safety_mask(draw_safety_mask: Callable[[Scene], Any]) -> None:
