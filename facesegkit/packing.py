@@ -34,7 +34,7 @@ from facesegkit.archive import SPLITS, Archive, BadPair
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
 from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, pack_rows
-from facesegkit.processes import cores, in_processes
+from facesegkit.processes import alone_in, cores, in_processes
 
 FORMAT_VERSION = 1  # to be raised whenever the same files would give other arrays or splits
 
@@ -135,7 +135,7 @@ def prepare(
     fresh = _new_manifest(archive, photo_size)
     usual = default_cache(archive.files.path, photo_size)
     cache = usual if cache is None else Path(cache).expanduser()
-    with _write_errors_explained(cache):
+    with _write_errors_explained(cache), alone_in(cache):
         manifest = _matching_manifest(cache, fresh)
         if manifest is None:
             manifest = fresh

@@ -1,16 +1,20 @@
-"""Work that is shared between processes, one per core."""
+"""Work that is shared between processes, and work that only one of them may do at a time."""
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import os
 import pickle
 import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from facesegkit.errors import FaceSegKitError
@@ -55,6 +59,29 @@ def in_processes(
         futures = {threads.submit(run, order): order for order in orders}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the user's only process that fills a folder; waits for another one, and says so.
+
+    The lock is the system's own, so it ends with the process that holds it, killed or not. Its
+    file lies in the folder for temporary files: a folder that is only read may be read-only.
+    """
+    from filelock import FileLock, Timeout
+
+    name = f"{getpass.getuser()} {folder.resolve()}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir(), f"facesegkit-{digest}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is at work in {folder}; waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cores() -> int:

@@ -8,11 +8,14 @@ from functools import partial
 from math import sqrt
 from operator import truediv
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from facesegkit.drawn import draw_data_set
 from facesegkit.errors import FaceSegKitError
-from facesegkit.processes import in_processes
+from facesegkit.packing import Pack
+from facesegkit.processes import alone_in, in_processes
 
 
 def test_every_order_is_answered_once() -> None:
@@ -33,6 +36,50 @@ def test_an_error_of_a_task_is_raised_here() -> None:
 def test_a_process_that_ends_is_told() -> None:
     with pytest.raises(FaceSegKitError, match=r"that tried has ended unexpectedly \(exit code 7\)"):
         list(in_processes(sys.exit, [7], 1, doing="tried"))
+
+
+HOLDS_THE_LOCK = """
+import sys
+from pathlib import Path
+from facesegkit.processes import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_who_comes_second_waits_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_THE_LOCK, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as first:
+        assert first.stdin and first.stdout and first.stdout.readline() == b"in\n"
+        killing = Timer(0.5, first.kill)  # the lock of a killed process is free
+        killing.start()
+        with alone_in(tmp_path):
+            assert first.wait() != 0
+    assert f"Another process is at work in {tmp_path}; waiting" in capsys.readouterr().err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_two_that_draw_and_pack_the_same_at_once(tmp_path: Path) -> None:
+    command = "import sys; from facesegkit.commands import main; sys.exit(main(sys.argv[1:]))"
+    for arguments in (
+        ["draw", tmp_path / "faces", "--count", "6", "--seed", "2"],
+        ["prepare", tmp_path / "faces", "--cache", tmp_path / "cache"],
+    ):
+        both = [subprocess.Popen([sys.executable, "-c", command, *arguments]) for _ in range(2)]
+        assert [process.wait() for process in both] == [0, 0]
+    draw_data_set(tmp_path / "alone", 6, seed=2, progress=False)
+    assert contents(tmp_path / "faces") == contents(tmp_path / "alone")
+    assert len(Pack.open(tmp_path / "cache").rows()) == 6
 
 
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:

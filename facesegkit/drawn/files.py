@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from facesegkit.drawn.face import draw_face
 from facesegkit.errors import FaceSegKitError
-from facesegkit.processes import cores, in_processes
+from facesegkit.processes import alone_in, cores, in_processes
 
 DRAWING_VERSION = 7  # raise it whenever the same seed would give other faces
 
@@ -55,9 +55,10 @@ def draw_data_set(
         raise FaceSegKitError(f"Cannot draw with {workers} workers; give 1 or more.")
     out = Path(out)
     try:
-        _claim(out, count, seed)
-        missing = [i for i in range(count) if not _photo_path(out, i).exists()]
-        _draw_missing(out, seed, missing, workers or cores(), count, progress)
+        with alone_in(out):
+            _claim(out, count, seed)
+            missing = [i for i in range(count) if not _photo_path(out, i).exists()]
+            _draw_missing(out, seed, missing, workers or cores(), count, progress)
     except OSError as error:
         raise FaceSegKitError(
             f"Cannot write drawn faces to {out}: {error.strerror or error}; "
