@@ -366,6 +366,7 @@ def processor_time(control: object, value: object) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.alone
 def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
     explorer = Explorer()
     upload(explorer, "large.jpg", as_bytes(photo(scale=16).resize((4000, 3000)), "JPEG"))

@@ -288,6 +288,7 @@ def test_the_first_part_of_a_run_sees_photos_at_half_their_size(monkeypatch):
     assert sizes == [32] * 6 + [64] * 6
 
 
+@pytest.mark.alone
 def test_a_budget_in_minutes_is_kept_and_ends_annealed():
     started = time.perf_counter()
     _, history = train_small(Budget(minutes=0.05))
