@@ -138,10 +138,10 @@ def fit_finder(
     keep_freed_memory()
     model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = torch.optim.swa_utils.AveragedModel(
-        model, avg_fn=moving_average(settings.averaging), use_buffers=True
+        model, multi_avg_fn=moving_average(settings.averaging), use_buffers=True
     )
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+        model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay, fused=True
     )
     losses: list[float] = []
     started = time.perf_counter()

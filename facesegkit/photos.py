@@ -5,25 +5,52 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
 
-# The largest phone cameras give 200 megapixels only on request, 50 by default. A photo at this
-# limit takes 450 MB as RGB. Pillow itself stops at 179 megapixels.
-MAX_PIXELS = 150_000_000
+# A program that segments a photo is to stay below 1 GB, and takes some 100 MB by itself. This
+# leaves room for 120 megapixels of a plain JPEG or PNG. Phones make 12 or 50, and more on request.
+MOST_MEMORY = 850_000_000  # bytes
+
+_PIECE = 1_000_000  # pixels that are worked on at a time where all of a large photo would not fit
 
 PADDING = (127, 127, 127)  # mid grey, which is neither bright nor dark to a model
 
-# Formats that Pillow lists as readable but that hold no photo, or need another program.
-_NOT_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# What photos come in. Of the other formats that Pillow reads some run another program (EPS runs
+# Ghostscript), some take minutes, and none is what a stranger's file should be opened with.
+FORMATS = (
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000",
+    "PCX", "PNG", "PPM", "PSD", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+
+# What decoders take at the most, in bytes a pixel, with the picture that they give. Pillow keeps
+# four bytes for each pixel of colour. benchmarks/photo_memory.py measures it.
+_DECODING = {"WEBP": 20, "AVIF": 15, "JPEG2000": 25, "TIFF": 10}
+_COLOUR = 4
+_LABELS = 3  # of the faces, turned back and all together
+_PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_PROGRESSIVE_JPEG = 6  # beside the picture, and even for a reduced one: all coefficients are kept
+
+# Formats that take so long to decode that a photo at the limit of memory would seem to hang.
+_MAX_PIXELS = {"JPEG2000": 30_000_000}
+
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Highest values that the pixels of these modes are meant to reach, the likeliest first.
 _FULL_SCALES = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
@@ -39,10 +66,10 @@ def read_photo(source: Path | str | BinaryIO) -> Image.Image:
 
     Raises:
         FaceSegKitError: there is no such file, it is not a picture, it is damaged or cut short,
-            or it has more than `MAX_PIXELS` pixels.
+            or reading it takes more than `MOST_MEMORY`.
     """
     with _opened(source) as image:
-        return _decoded(image, source)
+        return _decoded(image, image.size, source)
 
 
 def read_small(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image, tuple[int, int]]:
@@ -66,7 +93,7 @@ def read_small(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image, t
         scale = min(1, side / max(whole))
         image.draft(image.mode, (math.ceil(whole[0] * scale), math.ceil(whole[1] * scale)))
         drafted = image.size
-        photo = _decoded(image, source)
+        photo = _decoded(image, whole, source)
     turned = photo.size != drafted
     # A square that is turned by a quarter has the same size.
     return photo, (whole[1], whole[0]) if turned else whole
@@ -81,34 +108,53 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
     name = _name(source)
     try:
         with _pillow_quiet():
-            image = Image.open(source)
+            image = Image.open(source, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise FaceSegKitError(f"{name} is too large: {error}") from error
     except Exception as error:  # on damaged files each of Pillow's readers has errors of its own
         raise FaceSegKitError(_why_not_opened(name, error)) from error
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise FaceSegKitError(
-            f"{name} is too large: {image.width} x {image.height} pixels, where "
-            f"{MAX_PIXELS // 1_000_000} million is the limit; make it smaller first."
-        )
     return image
 
 
-def _decoded(image: Image.Image, source: Path | str | BinaryIO) -> Image.Image:
-    try:
-        with _pillow_quiet():
-            return upright_rgb(image)
-    except Exception as error:  # as above
-        reason = str(error) or "its parts contradict each other"
-        raise FaceSegKitError(f"{_name(source)} is damaged or cut short: {reason}.") from error
+def _decoded(
+    image: Image.Image, whole: tuple[int, int], source: Path | str | BinaryIO
+) -> Image.Image:
+    """The picture of a file that had this size before it was drafted, upright, RGB."""
+    with _pillow_quiet():
+        _check_size(image, whole, _name(source))
+        try:
+            turn = _turn_of(image)
+            rgb = _as_rgb(image)
+            if rgb is not image:
+                image.close()  # frees its pixels; there may be no room for three large pictures
+            return rgb if turn is None else rgb.transpose(turn)
+        except Exception as error:  # as above
+            reason = str(error) or "its parts contradict each other"
+            raise FaceSegKitError(f"{_name(source)} is damaged or cut short: {reason}.") from error
+
+
+def _check_size(image: Image.Image, whole: tuple[int, int], name: str) -> None:
+    """See that a picture, of which only the head has been read, may be decoded."""
+    pixels = image.width * image.height
+    kept = _PIXEL_BYTES.get(image.mode, _COLOUR)
+    is_ready = image.mode == "RGB" and not image.has_transparency_data and _turn_of(image) is None
+    decoding = _DECODING.get(image.format or "", kept)
+    needed = max(decoding, kept if is_ready else kept + _COLOUR) * pixels
+    if image.info.get("progressive"):
+        needed = max(needed, _COLOUR * pixels + _PROGRESSIVE_JPEG * whole[0] * whole[1])
+    needed += _LABELS * whole[0] * whole[1]
+    if needed > MOST_MEMORY or pixels > _MAX_PIXELS.get(image.format or "", pixels):
+        raise FaceSegKitError(
+            f"{name} is too large: {whole[0]} x {whole[1]} pixels of this kind take too much "
+            f"memory or time; make it smaller first."
+        )
 
 
 @contextmanager
 def _pillow_quiet() -> Iterator[None]:
     """Without Pillow's warnings, of damaged metadata or of more than 89 megapixels.
 
-    A photo below `MAX_PIXELS` is welcome, and what cannot be read is said in an error.
+    A photo that fits into memory is welcome, and what cannot be read is said in an error.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -127,8 +173,8 @@ def _why_not_opened(name: str, error: Exception) -> str:
     if os.path.isfile(name) and os.path.getsize(name) == 0:
         return f"{name} is empty (0 bytes)."
     if name.lower().endswith((".heic", ".heif")):
-        return f"{name} is a HEIC photo, which Pillow does not read; save it as JPEG or PNG first."
-    return f"{name} is not a picture in a format that Pillow reads."
+        return f"{name} is a HEIC photo, which is not read here; save it as JPEG or PNG first."
+    return f"{name} is not a picture in a format that is read here."
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -139,34 +185,69 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     lightest pixel where the values go beyond it. An image that needs nothing is returned itself,
     since a copy of a large one takes hundreds of megabytes.
     """
-    image.load()
+    turn = _turn_of(image)
+    rgb = _as_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright, as its EXIF orientation says; None if nothing need be done."""
     # A photo with unreadable EXIF data is a photo all the same.
     with suppress(Exception):
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            image = ImageOps.exif_transpose(image)
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """The picture itself if it is RGB already, else a copy."""
+    image.load()
     if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image), _FULL_SCALES[image.mode[:4]]))
-    elif image.has_transparency_data:
-        # Pillow turns premultiplied grey, "La", into nothing but "LA".
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+        scale = _eight_bit_scale(image)
+        return _in_pieces(image, lambda piece: Image.fromarray(scale(np.asarray(piece))))
+    if image.has_transparency_data:
+        return _in_pieces(image, _over_white)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _eight_bits(values: NDArray[Any], full_scales: tuple[float, ...]) -> NDArray[np.uint8]:
-    """Scale numbers of any range to 0..255, by the first of `full_scales` that holds them all."""
-    finite = np.nan_to_num(values.astype(np.float32), copy=False)
-    black, highest = float(finite.min()), float(finite.max())
+def _in_pieces(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The whole of a picture converted to RGB, a piece at a time to save memory."""
+    whole = Image.new("RGB", image.size)
+    for box in pieces(image.size):
+        whole.paste(convert(image.crop(box)), box)
+    return whole
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    # Pillow turns premultiplied grey, "La", into nothing but "LA".
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+
+
+def _eight_bit_scale(image: Image.Image) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """What scales a picture's numbers to 0..255, by the first full scale that holds them all."""
+    ranges = []
+    for box in pieces(image.size):
+        values = _finite(np.asarray(image.crop(box)))
+        ranges.append((float(values.min()), float(values.max())))
+    black, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    full_scales = _FULL_SCALES[image.mode[:4]]
     fitting = (full for full in full_scales if black >= 0 and highest <= full)
     full = next(fitting, None)
     if full is None:
         full = max(highest - black, 1.0)
     else:
         black = 0.0
-    # In place, to save memory; and in this order, since of two huge floats the difference is none.
-    finite *= 255 / full
-    finite -= black * (255 / full)
-    return np.rint(finite, out=finite).astype(np.uint8)
+
+    def scale(values: NDArray[Any]) -> NDArray[np.uint8]:
+        # In this order, since of two huge floats the difference is none.
+        shares = _finite(values) * np.float32(255 / full) - np.float32(black * (255 / full))
+        return np.rint(shares).astype(np.uint8)
+
+    return scale
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    return np.nan_to_num(values.astype(np.float32))
 
 
 def find_photos(folder: Path | str) -> list[Path]:
@@ -176,9 +257,7 @@ def find_photos(folder: Path | str) -> list[Path]:
         FaceSegKitError: there is no such folder, it cannot be read, or no photo lies in it.
     """
     formats = Image.registered_extensions()
-    suffixes = {
-        suffix for suffix, kind in formats.items() if kind in Image.OPEN.keys() - _NOT_PHOTOS
-    }
+    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
     try:
         files = sorted(Path(folder).iterdir())
     except OSError as error:
@@ -211,6 +290,16 @@ class Box(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def pieces(size: tuple[int, int]) -> Iterator[Box]:
+    """A picture of this width and height in boxes of whole rows, none too large for memory."""
+    width, height = size
+    across = min(width, _PIECE)
+    down = _PIECE // across
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            yield Box(left, top, min(width, left + across), min(height, top + down))
 
 
 def fit_square(

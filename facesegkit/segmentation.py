@@ -17,7 +17,7 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.faces import Frame, classes_in, put_back
 from facesegkit.outlines import Polygon, outlines
 from facesegkit.parts import Scheme
-from facesegkit.photos import Box, read_photo
+from facesegkit.photos import Box, pieces, read_photo, read_small
 from facesegkit.upscaling import best_class, best_share
 
 
@@ -88,8 +88,8 @@ class Face:
     @cached_property
     def areas(self) -> dict[str, int]:
         """Pixels of each class but background."""
-        counts = np.bincount(self.classes.ravel(), minlength=len(self.scheme.class_names))
-        return dict(zip(self.scheme.classes, counts[1:].tolist(), strict=True))
+        numbered = enumerate(self.scheme.classes, start=1)
+        return {name: int(np.count_nonzero(self.classes == number)) for number, name in numbered}
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Where a class of this face is, bool [H, W], at the photo's size.
@@ -165,11 +165,16 @@ def _is_nearer(frame: Frame, other: Frame, place: Box) -> NDArray[np.bool_]:
     """Of which pixels of a place the middle of a frame is nearer than another's, bool [h, w]."""
     rows, columns = np.ogrid[place.top : place.bottom, place.left : place.right]
 
-    def distance(to: Frame) -> NDArray[np.float64]:
-        squared = (columns + 0.5 - to.x) ** 2 + (rows + 0.5 - to.y) ** 2
+    def distance(to: Frame, there: Box) -> NDArray[np.float64]:
+        down, across = there.slices
+        squared = (columns[:, across] + 0.5 - to.x) ** 2 + (rows[down] + 0.5 - to.y) ** 2
         return np.asarray(squared / to.size**2)
 
-    return distance(frame) <= distance(other)
+    height, width = len(rows), columns.shape[1]
+    nearer = np.empty((height, width), dtype=bool)
+    for piece in pieces((width, height)):
+        nearer[piece.slices] = distance(frame, piece) <= distance(other, piece)
+    return nearer
 
 
 def class_id(scheme: Scheme, class_name: str) -> int:
@@ -233,14 +238,41 @@ class Segmentation:
         Raises:
             FaceSegKitError: the file can no longer be read, or is another photo by now.
         """
+        return self.source if isinstance(self.source, Image.Image) else self.own_photo()
+
+    def own_photo(self) -> Image.Image:
+        """The photo as in `photo`, but a copy that may be changed.
+
+        Raises:
+            FaceSegKitError: as `photo`.
+        """
         if isinstance(self.source, Image.Image):
-            return self.source
+            return self.source.copy()
         photo = read_photo(self.source)
-        if photo.size != self.labels.shape[::-1]:
+        self._check_unchanged(photo.size)
+        return photo
+
+    def small_photo(self, side: int) -> Image.Image:
+        """The photo with its longest side shrunk, if need be, to this many pixels, RGB.
+
+        Raises:
+            FaceSegKitError: as `photo`.
+        """
+        height, width = self.labels.shape
+        if isinstance(self.source, Image.Image):
+            photo = self.source
+        else:
+            photo, size = read_small(self.source, side)
+            self._check_unchanged(size)
+        scale = min(1, side / max(width, height))
+        small = max(1, round(width * scale)), max(1, round(height * scale))
+        return photo.resize(small, reducing_gap=3.0)
+
+    def _check_unchanged(self, size: tuple[int, int]) -> None:
+        if size != self.labels.shape[::-1]:
             raise FaceSegKitError(
                 f"{self.source} has changed since it was segmented; segment it again."
             )
-        return photo
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Where a class is, bool [H, W].
@@ -262,7 +294,7 @@ class Segmentation:
             FaceSegKitError: the scheme has no such class, or the photo can no longer be read.
         """
         wanted = [class_id(self.scheme, name) for name in class_names]
-        picture = self.photo.convert("RGBA")
+        picture = self.own_photo()
         picture.putalpha(Image.fromarray(np.isin(self.labels, wanted)).convert("L"))
         return picture
 

@@ -35,6 +35,7 @@ from facesegkit.parts import Scheme
 from facesegkit.upscaling import classes_at
 
 History = list[dict[str, float]]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 HISTORY_COLUMNS = (
     "step",
     "photos",  # seen so far, with repeats
@@ -164,16 +165,20 @@ def quarter_of_scores(model: nn.Module, images: Tensor, row: int, column: int) -
     return model(images)[:, :, row::2, column::2]
 
 
-def moving_average(keep: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average of the weights, for `AveragedModel`.
+def moving_average(keep: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Exponential moving average of the weights, in place: `multi_avg_fn` of `AveragedModel`.
 
     It follows quickly at first, as in TensorFlow's ExponentialMovingAverage: otherwise the
     random weights of the start would still be in the mix after hundreds of steps.
     """
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    @torch.no_grad()
+    def average(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         kept = min(keep, (1 + float(count)) / (10 + float(count)))
-        return kept * averaged + (1 - kept) * current
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - kept)
+        else:  # batch norm's count of steps
+            torch._foreach_copy_(averaged, current)
 
     return average
 
@@ -267,7 +272,7 @@ class Training:
         # PyTorch's own type hints do not know memory_format.
         self.model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = AveragedModel(
-            model, avg_fn=moving_average(settings.averaging), use_buffers=True
+            model, multi_avg_fn=moving_average(settings.averaging), use_buffers=True
         )
         self.averaged.eval()
         # Decay is for the convolutions' weights; pulling scales and offsets to 0 has no meaning.
@@ -277,7 +282,8 @@ class Training:
             {"params": weights, "weight_decay": settings.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate)
+        # Fused: all weights in one call, where each by itself is a third of a small step's time.
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate, fused=True)
         self.step = 0
         self.seconds = 0.0
         self.history: History = []

@@ -423,7 +423,7 @@ def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
     [
         ("empty.jpg", b"", "empty.jpg is not a picture"),
         ("text.png", b"not a photo", "text.png is not a picture"),
-        ("phone.HEIC", b"not a photo", "HEIC photo, which Pillow does not read"),
+        ("phone.HEIC", b"not a photo", "HEIC photo, which is not read here"),
         ("cut.png", as_bytes(photo())[:200], "cut.png is damaged or cut short"),
         ("cut.jpg", as_bytes(photo(), "JPEG")[:900], "cut.jpg is damaged or cut short"),
         ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not a picture"),

@@ -194,9 +194,18 @@ def test_moving_average_forgets_the_start_and_then_keeps_its_share():
     average = moving_average(0.9)
     value = torch.tensor(100.0)
     for count in range(30):
-        value = average(value, torch.tensor(0.0), count)
+        average([value], [torch.tensor(0.0)], count)
     assert value < 1e-3
-    assert average(torch.tensor(1.0), torch.tensor(0.0), 1000).item() == pytest.approx(0.9)
+    averaged = [torch.tensor(1.0), torch.ones(2)]
+    average(averaged, [torch.tensor(0.0), torch.full((2,), 2.0)], 1000)
+    assert averaged[0].item() == pytest.approx(0.9)
+    assert averaged[1].tolist() == pytest.approx([1.1, 1.1])
+
+
+def test_batch_norms_count_of_steps_is_taken_over_as_it_is():
+    count = torch.tensor(3)
+    moving_average(0.9)([count], [torch.tensor(8)], 1000)
+    assert count.item() == 8
 
 
 def test_batches_pair_each_photo_with_its_own_labels():
