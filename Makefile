@@ -5,6 +5,7 @@
 #   make lab                        JupyterLab on notebooks/
 #   make bench                      remake the results in benchmarks/, but for long trainings;
 #                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
+#   make torture                    damage and interrupt everything, for an hour
 #   make notebooks                  run lessons and solutions, keep their outputs, and remake
 #                                   exercises and figures
 #   make exercises                  make notebooks/exercises/ from notebooks/solutions/
@@ -24,7 +25,7 @@ INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/55.jpg)
 
-.PHONY: run test lab bench figures notebooks exercises clean
+.PHONY: run test torture lab bench figures notebooks exercises clean
 
 run: $(INSTALLED)
 	$(TRAIN) $(if $(DATA),--data "$(DATA)")
@@ -38,6 +39,9 @@ test: $(INSTALLED)
 	$(BIN)/pytest -m alone
 	$(BIN)/pytest $(PARALLEL) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
+
+torture: $(INSTALLED)
+	$(BIN)/python benchmarks/torture.py
 
 # Photos are uploaded to the explorer in one message each; by default that may have 10 MB.
 lab: $(INSTALLED)

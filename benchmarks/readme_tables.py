@@ -243,6 +243,33 @@ def time_to_quality() -> str:
     return table(["", "plain recipe", "ours", "times sooner"], rows)
 
 
+def two_processes() -> str:
+    """One model trained by one process and by two, on the same cores."""
+    found = results("two_processes")
+    rows = [
+        [
+            f"{run['processes']} x {2 // run['processes']} thread{'s' * (run['processes'] == 1)}",
+            f"{run['photos per second']:.0f}",
+            f"{run['test mean F1']:.4f}",
+            f"{seconds:.0f}",
+        ]
+        for run, seconds in zip(
+            found["training"], found["seconds to prepare, by one and by two"], strict=True
+        )
+    ]
+    rows += [
+        [f"{machines} machines, by arithmetic", f"{speed:.0f}", "", ""]
+        for machines, speed in found["photos per second by arithmetic"].items()
+    ]
+    head = [
+        "processes on two cores",
+        "photos a second",
+        f"mean F1 after {found['epochs']:g} epochs of {found['faces']} drawn faces",
+        "seconds to pack them",
+    ]
+    return table(head, rows)
+
+
 def lessons() -> str:
     """The notebooks, as notebooks/README.md has them."""
     lines = (HERE.parent / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
@@ -257,6 +284,7 @@ TABLES = {
     "hard photos": hard_photos,
     "clips": clips,
     "time to quality": time_to_quality,
+    "two processes": two_processes,
     "lessons": lessons,
     "speed": speed,
     "path": path,

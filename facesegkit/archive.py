@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.files import check_is_file
 from facesegkit.parts import PART_IDS, PARTS
+from facesegkit.photos import FORMATS
 
 PHOTO_FOLDER = "CelebA-HQ-img"
 MASK_FOLDER = "CelebAMask-HQ-mask-anno"
@@ -38,7 +40,9 @@ SPLITS = ("train", "val", "test")
 OFFICIAL_SPLIT = "official"
 HASH_SPLIT = "hash of the id, 80/10/10"
 
-_LARGEST_FILE = 2**28  # bytes; the data set's largest photo has a few hundred thousand
+# The data set's largest photo has a few hundred thousand bytes, and a million pixels.
+_LARGEST_FILE = 2**26
+_MOST_PIXELS = 30_000_000
 
 _PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.jpg")
 _MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.png")
@@ -217,6 +221,7 @@ def official_split(celeba_number: int) -> str:
 
 def _find(root: Path) -> tuple[Files, list[Entry]]:
     """Where in, at or just above `root` the data set lies, and its files by name."""
+    check_is_file(root)
     try:
         if root.is_dir():
             base = _find_base(root)
@@ -362,7 +367,9 @@ def _decompress(packed: bytes, method: int, size: int) -> bytes:
 
 def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(files.read(entry)))
+        image = Image.open(io.BytesIO(files.read(entry)), formats=FORMATS)
+        if image.width * image.height > _MOST_PIXELS:
+            raise ValueError(f"it has {image.width} x {image.height} pixels")
         if at_least:
             image.draft("RGB", (at_least, at_least))
         image.load()

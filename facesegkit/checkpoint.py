@@ -10,6 +10,7 @@ import io
 import math
 import platform
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,11 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
 from facesegkit.parts import Scheme
-from facesegkit.runtime import FORMAT, KIND, Model, check_kind
+from facesegkit.runtime import FORMAT, KIND, Model, check_input_size, check_kind
 
-_MOST_PARAMETERS = 50_000_000  # or else a file could ask for all memory that there is
+# Or else a file could ask for all memory that there is.
+_MOST_PARAMETERS = 20_000_000
+_MOST_BYTES = 400_000_000  # with averages and all else that a training keeps
 _BACKGROUND = 0.95  # about its share of an aligned photo's pixels
 
 ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUNet]] = {
@@ -157,6 +160,7 @@ def load(path: Path | str) -> Checkpoint:
         model.load_state_dict(plain["weights"])
         scheme, about = Scheme.from_dict(plain["scheme"]), plain["about"]
         size, crop = int(plain["input_size"]), Crop.from_dict(plain.get("crop"))
+        check_input_size(size)
     except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise FaceSegKitError(
@@ -194,6 +198,7 @@ def load_plain(path: Path | str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a strange pickle; whether it can be read counts
+            _check_bytes(Path(path))
             plain = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
         raise FaceSegKitError(
@@ -206,3 +211,13 @@ def load_plain(path: Path | str) -> dict[str, Any]:
             f"give a file that face_segmentation.py has saved."
         )
     return plain
+
+
+def _check_bytes(path: Path) -> None:
+    """Raises ValueError if a file is too large, or would be when unpacked: it may be a zip."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(file.file_size for file in archive.infolist()))
+    if size > _MOST_BYTES:
+        raise ValueError(f"it has {size:,} bytes")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.files import replacing
+from facesegkit.files import check_is_file, replacing
 from facesegkit.following import Follower
 from facesegkit.segment import FaceSegmenter, render
 
@@ -78,6 +78,7 @@ def segment_clip(
     import av
 
     check_clip_path(output, view)
+    check_is_file(source)
     follower = Follower(segmenter)
     done = 0
     with _reading(source), av.open(source) as clip:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
+from facesegkit import distributed
 from facesegkit.errors import FaceSegKitError
-from facesegkit.files import check_writable
+from facesegkit.files import check_is_file, check_writable
 from facesegkit.shipped import DEFAULT, NAMES, card, is_shipped, licence_notice, weights_of
 
 # PyTorch and matplotlib take seconds to import, and need not be installed for `segment`; so each
@@ -50,8 +56,10 @@ def segment_one(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     command: Callable[[argparse.Namespace], None] = options.command
+    distributed.join()
     try:
         command(options)
+        distributed.leave()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("facesegkit"):
             raise
@@ -63,13 +71,28 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 1
     except FaceSegKitError as error:
+        if not distributed.is_first():
+            time.sleep(5)  # what stops the first process, too, it says; torchrun then ends us
         print(f"facesegkit: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if distributed.world_size() == 1 or "closed by peer" not in str(error):
+            raise
+        print("facesegkit: another process has failed, and says why.", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("facesegkit: there is not enough memory for this.", file=sys.stderr)
+        return 1
+    except OSError as error:  # where nobody has thought of it: a name too long, a stale mount
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"facesegkit: {where}{error.strerror or error}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(
-            "facesegkit: stopped; train goes on with --resume, all else when it is run again.",
-            file=sys.stderr,
-        )
+        if distributed.is_first():
+            print(
+                "facesegkit: stopped; train goes on with --resume, all else when it is run again.",
+                file=sys.stderr,
+            )
         return 130
     return 0
 
@@ -212,7 +235,9 @@ def _open_pack(options: argparse.Namespace, crop: Crop) -> Pack:
 
     if options.data is None:
         print(f"no --data given: using {options.faces:,} drawn faces in {DRAWN}")
-        draw_data_set(DRAWN, options.faces, seed=0)
+        if distributed.is_first():
+            draw_data_set(DRAWN, options.faces, seed=0)
+        distributed.wait_for_all()
     photo_size = crop.whole_side(PHOTO_SIZE)
     pack = prepare(options.data or DRAWN, options.cache, photo_size=photo_size)
     print(pack.summary())
@@ -228,7 +253,15 @@ def _train(options: argparse.Namespace) -> None:
     from facesegkit.crop import CROPS, FACE
     from facesegkit.looking import CERTAIN_KEY, usual_certainty
     from facesegkit.pictures import save_figure, training_curves
-    from facesegkit.training import Budget, Samples, Settings, bf16_is_faster, fit, save_history
+    from facesegkit.training import (
+        Budget,
+        Samples,
+        Settings,
+        bf16_is_faster,
+        fit,
+        is_complete,
+        save_history,
+    )
 
     scheme = read_scheme(options.scheme)
     for folder in (options.model.parent, options.report):
@@ -242,34 +275,47 @@ def _train(options: argparse.Namespace) -> None:
     arch = start.arch if start else options.arch
     model = start.model if start else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {complexity(model)}")
+    device = distributed.best_device()
     origin = {"start": options.start, "teacher": options.teacher}
-    settings = Settings(seed=options.seed, bf16=bf16_is_faster())
+    settings = Settings(seed=options.seed, bf16=distributed.from_first(bf16_is_faster(device)))
     if options.rate:
         settings = replace(settings, rate=options.rate)
     if crop == FACE:
         settings = replace(settings, augmentation=CUT_OUT)
     if start:  # what small photos teach is known already
         settings = replace(settings, sides=((0.5, 192),))
-    trained, history = fit(
-        model,
-        scheme,
-        Samples(pack.photos, pack.labels, pack.rows("train"), crop),
-        Samples(pack.photos, pack.labels, pack.rows("val"), crop),
-        Budget(minutes=minutes, epochs=options.epochs),
-        settings,
-        state_file=options.model.with_suffix(".training.pth"),
-        resume=options.resume,
-        teacher=teacher.model if teacher else None,
-        about={
-            "arch": arch,
-            "scheme": scheme.to_dict(),
-            "data": pack.summary(),
-            "crop": crop.to_dict(),
-            **origin,
-        },
-    )
+    train = Samples(pack.photos, pack.labels, pack.rows("train"), crop)
+    budget = Budget(minutes=minutes, epochs=options.epochs)
+    with _interruptible() as is_interrupted:
+        trained, history = fit(
+            model.to(device),
+            scheme,
+            train,
+            Samples(pack.photos, pack.labels, pack.rows("val"), crop),
+            budget,
+            settings,
+            state_file=options.model.with_suffix(".training.pth"),
+            resume=options.resume,
+            teacher=teacher.model.to(device) if teacher else None,
+            about={
+                "arch": arch,
+                "scheme": scheme.to_dict(),
+                "data": pack.summary(),
+                "crop": crop.to_dict(),
+                **origin,
+            },
+            stop=is_interrupted,
+        )
+    is_whole = is_complete(history, budget, train, settings)
+    if not is_whole and sum(row["val_mean_f1"] >= 0 for row in history) < 2:
+        print("It was too early for a model: nothing is saved but what --resume needs.")
+        raise KeyboardInterrupt
     checkpoint = Checkpoint(arch, trained, scheme, crop=crop)
-    evaluation = _score(checkpoint, pack, options.split)
+    # Whoever has pressed Ctrl-C does not wait for the scores of a whole split.
+    evaluation = _score(checkpoint, pack, options.split) if is_whole else None
+    if not distributed.is_first():
+        return
+    trained.cpu()
     some = pack.photos[pack.rows("val")[:64]]
     about = {
         **origin,
@@ -278,14 +324,43 @@ def _train(options: argparse.Namespace) -> None:
         "split_rule": pack.split_rule,
         "settings": asdict(settings),
         "history": history,
-        "scores": evaluation.to_dict(),
+        **({"scores": evaluation.to_dict()} if evaluation else {}),
     }
     save(replace(checkpoint, about=about), options.model)
     save_history(history, options.model.with_suffix(".csv"))
     curves = options.model.with_name("training_loss.png")
     save_figure(training_curves(history), curves)
     print(f"saved {options.model} and {curves}")
+    if evaluation is None:
+        print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
+        raise KeyboardInterrupt
     _report(evaluation, pack, checkpoint, options.report)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Have Ctrl-C asked for instead of raised, once: the second one is as it always is.
+
+    Yields what says whether it was pressed.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or current_thread() is not main_thread():
+        yield lambda: False  # the program that we are a part of has plans of its own
+        return
+    pressed = False
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, usual)
+        # Not by print, in the middle of which this may happen.
+        os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _trained(name: str, scheme: Scheme) -> Checkpoint:
@@ -312,6 +387,7 @@ def read_scheme(name: str) -> Scheme:
     known = {"five": FIVE_FEATURES, "all": ALL_PARTS}
     if name in known:
         return known[name]
+    check_is_file(name)
     try:
         plain = json.loads(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
@@ -319,7 +395,7 @@ def read_scheme(name: str) -> Scheme:
             f"The scheme {name!r} is neither 'five' nor 'all' nor a file that can be read "
             f"({error.strerror})."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaceSegKitError(f"The scheme file {name} is not valid JSON: {error}.") from error
     if isinstance(plain, dict) and "classes" not in plain:
         plain = {"classes": plain}
@@ -369,8 +445,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     checkpoint = _load(options.model)
     check_writable(options.report)
     pack = _open_pack(options, checkpoint.crop)
+    checkpoint.model.to(distributed.best_device())
     evaluation = _score(checkpoint, pack, options.split)
-    _report(evaluation, pack, checkpoint, options.report)
+    if distributed.is_first():
+        _report(evaluation, pack, checkpoint, options.report)
 
 
 def _load(model: str) -> Checkpoint:

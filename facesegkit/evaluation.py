@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facesegkit import distributed
 from facesegkit.crop import WHOLE, Crop
 from facesegkit.files import replacing
 from facesegkit.parts import Scheme
@@ -260,6 +261,8 @@ def evaluate(
 ) -> Evaluation:
     """Run a model over photos and count, for each photo, which class was taken for which.
 
+    Processes that torchrun has started share the photos, and each gets all counts.
+
     Args:
         model: as for `predict_classes`; it is put into eval mode and left in the mode it was in.
         scheme: merges parts into the classes that the model knows.
@@ -276,13 +279,16 @@ def evaluate(
     matrices = np.zeros((len(chosen), classes, classes), dtype=np.int64)
     was_training = model.training
     model.eval()
-    with tqdm(total=len(chosen), desc="evaluate", unit="photo", disable=not progress) as bar:
-        for start in range(0, len(chosen), batch):
-            some = chosen[start : start + batch]
-            seen = torch.from_numpy(photos[some])
+    places = distributed.own_share(np.arange(len(chosen)))
+    progress = progress and distributed.is_first()
+    with tqdm(total=len(places), desc="evaluate", unit="photo", disable=not progress) as bar:
+        for start in range(0, len(places), batch):
+            some = places[start : start + batch]
+            seen = torch.from_numpy(photos[chosen[some]])
             predicted = predict_classes(model, seen, labels.shape[1:], crop)
-            for place, (row, ids) in enumerate(zip(some, predicted, strict=True), start):
-                matrices[place] = count_confusion(scheme.merge(labels[row]), ids, classes)
+            for place, ids in zip(some, predicted, strict=True):
+                truth = scheme.merge(labels[chosen[place]])
+                matrices[place] = count_confusion(truth, ids, classes)
             bar.update(len(some))
     model.train(was_training)
-    return Evaluation(scheme, matrices, chosen, split)
+    return Evaluation(scheme, distributed.summed(matrices), chosen, split)

@@ -41,6 +41,7 @@ VIEWS = {
 }
 
 PREVIEW_SIDE = 640  # longest side of the pictures that are drawn, in pixels
+_LARGE = 16_000_000  # pixels
 _SCREEN_SIDE = 520  # and of the place that they fill on the screen
 
 _ASTRONAUT = Path(__file__).parent.parent / "figures" / "astronaut.jpg"  # only in a checkout
@@ -143,11 +144,12 @@ class Exploration:
     def __init__(self) -> None:
         self.photos: dict[str, PhotoSource] = dict(samples())
         self.models: dict[str, FaceSegmenter | Path | str] = {name: name for name in NAMES}
-        # A photo of 12 megapixels takes 36 MB and its classes 12: few are kept, as a result
-        # holds on to its photo.
+        # A photo of 12 megapixels takes 48 MB and its classes 24: few are kept, as a result
+        # holds on to its photo. Of larger ones only the last is.
         self.photo = lru_cache(maxsize=4)(self._read)
         self._small_photo = lru_cache(maxsize=16)(self._shrink)
-        self.find = lru_cache(maxsize=8)(self._find)
+        self.find = lru_cache(maxsize=6)(self._find)
+        self._is_large = False  # the last photo that was read
         self._segmenter = cache(self._open)
 
     def add_photo(self, name: str, content: PhotoSource) -> str:
@@ -186,18 +188,23 @@ class Exploration:
     def _read(self, name: str) -> Image.Image:
         """A photo in full, upright, RGB."""
         content = self.photos[name]
-        if isinstance(content, Image.Image):
-            return content
-        if isinstance(content, Path):
-            return read_photo(content)
-        file = io.BytesIO(content)
-        file.name = name  # for messages
-        return read_photo(file)
+        if self._is_large:
+            self._forget()
+        picture = content if isinstance(content, Image.Image) else _read_file(content, name)
+        self._is_large = picture.width * picture.height > _LARGE
+        if self._is_large:
+            self._forget()
+        return picture
+
+    def _forget(self) -> None:
+        self.photo.cache_clear()
+        self.find.cache_clear()
 
     def _shrink(self, name: str) -> Image.Image:
-        small = self.photo(name).copy()
-        small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        return small
+        photo = self.photo(name)
+        scale = min(1, PREVIEW_SIDE / max(photo.size))
+        size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+        return photo.resize(size, reducing_gap=3.0)
 
     def _open(self, name: str) -> FaceSegmenter:
         model = self.models[name]
@@ -212,6 +219,8 @@ class Exploration:
         if face is not None:
             return self.find(photo, model).only(face)
         picture, segmenter = self.photo(photo), self._segmenter(model)
+        if self._is_large:
+            self.find.cache_clear()
         start = time.perf_counter()
         segmentation = segmenter(picture)
         seconds = time.perf_counter() - start
@@ -233,7 +242,11 @@ class Exploration:
 
     def found(self, photo: str, model: str, face: int | None) -> Found:
         """The same as `find`; what was found of all faces is kept once only."""
-        return self.find(photo, model) if face is None else self.find(photo, model, face)
+        if face is None:
+            return self.find(photo, model)
+        if self._is_large:
+            return self.find(photo, model).only(face)
+        return self.find(photo, model, face)
 
     @staticmethod
     def _view(found: Found, look: Look) -> Image.Image:
@@ -279,6 +292,14 @@ class Exploration:
         found = self.found(photo, model, face)
         save_view(_without(found.segmentation, hidden), "mask", path)
         return path
+
+
+def _read_file(content: Path | bytes, name: str) -> Image.Image:
+    if isinstance(content, Path):
+        return read_photo(content)
+    file = io.BytesIO(content)
+    file.name = name  # for messages
+    return read_photo(file)
 
 
 def samples() -> dict[str, PhotoSource]:

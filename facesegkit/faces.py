@@ -267,7 +267,11 @@ def classes_in(
     """
     if isinstance(place, Box):
         return classes_at(scores, (place.bottom - place.top, place.right - place.left)), place
-    fine = max(scores.shape[1], round(place.size))
+    # As fine as the photo, but of a frame that lies beyond it for the most part only as fine as is
+    # needed: it would take more memory than the photo has.
+    box = place.box(size)
+    in_photo = (box.right - box.left) * (box.bottom - box.top)
+    fine = max(scores.shape[1], min(round(place.size), 2 * math.isqrt(in_photo)))
     turned, box = put_back(Image.fromarray(classes_at(scores, (fine, fine))), place, size)
     return np.asarray(turned), box
 

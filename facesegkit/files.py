@@ -1,15 +1,25 @@
-"""Writes that take place whole or not at all."""
+"""Writes that take place whole or not at all, and reads that come to an end."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from facesegkit.errors import FaceSegKitError
+
+# Process numbers mean something on one machine, or in one container, only.
+_NAMESPACE = Path("/proc/self/ns/pid")
+_HERE = f"{platform.node()} {os.readlink(_NAMESPACE) if _NAMESPACE.is_symlink() else ''}"
+_MARK = f"facesegkit-{hashlib.sha256(_HERE.encode()).hexdigest()[:8]}"
+_UNFINISHED = re.compile(rf"\..+\.{_MARK}-(\d{{1,9}})-[0-9a-f]{{8}}(\.[^.]*)?")
 
 
 @contextmanager
@@ -24,9 +34,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
         FaceSegKitError: the folder or the file cannot be written, or no space is left.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    mark = f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}"
+    unfinished = path.with_name(f".{path.stem}.{mark}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_unfinished(path.parent.resolve())
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
@@ -34,6 +46,29 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is there only if the body failed
             unfinished.unlink()
+
+
+@cache
+def _clear_unfinished(folder: Path) -> None:
+    """Remove, once, the unfinished files of processes that were killed."""
+    with suppress(OSError):  # another process may be faster, or the folder not be readable
+        for file in os.scandir(folder):
+            match = _UNFINISHED.fullmatch(file.name)
+            if match and not _is_running(int(match[1])):
+                os.unlink(file)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there may be a process of this number."""
+    if os.name != "posix":  # elsewhere `os.kill` does what it says
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's, or no number that a process can have
+        return True
+    return True
 
 
 def check_writable(folder: Path) -> None:
@@ -49,3 +84,16 @@ def check_writable(folder: Path) -> None:
         raise FaceSegKitError(
             f"Cannot write to the folder {folder}: {error.strerror or error}; choose another."
         ) from error
+
+
+def check_is_file(path: Path | str) -> None:
+    """See that a path, if there is anything, is a file or a folder.
+
+    A pipe would be waited for, perhaps forever, and some devices never end.
+
+    Raises:
+        FaceSegKitError: it is something else.
+    """
+    # Unlike those of `Path`, these answer for names too long for the file system, too.
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise FaceSegKitError(f"{path} is a pipe or a device; give a file.")

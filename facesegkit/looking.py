@@ -38,6 +38,10 @@ _TURNS = (0, 2, 1, -1)  # quarters of a circle; what a finder takes for upright 
 
 CERTAIN_KEY = "certain"  # in what a model's file says about it
 
+# Surer than this of a face, or surer by so much than it usually is, a model need not look at it
+# turned otherwise.
+_BEYOND_DOUBT, _LESS_DOUBT = 0.93, 0.06
+
 NO_FACES: Mapping[Frame, Seen] = MappingProxyType({})
 
 
@@ -144,6 +148,7 @@ class Looker:
         """
         crop, scheme = self.model.crop, self.model.scheme
         whole = np.asarray(shown.cut_out(frame, crop.whole_side(self.model.input_size)))
+        surest: tuple[float, Frame, Seen] | None = None
         for quarters in _TURNS if turned else (0,):
             scores = self._score(crop.of(np.rot90(whole, quarters)[None])[0])
             standing = frame.turned(quarters * math.pi / 2)
@@ -154,8 +159,13 @@ class Looker:
                 scores, upright, found = self._straighten(shown, standing, scores, found)
                 sure = found.is_a_face(upright, shown.size, self._certain)
                 if sure or not checked and found.may_be_a_face(self._certain):
-                    return straightened(upright, found), Seen(scores, upright.part(crop))
-        return None
+                    seen = straightened(upright, found), Seen(scores, upright.part(crop))
+                    if surest is None or found.certainty > surest[0]:
+                        surest = found.certainty, *seen
+            # A face upside down can look like one with odd parts.
+            if surest and surest[0] > min(_BEYOND_DOUBT, self._certain + _LESS_DOUBT):
+                break
+        return surest and surest[1:]
 
     def _straighten(
         self, shown: Shown, frame: Frame, scores: NDArray[np.float32], found: Landmarks

@@ -19,7 +19,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from facesegkit import distributed
 from facesegkit.archive import SPLITS, Archive, BadPair
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import replacing
@@ -63,18 +64,30 @@ class Pack:
         """
         cache = Path(cache)
         manifest = _read_manifest(cache)
-        if not manifest or not manifest.get("complete") or manifest["format"] != FORMAT_VERSION:
+        if not manifest or not manifest.get("complete") or manifest.get("format") != FORMAT_VERSION:
             raise FaceSegKitError(
                 f"{cache} holds no packed data set that this version can use; run prepare first."
             )
+        try:
+            return cls._of_manifest(cache, manifest)
+        except Exception as error:  # damaged JSON can be anything
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise FaceSegKitError(
+                f"The packed data set in {cache} is damaged ({reason}); "
+                f"delete that folder and run prepare again."
+            ) from error
+
+    @classmethod
+    def _of_manifest(cls, cache: Path, manifest: dict[str, Any]) -> Pack:
+        arrays = _arrays(cache, manifest)
         bad = {int(photo_id): reason for photo_id, reason in manifest["bad"].items()}
         pairs = zip(manifest["ids"], manifest["splits"], strict=True)
         return cls(
             cache=cache,
-            source=manifest["source"],
+            source=str(manifest["source"]),
             split_rule=manifest["split_rule"],
-            photos=np.load(cache / "photos.npy", mmap_mode="r"),
-            labels=np.load(cache / "labels.npy", mmap_mode="r"),
+            photos=arrays["photos.npy"],
+            labels=arrays["labels.npy"],
             ids=np.array(manifest["ids"], dtype=np.int64),
             splits=np.array(["" if photo_id in bad else split for photo_id, split in pairs]),
             bad=bad,
@@ -118,6 +131,7 @@ def prepare(
 
     Photos and label maps that are not square are stretched to the square. A cache of other
     files, or made by another version, is made anew, and a line on standard error says so.
+    Processes that torchrun has started share the pairs; `cache` must be one folder for all.
 
     Args:
         root: folder or zip of the data set, as `archive.Archive` takes it.
@@ -135,14 +149,21 @@ def prepare(
     fresh = _new_manifest(archive, photo_size)
     usual = default_cache(archive.files.path, photo_size)
     cache = usual if cache is None else Path(cache).expanduser()
-    with _write_errors_explained(cache), alone_in(cache):
-        manifest = _matching_manifest(cache, fresh)
-        if manifest is None:
+    first = distributed.is_first()
+    with _write_errors_explained(cache), alone_in(cache) if first else nullcontext():
+        manifest = _matching_manifest(cache, fresh) if first else None
+        if manifest is None and first:
             manifest = fresh
             _start(cache, manifest)
+        manifest = distributed.from_first(manifest)
+        assert manifest is not None
         if not manifest["complete"]:
-            manifest["bad"] |= _pack(archive, cache, manifest, workers, strict, progress)
-            _finish(cache, manifest)
+            bad = _pack(archive, cache, manifest, workers, strict, progress)
+            for bad_of_one in distributed.from_all(bad):
+                manifest["bad"] |= bad_of_one
+            if first:
+                _finish(cache, manifest)
+            distributed.wait_for_all()
     if strict and manifest["bad"]:
         raise FaceSegKitError(_first(manifest["bad"]))
     return Pack.open(cache)
@@ -210,8 +231,35 @@ def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) ->
     for key, reason in reasons.items():
         if manifest.get(key) != fresh[key]:
             return reason
+    kinds = {key: (type(manifest.get(key)), type(value)) for key, value in fresh.items()}
+    if any(found is not wanted for found, wanted in kinds.values()):
+        return "its manifest is damaged"
+    if any(manifest[key] != fresh[key] for key in ("ids", "splits")):
+        return "its manifest is damaged"
     missing = [name for name in (*_row_shapes(fresh), "state") if not (cache / name).is_file()]
-    return f"its file {missing[0]} is missing" if missing else None
+    if missing:
+        return f"its file {missing[0]} is missing"
+    try:
+        _arrays(cache, manifest)
+    except ValueError as error:
+        return f"its arrays are damaged ({str(error).splitlines()[0]})"
+    is_whole = (cache / "state").stat().st_size == len(fresh["ids"])
+    return None if is_whole else "its file state is damaged"
+
+
+def _arrays(cache: Path, manifest: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
+    """The packed arrays, memory-mapped. Raises ValueError where one is damaged."""
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for name, shape in _row_shapes(manifest).items():
+        try:
+            arrays[name] = open_memmap(cache / name, mode="r")
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a damaged head can fail in any way
+            raise ValueError(f"{name} has a damaged head") from error
+        if arrays[name].shape != (len(manifest["ids"]), *shape) or arrays[name].dtype != np.uint8:
+            raise ValueError(f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}")
+    return arrays
 
 
 def _read_manifest(cache: Path) -> dict[str, Any] | None:
@@ -220,7 +268,7 @@ def _read_manifest(cache: Path) -> dict[str, Any] | None:
         manifest = json.loads((cache / "manifest.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
 
@@ -261,13 +309,18 @@ def _pack(
         for row, (photo_id, split) in enumerate(ids_and_splits)
         if split and not state[row]
     ]
-    _check_space(cache, len(jobs), _row_shapes(manifest))
+    done = len(state) - len(jobs)
+    if distributed.is_first():
+        _check_space(cache, len(jobs), _row_shapes(manifest))
+    distributed.wait_for_all()  # until all have seen the same rows empty
+    jobs = distributed.own_share(jobs)
     bad: dict[str, str] = {}
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     task = partial(pack_rows, archive.files, cache)
-    answers = in_processes(task, chunks, workers or cores(), doing="packed")
-    done = len(state) - len(jobs)
-    bar = tqdm(total=len(state), initial=done, unit=" photos", disable=not progress)
+    workers = workers or max(1, cores() // distributed.processes_here())
+    answers = in_processes(task, chunks, workers, doing="packed")
+    progress = progress and distributed.is_first()
+    bar = tqdm(total=done + len(jobs), initial=done, unit=" photos", disable=not progress)
     with closing(answers), bar:
         for chunk, bad_in_chunk in answers:
             state[[row for row, pair in chunk if pair.id not in bad_in_chunk]] = 1
@@ -290,6 +343,10 @@ def _finish(cache: Path, manifest: dict[str, Any]) -> None:
             f"None of the {count} pairs of {manifest['source']} can be used; "
             f"the first one: {_first(bad)}"
         )
+    state = np.fromfile(cache / "state", dtype=np.uint8)
+    to_be_packed = np.array([bool(split) for split in manifest["splits"]])
+    is_bad = np.array([str(photo_id) in bad for photo_id in manifest["ids"]])
+    assert state[to_be_packed & ~is_bad].all(), "rows are missing"
     if bad:
         reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad, key=int))
         print(f"{len(bad)} of {count} pairs are left out:{reasons}", file=sys.stderr)

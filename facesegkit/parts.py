@@ -166,8 +166,15 @@ class Scheme:
         ]
 
     def merge(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class ids of a label map: part ids uint8 [...] in, class ids uint8 [...] out."""
-        return self.class_of_part.take(label_map)  # twice as fast as indexing
+        """Class ids of a label map: part ids uint8 [...] in, class ids uint8 [...] out.
+
+        Raises:
+            FaceSegKitError: there is no such part.
+        """
+        try:
+            return self.class_of_part.take(label_map)  # twice as fast as indexing
+        except IndexError as error:
+            raise no_such_part(int(label_map.max())) from error
 
     def colour(self, class_ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Picture of class ids: uint8 [...] in, RGB uint8 [..., 3] out."""
@@ -200,6 +207,14 @@ class Scheme:
                 f"A scheme's 'colours' are a list such as [[255, 0, 0]], not {colours!r}."
             )
         return cls(str(plain.get("name", "own")), dict(classes), colours)
+
+
+def no_such_part(part_id: int) -> FaceSegKitError:
+    """What to say about a label map that holds a number without meaning."""
+    return FaceSegKitError(
+        f"A label map holds the part {part_id}, and there are only {len(PARTS)}: packed data that "
+        f"is damaged has to be deleted and packed again."
+    )
 
 
 def _is_colour(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,9 +13,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.files import check_is_file
 
 # A program that segments a photo is to stay below 1 GB, and takes some 100 MB by itself. This
 # leaves room for 120 megapixels of a plain JPEG or PNG. Phones make 12 or 50, and more on request.
@@ -37,10 +39,19 @@ _DECODING = {"WEBP": 20, "AVIF": 15, "JPEG2000": 25, "TIFF": 10}
 _COLOUR = 4
 _LABELS = 3  # of the faces, turned back and all together
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-_PROGRESSIVE_JPEG = 6  # beside the picture, and even for a reduced one: all coefficients are kept
+_SCANS = 6  # of a JPEG in several scans, even of a reduced one: all coefficients are kept
+_MANY_PIXELS = 60_000_000  # of which it has to be known whether there are several scans
+
+# A marker that is followed by its length; others stand alone or are part of the pixels.
+_JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe](?=(..))", re.DOTALL)
+_START_OF_SCAN = 0xDA
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 
 # Formats that take so long to decode that a photo at the limit of memory would seem to hang.
 _MAX_PIXELS = {"JPEG2000": 30_000_000}
+_MAX_PIXELS_IN_PYTHON = 5_000_000
+_IN_PYTHON = {"bmp_rle", "ppm", "ppm_plain"}  # decoders that Pillow has written in it
+_MOST_SCANS = 100  # of a JPEG, each of which goes over the whole picture; encoders make ten
 
 _TURNS = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -106,6 +117,8 @@ def _name(source: Path | str | BinaryIO) -> str:
 def _opened(source: Path | str | BinaryIO) -> Image.Image:
     """A picture of which only the head has been read."""
     name = _name(source)
+    if isinstance(source, (str, Path)):
+        check_is_file(source)
     try:
         with _pillow_quiet():
             image = Image.open(source, formats=FORMATS)
@@ -123,31 +136,69 @@ def _decoded(
     with _pillow_quiet():
         _check_size(image, whole, _name(source))
         try:
+            image.load()  # turns a TIFF by itself, and forgets that it had to be
             turn = _turn_of(image)
             rgb = _as_rgb(image)
             if rgb is not image:
                 image.close()  # frees its pixels; there may be no room for three large pictures
             return rgb if turn is None else rgb.transpose(turn)
+        except MemoryError as error:
+            raise FaceSegKitError(
+                f"There is not enough memory for {_name(source)}; make it smaller first."
+            ) from error
         except Exception as error:  # as above
             reason = str(error) or "its parts contradict each other"
             raise FaceSegKitError(f"{_name(source)} is damaged or cut short: {reason}.") from error
 
 
 def _check_size(image: Image.Image, whole: tuple[int, int], name: str) -> None:
-    """See that a picture, of which only the head has been read, may be decoded."""
-    pixels = image.width * image.height
+    """See that a picture, of which little more than the head has been read, may be decoded."""
+    pixels = max(image.width * image.height, _tile_pixels(image))
     kept = _PIXEL_BYTES.get(image.mode, _COLOUR)
     is_ready = image.mode == "RGB" and not image.has_transparency_data and _turn_of(image) is None
     decoding = _DECODING.get(image.format or "", kept)
     needed = max(decoding, kept if is_ready else kept + _COLOUR) * pixels
-    if image.info.get("progressive"):
-        needed = max(needed, _COLOUR * pixels + _PROGRESSIVE_JPEG * whole[0] * whole[1])
-    needed += _LABELS * whole[0] * whole[1]
-    if needed > MOST_MEMORY or pixels > _MAX_PIXELS.get(image.format or "", pixels):
+    whole_pixels = whole[0] * whole[1]
+    scans = 1
+    if image.info.get("progressive") or whole_pixels > _MANY_PIXELS:
+        scans = _scans(image)
+    if scans > 1:
+        needed = max(needed, _COLOUR * pixels + _SCANS * whole_pixels)
+    needed += _LABELS * whole_pixels
+    most = _MAX_PIXELS.get(image.format or "", pixels)
+    if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
+        most = _MAX_PIXELS_IN_PYTHON
+    if needed > MOST_MEMORY or pixels > most or scans > _MOST_SCANS:
         raise FaceSegKitError(
             f"{name} is too large: {whole[0]} x {whole[1]} pixels of this kind take too much "
             f"memory or time; make it smaller first."
         )
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels of a TIFF's tiles, each of which is decoded whole, however small the picture is."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0
+    width, height = (image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH))
+    return width * height if isinstance(width, int) and isinstance(height, int) else 0
+
+
+def _scans(image: Image.Image) -> int:
+    """How often a JPEG's file goes over the picture: once, or for a progressive one several times.
+
+    Its segments are walked, since another JPEG may lie in one of them as a thumbnail.
+    """
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.fp is None:
+        return 1
+    before = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(before)
+    place = scans = 0
+    while segment := _JPEG_SEGMENT.search(content, place):
+        scans += segment[0][1] == _START_OF_SCAN
+        place = segment.end() + int.from_bytes(segment[1], "big")
+    return scans
 
 
 @contextmanager
@@ -185,6 +236,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     lightest pixel where the values go beyond it. An image that needs nothing is returned itself,
     since a copy of a large one takes hundreds of megabytes.
     """
+    image.load()  # as above
     turn = _turn_of(image)
     rgb = _as_rgb(image)
     return rgb if turn is None else rgb.transpose(turn)
@@ -200,7 +252,6 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     """The picture itself if it is RGB already, else a copy."""
-    image.load()
     if image.mode.startswith(("I", "F")):
         scale = _eight_bit_scale(image)
         return _in_pieces(image, lambda piece: Image.fromarray(scale(np.asarray(piece))))
@@ -293,9 +344,9 @@ class Box(NamedTuple):
 
 
 def pieces(size: tuple[int, int]) -> Iterator[Box]:
-    """A picture of this width and height in boxes of whole rows, none too large for memory."""
+    """Boxes that cover a picture of this width and height, none of them too large for memory."""
     width, height = size
-    across = min(width, _PIECE)
+    across = max(1, min(width, _PIECE))
     down = _PIECE // across
     for top in range(0, height, down):
         for left in range(0, width, across):

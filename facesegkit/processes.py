@@ -7,7 +7,6 @@ import hashlib
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -104,6 +103,7 @@ class _Worker:
             [sys.executable, "-c", "from facesegkit.processes import _work; _work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches the parent, which ends us
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -152,7 +152,6 @@ def _work() -> None:
     Messages are pickles. First comes the task, then orders; each is answered on standard output
     with (True, its answer) or (False, the error that stopped it).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # whatever a task prints is no answer
     try:

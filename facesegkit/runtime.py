@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
+from facesegkit.files import check_is_file
 from facesegkit.parts import Scheme
 
 FORMAT = 2  # of model files, .pth and .onnx; raised whenever older ones could no longer be read
@@ -25,7 +28,11 @@ FINDER_KIND = "facesegkit face finder"
 METADATA_KEY = "facesegkit"  # under which an .onnx file says what it is
 
 # A model of this package has 2 MB. ONNX Runtime takes several times a file's size in memory.
-_LARGEST = 512 * 2**20
+_LARGEST = 128 * 2**20
+# For all models of a process. One of ours takes some 20 MB, but a few bytes can ask for any size.
+_MOST_MEMORY = 800 * 2**20
+
+_ONE_AT_A_TIME = Lock()
 
 Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -81,6 +88,7 @@ def _opened(path: Path, threads: int) -> tuple[Score, Any]:
     # Imported late: 'facesegkit train' does without.
     import onnxruntime as ort
 
+    check_is_file(path)
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size <= _LARGEST else b""
@@ -94,6 +102,8 @@ def _opened(path: Path, threads: int) -> tuple[Score, Any]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is said below, in one sentence
+    if _memory_is_limited():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         # From memory, so that a file cannot refer to others beside it.
         # Without its fallback, which prints what is wrong and tries the same once more.
@@ -108,9 +118,36 @@ def _opened(path: Path, threads: int) -> tuple[Score, Any]:
     input_name = session.get_inputs()[0].name
 
     def score(photos: NDArray[np.float32]) -> NDArray[np.float32]:
-        return session.run(None, {input_name: photos})[0]
+        try:
+            return session.run(None, {input_name: photos})[0]
+        except Exception as error:  # as above
+            raise FaceSegKitError(
+                f"{path} cannot score photos ({str(error).splitlines()[0][:120]}); "
+                f"train or export again."
+            ) from error
 
     return score, plain
+
+
+def _memory_is_limited() -> bool:
+    """Have ONNX Runtime keep within `_MOST_MEMORY`; whether it can be had."""
+    with _ONE_AT_A_TIME:  # or two threads would both be the first
+        return _limit_memory()
+
+
+@cache
+def _limit_memory() -> bool:
+    import onnxruntime as ort
+
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    try:
+        limited = ort.OrtArenaCfg({"max_mem": _MOST_MEMORY})
+        ort.create_and_register_allocator(memory, limited)
+    except Exception:  # the program that we are a part of has registered another
+        return False
+    return True
 
 
 def check_kind(plain: Any, path: Path | str, wanted: str = KIND) -> None:
@@ -139,6 +176,12 @@ def check_kind(plain: Any, path: Path | str, wanted: str = KIND) -> None:
         )
 
 
+def check_input_size(size: int) -> None:
+    """Raises ValueError for photos that no model of ours is trained on, and that might be huge."""
+    if not 16 <= size <= 1024:
+        raise ValueError(f"photos of {size} pixels")
+
+
 def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Model:
     """A model whose scores fit what its file says about it.
 
@@ -148,12 +191,11 @@ def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Mode
     try:
         scheme, size = Scheme.from_dict(plain["scheme"]), int(plain["input_size"])
         crop = Crop.from_dict(plain.get("crop"))  # files from before there were crops have none
-        if not 16 <= size <= 4096:
-            raise ValueError(f"photos of {size} pixels")
+        check_input_size(size)
         scores = score(np.zeros((1, 3, size, size), np.float32))
         if scores.shape != (1, len(scheme.class_names), size, size) or scores.dtype != np.float32:
             raise ValueError(f"scores {scores.dtype} {list(scores.shape)}")
-    except FaceSegKitError as error:  # of the scheme
+    except FaceSegKitError as error:  # of the scheme, or of the scores
         raise FaceSegKitError(f"{path} is damaged: {error}") from error
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         raise FaceSegKitError(

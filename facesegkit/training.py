@@ -1,4 +1,4 @@
-"""Training on a CPU: the loss, the schedule, the averaged weights, and `fit`, the loop itself.
+"""Training, made for CPUs: the loss, the schedule, the averaged weights, and `fit`, the loop.
 
 Everything that follows from chance is drawn from generators seeded with (seed, step), so a run
 that was killed and resumed sees the same batches as one that was not.
@@ -12,7 +12,8 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
+from facesegkit import distributed
 from facesegkit.augment import Augmentation, augment, to_images
 from facesegkit.checkpoint import load_plain, save_plain
 from facesegkit.crop import WHOLE, Crop
@@ -31,7 +33,7 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.files import replacing
 from facesegkit.models import FaceParser, enlarge_quarter
-from facesegkit.parts import Scheme
+from facesegkit.parts import PARTS, Scheme, no_such_part
 from facesegkit.upscaling import classes_at
 
 History = list[dict[str, float]]
@@ -46,6 +48,7 @@ HISTORY_COLUMNS = (
     "val_mean_f1",
 )
 
+_STATE_KIND = "training state"
 _SAVE_EVERY = 30.0  # seconds between two saves of what a resumed run needs
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
 
@@ -111,7 +114,11 @@ def one_cycle(progress: float, warm_up: float) -> float:
 
 
 def loss_of(
-    scores: Tensor, target: Tensor, settings: Settings, taught: Tensor | None = None
+    scores: Tensor,
+    target: Tensor,
+    settings: Settings,
+    taught: Tensor | None = None,
+    total: Callable[[Tensor], Tensor] = lambda amount: amount,
 ) -> Tensor:
     """Weighted cross-entropy plus the Dice loss, both over all pixels of the batch.
 
@@ -131,6 +138,7 @@ def loss_of(
         settings: has the weight of a background pixel in the cross-entropy (all others weigh 1)
             and of the Dice loss beside it, and the teacher's share of the cross-entropy.
         taught: the teacher's share for each class (after softmax), float32 [B, C, H, W].
+        total: sums up over the processes that share a batch, where there are several.
 
     Returns:
         The loss, a scalar.
@@ -139,14 +147,16 @@ def loss_of(
     log_shares = scores.log_softmax(dim=1)
     log_true = log_shares.gather(1, target[:, None])[:, 0]  # of each pixel's own class
     weight = torch.where(target == 0, settings.background_weight, 1.0)
-    cross_entropy = -(weight * log_true).sum() / weight.sum()
+    cross_entropy = -total((weight * log_true).sum()) / total(weight.sum())
     if taught is not None:
-        from_teacher = -(taught * log_shares).sum(dim=1).mean()
+        pixels = total(torch.tensor(float(target.numel()), device=target.device))
+        from_teacher = -total((taught * log_shares).sum()) / pixels
         cross_entropy = torch.lerp(cross_entropy, from_teacher, settings.teacher_weight)
 
     predicted = log_shares.exp().sum(dim=(0, 2, 3))  # soft number of pixels of each class
     annotated = torch.bincount(target.flatten(), minlength=classes)
     hits = torch.zeros_like(predicted).index_add(0, target.flatten(), log_true.exp().flatten())
+    predicted, annotated, hits = total(predicted), total(annotated), total(hits)
     # The 1 keeps a class that is absent from the batch from weighing in.
     dice = (2 * hits + 1) / (predicted + annotated + 1)
     return cross_entropy + settings.dice_weight * (1 - dice[1:].mean())
@@ -163,6 +173,42 @@ def quarter_of_scores(model: nn.Module, images: Tensor, row: int, column: int) -
     if isinstance(model, FaceParser):
         return enlarge_quarter(model.half_scores(images), row, column)
     return model(images)[:, :, row::2, column::2]
+
+
+class _Total(torch.autograd.Function):
+    """The sum of a tensor over all processes, through which gradients flow.
+
+    Each process then has the same loss, and gets the gradients of all of them, summed up. That is
+    as many times too large as `distributed.in_step`, which takes the mean, makes it smaller.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        everyone = own.clone()
+        torch.distributed.all_reduce(everyone)
+        return everyone
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        everyone = gradients[0].clone()
+        torch.distributed.all_reduce(everyone)
+        return everyone
+
+
+def _total(amount: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(amount) if distributed.world_size() > 1 else amount
+    return total
+
+
+class _QuarterOfScores(nn.Module):
+    """`quarter_of_scores` as a module, since only modules can be kept in step with others."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, row: int, column: int) -> Tensor:
+        return quarter_of_scores(self.model, images, row, column)
 
 
 def moving_average(keep: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
@@ -197,11 +243,14 @@ def keep_freed_memory() -> None:
     libc.mallopt(trim_threshold, 2**31 - 1)
 
 
-def bf16_is_faster() -> bool:
-    """Whether this processor convolves in bfloat16 clearly faster than in float32.
+def bf16_is_faster(device: torch.device | None = None) -> bool:
+    """Whether a device, by default the CPU, convolves in bfloat16 clearly faster than in float32.
 
-    With AVX512-BF16 or AMX it does, by half; without, bfloat16 is emulated and far slower.
+    With AVX512-BF16 or AMX a CPU does, by half; without, bfloat16 is emulated and far slower.
+    GPUs do since NVIDIA's Ampere (2020).
     """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     images = torch.rand(4, 32, 64, 64).contiguous(memory_format=torch.channels_last)
     weights = torch.rand(32, 32, 3, 3)
 
@@ -235,9 +284,16 @@ class Samples:
     crop: Crop = WHOLE
 
     def batch(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the given places in `rows`."""
+        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the given places in `rows`.
+
+        Raises:
+            FaceSegKitError: there is no such part.
+        """
         rows = np.sort(self.rows[places])  # in file order, which a disk likes better
-        return torch.from_numpy(self.photos[rows]), torch.from_numpy(self.labels[rows])
+        photos, labels = self.photos[rows], self.labels[rows]
+        if labels.max() >= len(PARTS):
+            raise no_such_part(int(labels.max()))
+        return torch.from_numpy(photos), torch.from_numpy(labels)
 
 
 def generator_for(*key: int) -> Generator:
@@ -275,6 +331,7 @@ class Training:
             model, multi_avg_fn=moving_average(settings.averaging), use_buffers=True
         )
         self.averaged.eval()
+        self.scorer = distributed.in_step(_QuarterOfScores(self.model))
         # Decay is for the convolutions' weights; pulling scales and offsets to 0 has no meaning.
         weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
@@ -288,11 +345,12 @@ class Training:
         self.seconds = 0.0
         self.history: History = []
         self.losses: list[float] = []  # of the steps since the last row of the history
+        self.best_weights: dict[str, Tensor] = {}  # of the averaged model, where it scored best
 
     def state(self) -> dict[str, Any]:
         """All that `load_state` needs to go on, as tensors and plain data."""
         return {
-            "kind": "training state",
+            "kind": _STATE_KIND,
             "given": {**asdict(self.settings), **self.about},
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -301,29 +359,47 @@ class Training:
             "seconds": self.seconds,
             "history": self.history,
             "losses": self.losses,
+            "best weights": self.best_weights,
+            "run": distributed.run_id(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken.
 
         Raises:
-            FaceSegKitError: it was taken with other settings, or about something else.
+            FaceSegKitError: it was taken with other settings, or about something else; or it is
+                no state of a training, or one of another version.
         """
         given = {**asdict(self.settings), **self.about}
-        before = state["given"]
+        before = state.get("given")
+        if state.get("kind") != _STATE_KIND or not isinstance(before, dict):
+            raise FaceSegKitError(
+                "What the run should be resumed from is not the state of a training; "
+                "start afresh without --resume."
+            )
+        # Whether bfloat16 is faster is measured, and may come out otherwise today.
+        self.settings = replace(self.settings, bf16=bool(before.get("bf16")))
+        given = {**given, "bf16": self.settings.bf16}
         changed = [name for name in given if given[name] != before.get(name)]
         if changed:
             raise FaceSegKitError(
                 f"The run to resume was started with {changed[0]} = {before.get(changed[0])}, not "
                 f"{given[changed[0]]}; give the same again, or start afresh without --resume."
             )
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
-        self.seconds = state["seconds"]
-        self.history = state["history"]
-        self.losses = state["losses"]
+        try:
+            self.model.load_state_dict(state["model"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step = state["step"]
+            self.seconds = state["seconds"]
+            self.history = state["history"]
+            self.losses = state["losses"]
+            self.best_weights = state["best weights"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise FaceSegKitError(
+                f"The run to resume was saved by another version, or its file is damaged "
+                f"({str(error).splitlines()[0]}); start afresh without --resume."
+            ) from error
 
     def train_on(
         self,
@@ -336,7 +412,8 @@ class Training:
     ) -> None:
         """One step on a batch: augment, score, loss, backward, update.
 
-        The loss is taken on every second row and column, other ones in each step.
+        The loss is taken on every second row and column, other ones in each step. Where several
+        processes train one model, each has its share of the batch, and the loss is that of all.
 
         Args:
             photos: uint8 [B, H, W, 3].
@@ -348,7 +425,8 @@ class Training:
         """
         settings = self.settings
         device = next(self.model.parameters()).device
-        generator = generator_for(settings.seed, 1, self.step)
+        of_this_process = [distributed.rank()] if distributed.world_size() > 1 else []
+        generator = generator_for(settings.seed, 1, self.step, *of_this_process)
         images, parts = augment(
             photos.to(device), labels.to(device), settings.augmentation, generator, side, crop
         )
@@ -360,14 +438,15 @@ class Training:
         images = images.contiguous(memory_format=torch.channels_last)
         taught = None
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-            scores = quarter_of_scores(self.model, images, row, column).float()
+            scores = self.scorer(images, row, column).float()
             if self.teacher is not None:
                 with torch.no_grad():
                     taught = quarter_of_scores(self.teacher, images, row, column).float().softmax(1)
-        loss = loss_of(scores, target, settings, taught)
+        loss = loss_of(scores, target, settings, taught, _total)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        distributed.mean_buffers(self.model)
         self.averaged.update_parameters(self.model)
         self.step += 1
         self.losses.append(loss.item())
@@ -390,6 +469,13 @@ class Training:
         )
         self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
         self.losses = []
+
+    def note_score(self, val_mean_f1: float) -> None:
+        """Keep the averaged weights if they have scored better than ever before."""
+        before = (row["val_mean_f1"] for row in self.history if row["val_mean_f1"] >= 0)
+        if not self.best_weights or val_mean_f1 > max(before, default=0):
+            weights = self.averaged.module.state_dict()
+            self.best_weights = {name: values.clone() for name, values in weights.items()}
 
     def summary(self, batch: int) -> str:
         """Loss, speed and last validation score in a few words, for the progress bar."""
@@ -415,11 +501,12 @@ def validate(
     """
     count = min(settings.validation_photos, len(samples.rows))
     chosen = np.linspace(0, len(samples.rows) - 1, count).astype(np.int64)
+    chosen = distributed.own_share(chosen)
     class_of_part = torch.from_numpy(scheme.class_of_part)
     classes = len(scheme.class_names)
     matrix = np.zeros((classes, classes), dtype=np.int64)
-    losses = []
-    for start in range(0, count, settings.batch):
+    losses = [0.0]
+    for start in range(0, len(chosen), settings.batch):
         photos, labels = map(samples.crop.of, samples.batch(chosen[start : start + settings.batch]))
         truth = class_of_part[labels.int()]
         with torch.inference_mode():
@@ -429,7 +516,8 @@ def validate(
             size = (truth.shape[1], truth.shape[2])
             predicted = np.stack([classes_at(one, size) for one in scores.numpy()])
         matrix += count_confusion(truth.numpy(), predicted, classes)
-    return sum(losses) / count, Scores(matrix).mean_f1
+    loss = distributed.summed(np.array(sum(losses))) / count
+    return float(loss), Scores(distributed.summed(matrix)).mean_f1
 
 
 def fit(
@@ -445,9 +533,13 @@ def fit(
     resume: bool = False,
     about: Mapping[str, Any] | None = None,
     on_row: Callable[[History], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
     progress: bool = True,
 ) -> tuple[nn.Module, History]:
     """Train a model until the budget is used up.
+
+    Processes that torchrun has started train one model: they share each batch and each
+    validation, and the first one does what is seen from outside.
 
     Args:
         model: photos float32 [B, 3, H, W] in 0..1 to scores [B, C, H, W]; it is trained in place.
@@ -461,14 +553,16 @@ def fit(
         resume: go on from `state_file` where there is one.
         about: plain data (model, scheme, data set) that has to be the same on resuming.
         on_row: called with the history each time it has grown, for curves that live.
+        stop: asked after each step; once it says yes, training ends early, and the weights are
+            those of the best validation so far.
         progress: show a progress bar on standard error.
 
     Returns:
         The averaged model, in eval mode, and the history; its last row has a validation.
 
     Raises:
-        FaceSegKitError: there is no sample to train on, the state to resume from does not fit,
-            or the loss is no longer a number.
+        FaceSegKitError: there is no sample to train on, or a process would get none of a batch;
+            the state to resume from does not fit, or the loss is no longer a number.
     """
     if len(train.rows) == 0 or len(val.rows) == 0:
         raise FaceSegKitError(
@@ -477,40 +571,86 @@ def fit(
         )
     keep_freed_memory()
     training = Training(model, settings, dict(about or {}), teacher)
-    if resume and state_file is not None and state_file.exists():
-        training.load_state(load_plain(state_file))
     batch = min(settings.batch, len(train.rows))
+    if batch < distributed.world_size():
+        raise FaceSegKitError(
+            f"A batch of {batch} photos cannot be shared by {distributed.world_size()} processes; "
+            f"start fewer."
+        )
     steps_per_epoch = len(train.rows) // batch
+    first = distributed.is_first()
+    state = _state_to_resume(state_file, resume, budget, steps_per_epoch) if first else None
+    if state := distributed.from_first(state):
+        training.load_state(state)
     started = saved = time.perf_counter()
     already = training.seconds
     done = budget.done(training.step, steps_per_epoch, training.seconds)
+    stopping = False
+    progress = progress and first
     bar = tqdm(total=100, desc="train", bar_format=_BAR, initial=100 * done, disable=not progress)
-    while done < 1:
-        places = places_of_step(training.step, len(train.rows), batch, settings.seed)
-        rate = settings.rate * one_cycle(done, settings.warm_up)
-        # A photo at half its size takes a quarter of the time and teaches nearly as much at first
-        # (J. Howard's progressive resizing, DAWNBench 2018).
-        side = next((side for until, side in settings.sides if done < until), None)
-        training.train_on(*train.batch(places), scheme, rate, side, train.crop)
-        training.seconds = already + time.perf_counter() - started
-        done = budget.done(training.step, steps_per_epoch, training.seconds)
+    with bar:  # which else would be drawn once more below what goes wrong
+        while done < 1 and not stopping:
+            places = places_of_step(training.step, len(train.rows), batch, settings.seed)
+            rate = settings.rate * one_cycle(done, settings.warm_up)
+            # A photo at half its size takes a quarter of the time and teaches nearly as much at
+            # first (J. Howard's progressive resizing, DAWNBench 2018).
+            side = next((side for until, side in settings.sides if done < until), None)
+            own = distributed.own_share(places)
+            training.train_on(*train.batch(own), scheme, rate, side, train.crop)
+            seconds = already + time.perf_counter() - started
+            # All have to agree on what comes next, or they would wait for each other forever.
+            training.seconds, stopping = distributed.from_first((seconds, stop()))
+            done = budget.done(training.step, steps_per_epoch, training.seconds)
 
-        row = len(training.history) + 1
-        if done * settings.validations * settings.rows_per_validation >= row:
-            val_scores = (math.nan, math.nan)
-            if row % settings.rows_per_validation == 0 or done >= 1:
-                val_scores = validate(training.averaged.module, scheme, val, settings)
-                training.seconds = already + time.perf_counter() - started
-            training.add_row(batch, rate, *val_scores)
-            if on_row is not None:
-                on_row(training.history)
-        if state_file is not None and (done >= 1 or time.perf_counter() - saved > _SAVE_EVERY):
-            save_plain(training.state(), state_file)
-            saved = time.perf_counter()
-        bar.update(100 * done - bar.n)
-        bar.set_postfix_str(training.summary(batch), refresh=False)
-    bar.close()
+            row = len(training.history) + 1
+            if stopping or done * settings.validations * settings.rows_per_validation >= row:
+                val_scores = (math.nan, math.nan)
+                if stopping or row % settings.rows_per_validation == 0 or done >= 1:
+                    val_scores = validate(training.averaged.module, scheme, val, settings)
+                    training.note_score(val_scores[1])
+                    training.seconds = distributed.from_first(
+                        already + time.perf_counter() - started
+                    )
+                training.add_row(batch, rate, *val_scores)
+                if on_row is not None and first:
+                    on_row(training.history)
+            is_due = done >= 1 or stopping or time.perf_counter() - saved > _SAVE_EVERY
+            if state_file is not None and first and is_due:
+                save_plain(training.state(), state_file)
+                saved = time.perf_counter()
+            bar.update(100 * done - bar.n)
+            bar.set_postfix_str(training.summary(batch), refresh=False)
+    if done < 1:
+        training.averaged.module.load_state_dict(training.best_weights)
     return training.averaged.module, training.history
+
+
+def _state_to_resume(
+    state_file: Path | None, asked: bool, budget: Budget, steps_per_epoch: int
+) -> dict[str, Any] | None:
+    """What was saved, if it is to be gone on from; None for a fresh start.
+
+    It is where this was asked for, and where torchrun has had to start the same run again.
+    """
+    if state_file is None or not state_file.exists():
+        return None
+    if asked:
+        return load_plain(state_file)
+    if distributed.run_id() is None:
+        return None
+    with suppress(FaceSegKitError, KeyError, TypeError):  # whatever lies there is not asked for
+        state = load_plain(state_file)
+        is_over = budget.done(state["step"], steps_per_epoch, state["seconds"]) >= 1
+        if state["run"] == distributed.run_id() and not is_over:
+            return state
+    return None
+
+
+def is_complete(history: History, budget: Budget, train: Samples, settings: Settings) -> bool:
+    """Whether a training has used up its budget, as far as its history says."""
+    steps_per_epoch = len(train.rows) // min(settings.batch, len(train.rows))
+    last = history[-1]
+    return budget.done(int(last["step"]), steps_per_epoch, 60 * last["minutes"]) >= 1
 
 
 def save_history(history: History, path: Path) -> None:

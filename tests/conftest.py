@@ -1,9 +1,13 @@
-"""A tiny data set in CelebAMask-HQ's layout, for the tests that read one."""
+"""A tiny data set in CelebAMask-HQ's layout; and which tests can run where PyTorch is missing."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,44 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.parts import PARTS
+
+# To the last digit the same is only what a CPU computes twice.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+TESTS = Path(__file__).parent
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Modules that a file imports at its top."""
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Import):
+            yield from (module.name for module in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            yield statement.module
+
+
+def _can_be_imported(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # The tests' own modules are found once pytest has put their folder into the path.
+        return error.name is not None and (TESTS / f"{error.name}.py").exists()
+    return True
+
+
+# Whoever only segments installs neither PyTorch nor matplotlib, and can still run these tests.
+_ONLY_SEGMENTS = importlib.util.find_spec("torch") is None
+collect_ignore = [
+    file.name
+    for file in sorted(TESTS.glob("test_*.py"))
+    if _ONLY_SEGMENTS and not all(map(_can_be_imported, _imports(file)))
+]
+
+
+def pytest_report_header() -> list[str]:
+    left_out = ", ".join(name.removesuffix(".py") for name in collect_ignore)
+    return [f"without PyTorch: {left_out} left out"] if left_out else []
+
 
 MASK_MODES = ("RGB", "L", "P", "1")
 

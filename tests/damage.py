@@ -1,8 +1,17 @@
-"""What may happen to files on their way."""
+"""What may happen to files on their way, and files that were made to do harm."""
 
 from __future__ import annotations
 
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -20,3 +29,126 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
         else:
             changed[place:place] = rng.bytes(int(rng.choice([1, 4, 50])))
     return bytes(changed)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """A picture as the bytes of a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(width: int = 60, height: int = 40, mode: str = "RGB") -> Image.Image:
+    """A picture of random pixels."""
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    values = np.random.default_rng(5).integers(0, 255, (height, width, channels), dtype=np.uint8)
+    return Image.frombytes(mode, (width, height), values.tobytes())
+
+
+def png(width: int, height: int, pixels: bytes = b"", *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG that may promise more than it holds; `extra` are chunks before the pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    chunks = b"".join(chunk(kind, content) for kind, content in extra)
+    body = chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + chunks + body
+
+
+def _exif(size: int) -> bytes:
+    """EXIF data of one entry that claims to be all the rest."""
+    entry = struct.pack(">HHII", 0x010E, 2, size, 26)
+    return b"MM\0*" + struct.pack(">IH", 8, 1) + entry + b"\0" * 4 + b"x" * size
+
+
+def _animation(kind: str) -> bytes:
+    frames = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(0, 250, 10)]
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+
+
+HOSTILE_PHOTOS: dict[str, Callable[[], bytes]] = {
+    "empty.jpg": lambda: b"",
+    "text.png": lambda: b"no photo at all\n" * 100,
+    "a-png.jpg": lambda: encoded(noise(), "PNG"),
+    "a-jpeg.webp": lambda: encoded(noise(), "JPEG"),
+    "cut.jpg": lambda: encoded(noise(), "JPEG")[:700],
+    "cut.png": lambda: encoded(noise(), "PNG")[:700],
+    "cut.webp": lambda: encoded(noise(), "WEBP")[:300],
+    "cut.gif": lambda: encoded(noise(), "GIF")[:900],
+    "cut.tif": lambda: encoded(noise(), "TIFF")[:900],
+    "one-pixel.png": lambda: encoded(noise(1, 1), "PNG"),
+    "line.png": lambda: encoded(noise(1, 20_000), "PNG"),
+    "row.png": lambda: encoded(noise(20_000, 1), "PNG"),
+    "no-pixel.png": lambda: png(0, 0),
+    "promises.png": lambda: png(50_000, 50_000),
+    "promises-less.png": lambda: png(13_000, 13_000),
+    "promises-what-may-be.png": lambda: png(10_500, 10_500),
+    "promises.bmp": lambda: encoded(noise(), "BMP").replace(
+        struct.pack("<ii", 60, 40), struct.pack("<ii", 50_000, 50_000)
+    ),
+    "promises.gif": lambda: b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b";",
+    "promises.ppm": lambda: b"P6 50000 50000 255\n",
+    "bomb.png": lambda: png(60, 40, b"\0" * 300_000_000),
+    "animated.gif": lambda: _animation("GIF"),
+    "animated.webp": lambda: _animation("WEBP"),
+    "animated.png": lambda: _animation("PNG"),
+    "exif.jpg": lambda: encoded(noise(), "JPEG", exif=b"Exif\0\0" + _exif(60_000)),
+    "exif.png": lambda: png(2, 1, b"\0" * 7, (b"eXIf", _exif(30_000_000))),
+    "exif-loop.jpg": lambda: encoded(
+        noise(), "JPEG", exif=b"Exif\0\0MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x8769, 4, 1, 8, 8)
+    ),
+    "icc.jpg": lambda: encoded(noise(), "JPEG", icc_profile=np.random.default_rng(0).bytes(10**6)),
+    "icc.png": lambda: png(
+        2, 1, b"\0" * 7, (b"iCCP", b"x\0\0" + zlib.compress(b"\0" * 100_000_000))
+    ),
+    "text.jpg": lambda: png(2, 1, b"\0" * 7, (b"zTXt", b"x\0\0" + zlib.compress(b"x" * 10**8))),
+    "program.eps": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n",
+    "program.jpg": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n",
+    "two words, ümläut 写真.png": lambda: encoded(noise(), "PNG"),
+}
+
+
+def write_hostile_photos(folder: Path) -> list[Path]:
+    """All of them as files; a folder and, where the system has them, a pipe named like photos."""
+    folder.mkdir(parents=True)
+    for name, content in HOSTILE_PHOTOS.items():
+        (folder / name).write_bytes(content())
+    (folder / "folder.jpg").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.jpg")
+    return sorted(folder.iterdir())
+
+
+def write_hostile_zips(folder: Path, good: dict[str, bytes]) -> list[Path]:
+    """Zips of a data set that has these files, each wrong in another way."""
+    folder.mkdir(parents=True)
+    name, content = next(iter(good.items()))
+
+    def write(zip_name: str, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> None:
+        with zipfile.ZipFile(folder / zip_name, "w", method) as archive:
+            for inside, bytes_inside in files.items():
+                archive.writestr(inside, bytes_inside)
+
+    write("outside.zip", {**good, f"../../{name}": content, "../../escaped.txt": b"x"})
+    write("absolute.zip", {**good, "/tmp/facesegkit-escaped.txt": b"x"})
+    write("bomb.zip", {**good, name: b"\0" * 400_000_000})
+    write("bzip2.zip", good, zipfile.ZIP_BZIP2)
+    write("empty.zip", {})
+    write("other.zip", {"readme.txt": b"x"})
+    write("whole.zip", good)
+    whole = (folder / "whole.zip").read_bytes()
+    (folder / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    (folder / "no-zip.zip").write_bytes(b"x" * 1000)
+    encrypted = bytearray(whole)
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = encrypted.find(head)
+        while place >= 0:
+            encrypted[place + flags] |= 1
+            place = encrypted.find(head, place + 4)
+    (folder / "encrypted.zip").write_bytes(encrypted)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.zip")
+    return sorted(folder.iterdir())

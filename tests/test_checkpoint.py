@@ -117,7 +117,7 @@ def empty(path):
         (a_tensor, "holds a Tensor, not a model"),
         (of_another_format, "has format 99"),
         (of_other_widths, "do not fit together"),
-        (of_absurd_widths, "more than 50,000,000 parameters"),
+        (of_absurd_widths, "more than 20,000,000 parameters"),
         (of_an_unknown_architecture, "no architecture 'transformer'; choose one of separable"),
         (without_weights, "do not fit together"),
     ],

@@ -168,7 +168,7 @@ CHANGES = {
     "another scheme": (with_metadata(scheme=ALL_PARTS.to_dict()), "do not fit together"),
     "a scheme without classes": (with_metadata(scheme={}), "damaged: A scheme needs 'classes'"),
     "an absurd size": (with_metadata(input_size=10**9), "do not fit together"),
-    "another size": (with_metadata(input_size=96), "do not fit together"),
+    "another size": (with_metadata(input_size=96), "damaged: .* cannot score photos"),
     "weights from another file": (external_weights, "not an ONNX model, or it is damaged"),
     "weights of another shape": (broken_weights, "damaged"),
 }

@@ -66,3 +66,19 @@ def test_usual_certainty_is_below_that_of_nine_faces_in_ten() -> None:
     shares = np.linspace(0.6, 0.95, 11)
     photos = np.stack([photo(share) for share in shares])
     assert usual_certainty(model, photos) == pytest.approx(shares[1], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("upright", "upside_down", "turned"),
+    [(0.9, 0.97, True), (0.97, 0.9, False), (0.95, 0.97, False), (0.92, 0.9, False)],
+)
+def test_a_doubtful_face_is_looked_at_upside_down_too(
+    upright: float, upside_down: float, turned: bool
+) -> None:
+    pixels = photo(0.5)
+    half = SIDE // 2
+    pixels[:half, :half], pixels[half:, half:] = photo(upright)[0, 0], photo(upside_down)[0, 0]
+    look = Looker(Model(AsSureAs(), FIVE_FEATURES, SIDE), finds_none)
+    found = look.at_one(Shown(Image.fromarray(pixels), (SIDE, SIDE)), Frame(32, 32, SIDE, 0, 1))
+    assert found is not None
+    assert (abs(found[0].angle) > 3) == turned

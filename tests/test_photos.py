@@ -50,15 +50,20 @@ def read_saved(image: Image.Image, path: Path, **options: Any) -> NDArray[np.uin
     return np.asarray(photo)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(orientation: int, suffix: str, tmp_path: Path) -> None:
     upright = Image.fromarray(pattern())
     turn = STORED[orientation]
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
-    photo = read_saved(stored, tmp_path / "photo.png", exif=exif)
+    path = tmp_path / f"photo.{suffix}"
+    photo = read_saved(stored, path, exif=exif, lossless=True)
     np.testing.assert_array_equal(photo, pattern())
+    small, size = read_small(path, 10)
+    assert size == upright.size
+    np.testing.assert_array_equal(np.asarray(small), pattern())
 
 
 def test_unreadable_exif_data_is_passed_over(tmp_path: Path) -> None:

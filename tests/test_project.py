@@ -87,11 +87,11 @@ def test_the_command_is_the_one_that_pyproject_names():
 def test_modules_import_only_what_stands_above_them():
     """The order of design: data goes one way, top to bottom."""
     order = [
-        "errors", "files", "processes", "parts", "photos", "crop", "outlines", "archive",
-        "torchvision_import", "celebamask", "packing_worker", "packing", "drawn", "augment",
-        "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export", "shipped",
-        "evaluation", "training", "scenes", "finder", "segmentation", "looking", "segment",
-        "following", "clips", "pictures", "commands", "lessons", "explorer", "exercises",
+        "errors", "files", "processes", "distributed", "parts", "photos", "crop", "outlines",
+        "archive", "torchvision_import", "celebamask", "packing_worker", "packing", "drawn",
+        "augment", "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export",
+        "shipped", "evaluation", "training", "scenes", "finder", "segmentation", "looking",
+        "segment", "following", "clips", "pictures", "commands", "lessons", "explorer", "exercises",
     ]  # fmt: skip
     found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
     assert found | {"drawn", "exercises"} == set(order)

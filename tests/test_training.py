@@ -2,10 +2,6 @@
 
 import csv
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -382,40 +378,3 @@ def test_validate_scores_at_the_annotations_size():
 
     loss, mean_f1 = validate(Redness().eval(), FIVE_FEATURES, samples(), Settings())
     assert mean_f1 > 0.97 and loss > 0
-
-
-KILLED = """
-import sys
-from pathlib import Path
-import facesegkit.training as training
-sys.path.insert(0, {tests!r})
-from test_training import train_small
-training._SAVE_EVERY = 0.05
-model, history = train_small(
-    training.Budget(epochs=24), state_file=Path({state!r}), resume=True
-)
-training.save_plain({{"weights": model.state_dict(), "rows": len(history)}}, {done!r})
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_kill_minus_nine_at_any_moment_loses_nothing(tmp_path):
-    whole, _ = train_small(Budget(epochs=24))
-    state, done = tmp_path / "run.training.pth", tmp_path / "done.pth"
-    program = KILLED.format(tests=os.path.dirname(__file__), state=str(state), done=str(done))
-    kills = 0
-    while not done.exists():
-        process = subprocess.Popen([sys.executable, "-c", program])
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        while process.poll() is None and kills < 2:
-            if state.exists() and state.stat().st_mtime_ns != before:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.01)
-        process.wait()
-        assert kills <= 2 and process.returncode in (0, -signal.SIGKILL)
-    assert kills == 2
-    resumed = load_plain(done)["weights"]
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed[name]), name
