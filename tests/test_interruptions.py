@@ -111,12 +111,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     photos.mkdir()
     for number in range(12):
         (photos / f"{number}.png").write_bytes(encoded(noise(300 + number, 200), "PNG"))
-    train = ["train", "--data", str(faces), "--cache", str(given / "cache"), "--epochs", "4"]
+    train = ["train", "--data", str(faces), "--cache", str(given / "cache"), "--epochs", "3"]
     return {
-        "draw": Job(["draw", ".", "--count", "16", "--seed", "3"], files, 3),
-        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, 3),
-        "segment": Job(["segment", str(photos), "--view", "overlay"], files, 3),
-        "train": Job([*train, "--resume"], trained, 2),
+        "draw": Job(["draw", ".", "--count", "12", "--seed", "3"], files, 2),
+        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, 2),
+        "segment": Job(["segment", str(photos), "--view", "overlay"], files, 2),
+        "train": Job([*train, "--resume"], trained, 1),
     }
 
 
