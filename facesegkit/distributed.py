@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Thing = TypeVar("Thing")
-Sequence = TypeVar("Sequence", list[Any], NDArray[Any])
+Things = TypeVar("Things", list[Any], NDArray[Any])
 
 # One process may pack or draw for the others; one that has died is seen by torchrun, not by time.
 _PATIENCE = timedelta(hours=3)
@@ -26,7 +26,7 @@ _PATIENCE = timedelta(hours=3)
 
 def join() -> None:
     """Be one of the processes that torchrun has started, if it has; only the first one prints."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if run_id() is None:
         return
     import torch
     import torch.distributed as dist
@@ -107,7 +107,7 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def own_share(things: Sequence) -> Sequence:
+def own_share(things: Things) -> Things:
     """Those of the things, every n-th, that are this one's of n processes to work on."""
     return things[rank() :: world_size()]
 

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import Colour
-from facesegkit.photos import Box, read_photo
+from facesegkit.photos import Box, read_photo, shrunk
 from facesegkit.segment import FaceSegmenter, overlay, render, save_view
 from facesegkit.segmentation import Face, Segmentation
 from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
@@ -201,10 +201,7 @@ class Exploration:
         self.find.cache_clear()
 
     def _shrink(self, name: str) -> Image.Image:
-        photo = self.photo(name)
-        scale = min(1, PREVIEW_SIDE / max(photo.size))
-        size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-        return photo.resize(size, reducing_gap=3.0)
+        return shrunk(self.photo(name), PREVIEW_SIDE)
 
     def _open(self, name: str) -> FaceSegmenter:
         model = self.models[name]

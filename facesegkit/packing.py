@@ -232,9 +232,8 @@ def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) ->
         if manifest.get(key) != fresh[key]:
             return reason
     kinds = {key: (type(manifest.get(key)), type(value)) for key, value in fresh.items()}
-    if any(found is not wanted for found, wanted in kinds.values()):
-        return "its manifest is damaged"
-    if any(manifest[key] != fresh[key] for key in ("ids", "splits")):
+    is_strange = any(found is not wanted for found, wanted in kinds.values())
+    if is_strange or any(manifest[key] != fresh[key] for key in ("ids", "splits")):
         return "its manifest is damaged"
     missing = [name for name in (*_row_shapes(fresh), "state") if not (cache / name).is_file()]
     if missing:

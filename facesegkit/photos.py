@@ -34,7 +34,7 @@ FORMATS = (
 )  # fmt: skip
 
 # What decoders take at the most, in bytes a pixel, with the picture that they give. Pillow keeps
-# four bytes for each pixel of colour. benchmarks/photo_memory.py measures it.
+# four bytes for each pixel of colour. tests/test_large_photos.py has photos of each kind measured.
 _DECODING = {"WEBP": 20, "AVIF": 15, "JPEG2000": 25, "TIFF": 10}
 _COLOUR = 4
 _LABELS = 3  # of the faces, turned back and all together
@@ -351,6 +351,21 @@ def pieces(size: tuple[int, int]) -> Iterator[Box]:
     for top in range(0, height, down):
         for left in range(0, width, across):
             yield Box(left, top, min(width, left + across), min(height, top + down))
+
+
+def shrunk(photo: Image.Image, side: int, shape: tuple[int, int] | None = None) -> Image.Image:
+    """A photo with its longest side shrunk, if need be, to this many pixels.
+
+    Args:
+        photo: RGB.
+        side: the longest that a side may be.
+        shape: width and height to shrink from, where the photo is a reduced copy (see
+            `read_small`).
+    """
+    shape = shape or photo.size
+    scale = min(1, side / max(shape))
+    width, height = (max(1, round(length * scale)) for length in shape)
+    return photo.resize((width, height), reducing_gap=3.0)
 
 
 def fit_square(

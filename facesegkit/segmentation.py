@@ -17,7 +17,7 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.faces import Frame, classes_in, put_back
 from facesegkit.outlines import Polygon, outlines
 from facesegkit.parts import Scheme
-from facesegkit.photos import Box, pieces, read_photo, read_small
+from facesegkit.photos import Box, pieces, read_photo, read_small, shrunk
 from facesegkit.upscaling import best_class, best_share
 
 
@@ -258,15 +258,11 @@ class Segmentation:
         Raises:
             FaceSegKitError: as `photo`.
         """
-        height, width = self.labels.shape
         if isinstance(self.source, Image.Image):
-            photo = self.source
-        else:
-            photo, size = read_small(self.source, side)
-            self._check_unchanged(size)
-        scale = min(1, side / max(width, height))
-        small = max(1, round(width * scale)), max(1, round(height * scale))
-        return photo.resize(small, reducing_gap=3.0)
+            return shrunk(self.source, side)
+        photo, size = read_small(self.source, side)
+        self._check_unchanged(size)
+        return shrunk(photo, side, size)
 
     def _check_unchanged(self, size: tuple[int, int]) -> None:
         if size != self.labels.shape[::-1]:

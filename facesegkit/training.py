@@ -571,7 +571,7 @@ def fit(
         )
     keep_freed_memory()
     training = Training(model, settings, dict(about or {}), teacher)
-    batch = min(settings.batch, len(train.rows))
+    batch = _batch(train, settings)
     if batch < distributed.world_size():
         raise FaceSegKitError(
             f"A batch of {batch} photos cannot be shared by {distributed.world_size()} processes; "
@@ -646,9 +646,14 @@ def _state_to_resume(
     return None
 
 
+def _batch(train: Samples, settings: Settings) -> int:
+    """Photos in each batch: fewer than is set where there are fewer."""
+    return min(settings.batch, len(train.rows))
+
+
 def is_complete(history: History, budget: Budget, train: Samples, settings: Settings) -> bool:
     """Whether a training has used up its budget, as far as its history says."""
-    steps_per_epoch = len(train.rows) // min(settings.batch, len(train.rows))
+    steps_per_epoch = len(train.rows) // _batch(train, settings)
     last = history[-1]
     return budget.done(int(last["step"]), steps_per_epoch, 60 * last["minutes"]) >= 1
 

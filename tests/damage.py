@@ -31,7 +31,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     """A picture as the bytes of a file."""
     file = io.BytesIO()
     image.save(file, kind, **options)

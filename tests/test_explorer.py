@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import encoded
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -53,12 +54,6 @@ def photo(width: int = 240, height: int = 180, scale: int = 1) -> Image.Image:
     return picture.resize((width * scale, height * scale), Image.Resampling.NEAREST)
 
 
-def as_bytes(picture: Image.Image, kind: str = "PNG") -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind)
-    return file.getvalue()
-
-
 @pytest.fixture
 def network() -> ByColour:
     return ByColour()
@@ -68,7 +63,7 @@ def network() -> ByColour:
 def exploration(network: ByColour) -> Exploration:
     """Has the photo "boxes.png" and the model "your model"."""
     made = Exploration()
-    made.add_photo("boxes.png", as_bytes(photo()))
+    made.add_photo("boxes.png", encoded(photo()))
     made.add_model(network.segmenter())
     return made
 
@@ -196,7 +191,7 @@ def test_photos_of_one_name_are_kept_apart(exploration: Exploration) -> None:
 
 
 def test_many_large_photos_do_not_fill_the_memory(exploration: Exploration) -> None:
-    content = as_bytes(photo())
+    content = encoded(photo())
     for number in range(40):
         name = exploration.add_photo(f"{number}.png", content)
         exploration.find(name, "your model")
@@ -369,7 +364,7 @@ def processor_time(control: object, value: object) -> float:
 @pytest.mark.alone
 def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
     explorer = Explorer()
-    upload(explorer, "large.jpg", as_bytes(photo(scale=16).resize((4000, 3000)), "JPEG"))
+    upload(explorer, "large.jpg", encoded(photo(scale=16).resize((4000, 3000)), "JPEG"))
     changes = [
         (explorer.view, ["contours", "confidence", "mask", "overlay"]),
         (explorer.opacity, [0.1, 0.6, 0.9]),
@@ -410,11 +405,11 @@ def test_the_licence_of_the_model_is_told(explorer: Explorer) -> None:
 
 def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
     before = explorer.picture.value
-    upload(explorer, "new.jpg", as_bytes(photo(scale=2), "JPEG"))
+    upload(explorer, "new.jpg", encoded(photo(scale=2), "JPEG"))
     assert explorer.photo.value == "new.jpg" and explorer.photo.options[1] == "boxes.png"
     assert explorer.picture.value != before and "480 x 360" in explorer.timing.value
     assert explorer.upload.value == ()
-    upload(explorer, "new.jpg", as_bytes(photo(), "JPEG"))
+    upload(explorer, "new.jpg", encoded(photo(), "JPEG"))
     assert explorer.photo.value == "new (2).jpg" and "240 x 180" in explorer.timing.value
 
 
@@ -424,8 +419,8 @@ def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
         ("empty.jpg", b"", "empty.jpg is not a picture"),
         ("text.png", b"not a photo", "text.png is not a picture"),
         ("phone.HEIC", b"not a photo", "HEIC photo, which is not read here"),
-        ("cut.png", as_bytes(photo())[:200], "cut.png is damaged or cut short"),
-        ("cut.jpg", as_bytes(photo(), "JPEG")[:900], "cut.jpg is damaged or cut short"),
+        ("cut.png", encoded(photo())[:200], "cut.png is damaged or cut short"),
+        ("cut.jpg", encoded(photo(), "JPEG")[:900], "cut.jpg is damaged or cut short"),
         ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not a picture"),
     ],
 )
@@ -444,7 +439,7 @@ def test_a_broken_photo_is_told_in_the_explorer_and_changes_nothing(
     assert not caplog.records and capfd.readouterr() == ("", "")
     explorer.view.value = "contours"
     assert explorer.message.value == "" and explorer.picture.value != before[0]
-    upload(explorer, name, as_bytes(photo()))  # the same name, mended
+    upload(explorer, name, encoded(photo()))  # the same name, mended
     assert explorer.message.value == "" and explorer.photo.value == name
 
 
@@ -462,7 +457,7 @@ def test_a_model_that_cannot_be_read_is_told_in_the_explorer(
 
 
 def test_a_photo_without_a_face_is_told(explorer: Explorer) -> None:
-    upload(explorer, "grey.png", as_bytes(Image.new("RGB", (50, 40), GREY)))
+    upload(explorer, "grey.png", encoded(Image.new("RGB", (50, 40), GREY)))
     assert "No face was found" in explorer.message.value
     assert "50 x 40" in explorer.timing.value
     explorer.photo.value = "boxes.png"

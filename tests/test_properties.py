@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -36,10 +37,7 @@ def sized(labels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint
 
 def saved(image: Image.Image, kind: str, **options: Any) -> Image.Image:
     """A picture as it comes back from a file."""
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    file.seek(0)
-    return Image.open(file)
+    return Image.open(io.BytesIO(encoded(image, kind, **options)))
 
 
 @pytest.fixture(scope="module", params=NAMES)
