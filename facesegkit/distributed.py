@@ -6,6 +6,7 @@ imported for it.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from datetime import timedelta
@@ -29,6 +30,10 @@ def join() -> None:
     if run_id() is None:
         return
     import torch
+
+    # The first optimiser imports this, and were the processes joined by then, their threads would
+    # never end (PyTorch 2.13): now and then a process that has done its work aborts for it.
+    import torch._dynamo
     import torch.distributed as dist
 
     if _has_gpu_of_its_own():
@@ -49,6 +54,7 @@ def leave() -> None:
     if are_several():
         import torch.distributed as dist
 
+        gc.collect()  # what still knows the others keeps the threads of this engine from ending
         dist.destroy_process_group()
 
 
