@@ -60,41 +60,44 @@ def _run(options: argparse.Namespace) -> int:
     try:
         command(options)
         distributed.leave()
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("facesegkit"):
-            raise
-        extra = "video" if error.name == "av" else "train"
-        print(
-            f"facesegkit: this needs {error.name}, which is not installed: "
-            f"pip install 'facesegkit[{extra}]'.",
-            file=sys.stderr,
-        )
-        return 1
-    except FaceSegKitError as error:
-        if not distributed.is_first():
-            time.sleep(5)  # what stops the first process, too, it says; torchrun then ends us
-        print(f"facesegkit: {error}", file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if distributed.world_size() == 1 or "closed by peer" not in str(error):
-            raise
-        print("facesegkit: another process has failed, and says why.", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print("facesegkit: there is not enough memory for this.", file=sys.stderr)
-        return 1
-    except OSError as error:  # where nobody has thought of it: a name too long, a stale mount
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"facesegkit: {where}{error.strerror or error}.", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         if distributed.is_first():
-            print(
-                "facesegkit: stopped; train goes on with --resume, all else when it is run again.",
-                file=sys.stderr,
-            )
+            _say("stopped; train goes on with --resume, all else when it is run again.")
         return 130
+    except Exception as error:
+        sentence = _what_went_wrong(error)
+        if sentence is None:
+            raise
+        if not distributed.is_first():
+            time.sleep(5)  # what stops the first process, too, it says; torchrun then ends us
+        _say(sentence)
+        return 1
     return 0
+
+
+def _say(sentence: str) -> None:
+    print(f"facesegkit: {sentence}", file=sys.stderr)
+
+
+def _what_went_wrong(error: Exception) -> str | None:
+    """A sentence for whoever runs a command; None for a mistake of ours."""
+    if isinstance(error, FaceSegKitError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        if error.name is None or error.name.startswith("facesegkit"):
+            return None
+        extra = "video" if error.name == "av" else "train"
+        return (
+            f"this needs {error.name}, which is not installed: pip install 'facesegkit[{extra}]'."
+        )
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this."
+    if isinstance(error, OSError):  # where nobody has thought of it: a name too long, a stale mount
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}."
+    if distributed.are_several() and "closed by peer" in str(error):
+        return "another process has failed, and says why."
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -589,7 +592,7 @@ def _segment(options: argparse.Namespace) -> None:
     for photo, segmentation in segment_many(segmenter, _counted(photos)):
         if isinstance(segmentation, FaceSegKitError):
             failed += 1
-            print(f"facesegkit: {segmentation}", file=sys.stderr)
+            _say(str(segmentation))
         else:
             save_view(_wanted(segmentation, options), view, results[photo])
             if not segmentation.labels.any():
@@ -600,7 +603,7 @@ def _segment(options: argparse.Namespace) -> None:
             _segment_clip(segmenter, clip, results[clip], options)
         except FaceSegKitError as error:
             failed += 1
-            print(f"facesegkit: {error}", file=sys.stderr)
+            _say(str(error))
     if not options.output:
         print(f"{len(results) - failed:,} results in {options.output_dir}")
     elif not failed:

@@ -154,25 +154,34 @@ def _decoded(
 def _check_size(image: Image.Image, whole: tuple[int, int], name: str) -> None:
     """See that a picture, of which little more than the head has been read, may be decoded."""
     pixels = max(image.width * image.height, _tile_pixels(image))
-    kept = _PIXEL_BYTES.get(image.mode, _COLOUR)
-    is_ready = image.mode == "RGB" and not image.has_transparency_data and _turn_of(image) is None
-    decoding = _DECODING.get(image.format or "", kept)
-    needed = max(decoding, kept if is_ready else kept + _COLOUR) * pixels
-    whole_pixels = whole[0] * whole[1]
     scans = 1
-    if image.info.get("progressive") or whole_pixels > _MANY_PIXELS:
+    if image.info.get("progressive") or whole[0] * whole[1] > _MANY_PIXELS:
         scans = _scans(image)
-    if scans > 1:
-        needed = max(needed, _COLOUR * pixels + _SCANS * whole_pixels)
-    needed += _LABELS * whole_pixels
     most = _MAX_PIXELS.get(image.format or "", pixels)
     if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
         most = _MAX_PIXELS_IN_PYTHON
+    is_rgb = image.mode == "RGB" and not image.has_transparency_data
+    needed = _memory(image, whole, pixels, scans, is_copied=not is_rgb)
+    if is_rgb and needed <= MOST_MEMORY and _turn_of(image) is not None:  # this decodes a PNG
+        needed = _memory(image, whole, pixels, scans, is_copied=True)
     if needed > MOST_MEMORY or pixels > most or scans > _MOST_SCANS:
         raise FaceSegKitError(
             f"{name} is too large: {whole[0]} x {whole[1]} pixels of this kind take too much "
             f"memory or time; make it smaller first."
         )
+
+
+def _memory(
+    image: Image.Image, whole: tuple[int, int], pixels: int, scans: int, *, is_copied: bool
+) -> int:
+    """Bytes that a photo takes at the most, from decoding it to the labels of its faces."""
+    kept = _PIXEL_BYTES.get(image.mode, _COLOUR)
+    decoding = _DECODING.get(image.format or "", kept)
+    needed = max(decoding, kept + _COLOUR if is_copied else kept) * pixels
+    whole_pixels = whole[0] * whole[1]
+    if scans > 1:
+        needed = max(needed, _COLOUR * pixels + _SCANS * whole_pixels)
+    return needed + _LABELS * whole_pixels
 
 
 def _tile_pixels(image: Image.Image) -> int:

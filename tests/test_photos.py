@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import damaged
+from damage import damaged, png
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.photos import (
@@ -229,6 +229,15 @@ def test_absurdly_large(side: int, tmp_path: Path) -> None:
     path = tmp_path / "huge.pgm"
     path.write_bytes(b"P5 %d %d 255\n" % (side, side))  # a header is enough to claim a size
     assert "too large" in error_of(path)
+
+
+def test_what_is_too_large_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(image: Image.Image) -> None:
+        pytest.fail("decoded")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    with pytest.raises(FaceSegKitError, match="too large"):
+        read_photo(BytesIO(png(13_000, 13_000)))
 
 
 DAMAGED_FORMATS = ["AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "TIFF", "WEBP"]

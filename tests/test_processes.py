@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -80,6 +81,34 @@ def test_two_that_draw_and_pack_the_same_at_once(tmp_path: Path) -> None:
     draw_data_set(tmp_path / "alone", 6, seed=2, progress=False)
     assert contents(tmp_path / "faces") == contents(tmp_path / "alone")
     assert len(Pack.open(tmp_path / "cache").rows()) == 6
+
+
+def test_two_that_train_on_one_cache_at_once(tmp_path: Path) -> None:
+    """They pack the photos once, and each ends as one does that is alone."""
+    torch = pytest.importorskip("torch")
+    from facesegkit.checkpoint import load
+
+    draw_data_set(tmp_path / "faces", 12, seed=2, progress=False)
+    command = "import sys; from facesegkit.commands import main; sys.exit(main(sys.argv[1:]))"
+
+    def start(name: str, cache: str) -> subprocess.Popen[bytes]:
+        (tmp_path / name).mkdir()
+        arguments = ["train", "--data", tmp_path / "faces", "--cache", tmp_path / cache]
+        return subprocess.Popen(
+            [sys.executable, "-c", command, *arguments, "--epochs", "1"],
+            cwd=tmp_path / name, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    both = [start("one", "shared"), start("other", "shared")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert start("alone", "own").wait() == 0
+    ends = [
+        load(tmp_path / name / "face_segmentation_model.pth").model.state_dict()
+        for name in ("one", "other", "alone")
+    ]
+    for of_one, of_other, of_alone in zip(*(end.values() for end in ends), strict=True):
+        assert torch.equal(of_one, of_alone) and torch.equal(of_other, of_alone)
 
 
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
