@@ -5,7 +5,8 @@
 #   make lab                        JupyterLab on notebooks/
 #   make bench                      remake the results in benchmarks/, but for long trainings;
 #                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
-#   make torture                    damage and interrupt everything, for an hour
+#   make torture                    what takes hours: more damage and interruptions, small faults
+#                                   put into the code, other circumstances for the tests
 #   make notebooks                  run lessons and solutions, keep their outputs, and remake
 #                                   exercises and figures
 #   make exercises                  make notebooks/exercises/ from notebooks/solutions/
@@ -42,6 +43,9 @@ test: $(INSTALLED)
 
 torture: $(INSTALLED)
 	$(BIN)/python benchmarks/torture.py
+	$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	$(BIN)/python benchmarks/mutants.py
+	$(BIN)/python benchmarks/everywhere.py
 
 # Photos are uploaded to the explorer in one message each; by default that may have 10 MB.
 lab: $(INSTALLED)

@@ -1,6 +1,6 @@
 """What would take too long in `make test`, and the last result of it.
 
-    make torture
+    python benchmarks/torture.py
 
 Damaged files ten times as many, every command stopped at fifty random moments, photos of every
 format at the limit of memory. Results go to benchmarks/results/torture.json.
@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from xml.etree import ElementTree
+
+from suite import run_tests
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "torture.json"
@@ -28,29 +27,19 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="of each command")
     options = parser.parse_args()
     more = {"FUZZ": str(options.fuzz), "KILLS": str(options.kills), "LARGE": "1"}
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.xml")
-        tests = [str(HERE.parent / "tests" / name) for name in TESTS]
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}", *tests]
-        status = subprocess.run(command, cwd=HERE.parent, env={**os.environ, **more}).returncode
-        cases = ElementTree.parse(report).getroot().iter("testcase")
-        results = {
-            case.get("name", ""): {
-                "result": next((child.tag for child in case), "passed"),
-                "seconds": round(float(case.get("time", "0")), 1),
-            }
-            for case in cases
-        }
-    passed = sum(result["result"] == "passed" for result in results.values())
+    tests = [str(HERE.parent / "tests" / name) for name in TESTS]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *tests]
+    ended = run_tests(command, HERE.parent, {**os.environ, **more})
+    passed = sum(test.result == "passed" for test in ended)
     summary = {
         "times as many damaged files": options.fuzz,
         "kills of each command": options.kills,
-        "tests": len(results),
+        "tests": len(ended),
         "passed": passed,
-        "results": results,
+        "results": {test.name: {"result": test.result, "seconds": test.seconds} for test in ended},
     }
     RESULTS.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return status
+    return int(passed < len(ended))
 
 
 if __name__ == "__main__":

@@ -215,7 +215,7 @@ class Evaluation:
     def table(self) -> str:
         """Scores of each class and their means as aligned text."""
         scores, names = self.scores, self.scheme.class_names
-        width = max(map(len, ("background", "mean", *names)))
+        width = max(map(len, names))
         lines = [f"{'class':{width}}" + "".join(f"{column:>11}" for column in _COLUMNS)]
         for name, *values in zip(
             names, scores.f1, scores.iou, scores.precision, scores.recall, strict=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesegkit.crop import FACE, WHOLE, Crop
 from facesegkit.errors import FaceSegKitError
 from facesegkit.evaluation import (
     Evaluation,
@@ -128,17 +130,33 @@ def evaluation() -> Evaluation:
     return evaluate(toy_model(3), TWO_CLASSES, photos, labels, [5, 0, 3], split="val", batch=2)
 
 
-def test_evaluate_is_predict_merge_and_count() -> None:
+@pytest.mark.parametrize("crop", [WHOLE, FACE])
+def test_evaluate_is_predict_merge_and_count(crop: Crop) -> None:
     photos = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
     labels = RNG.integers(0, 19, (7, 64, 64), dtype=np.uint8)
-    model = toy_model(6)
-    found = evaluate(model, FIVE_FEATURES, photos, labels, [5, 0, 3], batch=2)
-    for row, matrix in zip([5, 0, 3], found.matrices, strict=True):
-        predicted = predict_classes(model, torch.from_numpy(photos[[row]]), (64, 64))[0]
+    model, rows = toy_model(6), [5, 0, 3, 6, 1, 2]
+    batches: list[int] = []
+    model.register_forward_pre_hook(lambda _, images: batches.append(len(images[0])))
+    found = evaluate(model, FIVE_FEATURES, photos, labels, rows, crop=crop, split="val", batch=2)
+    assert batches == [2, 2, 2]
+    assert found.scheme is FIVE_FEATURES and found.split == "val" and found.rows.tolist() == rows
+    assert found.matrices.dtype == np.int64
+    for row, matrix in zip(rows, found.matrices, strict=True):
+        predicted = predict_classes(model, torch.from_numpy(photos[[row]]), (64, 64), crop)[0]
         truth = FIVE_FEATURES.merge(labels[row])
         np.testing.assert_array_equal(matrix, count_confusion(truth, predicted, 6))
     np.testing.assert_array_equal(found.matrix, found.matrices.sum(axis=0))
-    assert found.matrix.sum() == 3 * 64 * 64
+    assert found.matrix.sum() == 6 * 64 * 64
+
+
+def test_progress_of_scoring_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    photos, labels = np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8), np.uint8)
+    unnamed = evaluate(toy_model(6), FIVE_FEATURES, photos, labels, [0, 1, 2])
+    assert unnamed.split == "" and capsys.readouterr().err == ""
+    evaluate(toy_model(6), FIVE_FEATURES, photos, labels, [0, 1, 2], batch=2, progress=True)
+    shown = capsys.readouterr().err.split("\r")
+    assert shown[-1].startswith("evaluate: 100%") and " 3/3 " in shown[-1]
+    assert "photo" in shown[-1]
 
 
 def test_a_model_that_knows_scores_1() -> None:
@@ -175,12 +193,20 @@ def test_table(evaluation: Evaluation) -> None:
     assert lines[2].split()[1] == f"{evaluation.scores.f1[1]:.4f}"
     assert lines[4].split()[1] == f"{evaluation.scores.mean_f1:.4f}"
     assert len({len(line) for line in lines[:4]}) == 1  # aligned
-    assert "3 photos of val" in lines[5]
+    assert lines[1].startswith("background     ") and lines[1][15] != " "  # in 11 places
+    assert lines[5].startswith("(3 photos of val; background is left out")
+    assert replace(evaluation, split="").table().splitlines()[5].startswith("(3 photos; ")
 
 
 def test_saved_scores(evaluation: Evaluation, tmp_path: Path) -> None:
-    saved = json.loads(evaluation.save(tmp_path / "scores").read_text())
+    path = evaluation.save(tmp_path / "scores")
+    assert path == tmp_path / "scores" / "scores.json"
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith('{\n  "split"') and text.endswith("]\n}\n")  # to be read by people, too
+    saved = json.loads(text)
     assert saved == evaluation.to_dict()
+    assert saved["mean_iou"] == evaluation.scores.mean_iou
+    assert saved["pixel_accuracy"] == evaluation.scores.pixel_accuracy
     assert saved["split"] == "val" and saved["photos"] == 3
     assert saved["mean_f1"] == evaluation.scores.mean_f1
     assert saved["classes"]["mouth"]["iou"] == evaluation.scores.iou[2]

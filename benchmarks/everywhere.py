@@ -1,0 +1,180 @@
+"""Do the tests pass elsewhere: in other Pythons, folders, orders, on lesser processors?
+
+    python benchmarks/everywhere.py                          all of the circumstances below
+    python benchmarks/everywhere.py --only "one core"        some of them
+    python benchmarks/everywhere.py --python python3.13      and another Python, in an environment
+                                                             of its own (PIP_ARGS goes to pip)
+
+What was committed last is tried, in a folder whose name has spaces. Tests that measure time are
+left out. Results are added to benchmarks/results/everywhere.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from suite import Ended, run_tests
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "everywhere.json"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# What `pip install facesegkit` brings, and what its tests need.
+WITHOUT_TORCH = ("numpy", "pillow", "onnxruntime", "av")
+TESTERS = ("hypothesis", "pytest", "pytest-xdist", "scikit-learn", "setuptools")
+
+
+@dataclass
+class Circumstance:
+    """How the tests are run; each of the functions below changes one of these."""
+
+    project: Path
+    room: Path  # a folder for whatever is needed
+    python: str = sys.executable
+    before: Sequence[str] = ()  # what starts Python
+    parallel: Sequence[str] = ("-n", "2", "--dist", "loadfile")
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> list[Ended]:
+        """Run the tests, and tell how each of them ended."""
+        paths = [str(self.project), self.env.pop("PYTHONPATH", "")]
+        return run_tests(
+            [
+                *self.before, self.python, "-m", "pytest", "-q", *self.parallel,
+                "-m", "not alone", "-p", "no:cacheprovider", "tests",
+            ],
+            self.project,
+            {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **self.env},
+        )  # fmt: skip
+
+
+def any_order(here: Circumstance) -> None:
+    """pytest-randomly shuffles modules, and the tests in them."""
+    plugin = here.room / "randomly"
+    pip = [here.python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(plugin)]
+    subprocess.run([*pip, "pytest-randomly==5.1.0"], check=True)
+    here.env["PYTHONPATH"] = str(plugin)
+
+
+def one_core(here: Circumstance) -> None:
+    """All processes share one core."""
+    here.before = ("taskset", "-c", "0")
+    here.parallel = ()
+
+
+def old_processor(here: Circumstance) -> None:
+    """No AVX512, and no AVX2 either, as far as the libraries can be told so."""
+    here.env |= {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+
+
+def no_browser(here: Circumstance) -> None:
+    """Everything that can be started, but for browsers."""
+    links = here.room / "bin"
+    links.mkdir()
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.name not in BROWSERS and not (links / file.name).exists():
+                (links / file.name).symlink_to(file)
+    here.env["PATH"] = str(links)
+
+
+def read_only(here: Circumstance) -> None:
+    """Another user, who may only read the project. Has to be started by root."""
+    here.room.chmod(0o755)
+    subprocess.run(["chmod", "-R", "a-w,a+rX", str(here.project)], check=True)
+    own = here.room / "own"
+    own.mkdir()
+    shutil.chown(own, "nobody")
+    here.before = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    here.env |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def without_torch(here: Circumstance) -> None:
+    """What `pip install facesegkit` brings, and no more."""
+    pins = (here.project / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    names = (*WITHOUT_TORCH, *TESTERS)
+    wanted = [pin for pin in pins if pin.split("=")[0] in names]
+    other_python(here, here.python, wanted)
+
+
+def other_python(here: Circumstance, python: str, wanted: Sequence[str] = ()) -> None:
+    """An environment of its own, of all packages unless some are named."""
+    folder = here.room / "environment"
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    here.python = str(folder / "bin" / "python")
+    file = here.room / "wanted.txt"
+    file.write_text("\n".join(wanted), encoding="utf-8")
+    list_of = file if wanted else here.project / "requirements.txt"
+    more = shlex.split(os.environ.get("PIP_ARGS", ""))
+    pip = [here.python, "-m", "pip", "install", "--quiet", *more]
+    subprocess.run([*pip, "-r", str(list_of)], check=True)
+    subprocess.run([*pip, "--no-deps", str(here.project)], check=True)  # for its metadata
+
+
+CIRCUMSTANCES: dict[str, Callable[[Circumstance], None]] = {
+    "any order": any_order,
+    "one core": one_core,
+    "old processor": old_processor,
+    "no browser": no_browser,
+    "read only": read_only,
+    "without torch": without_torch,
+}
+
+
+def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
+    """Run the tests in a circumstance, and count."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder, "face seg kit")
+        subprocess.run(["git", "clone", "--quiet", str(HERE.parent), str(project)], check=True)
+        here = Circumstance(project, Path(folder))
+        arrange(here)
+        version = subprocess.run([here.python, "-V"], capture_output=True, text=True, check=True)
+        ended = here.run()
+        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+    counts = Counter(test.result for test in ended)
+    about = getattr(arrange, "func", arrange).__doc__ or ""
+    return {
+        "about": about.splitlines()[0],
+        "python": version.stdout.split()[1],
+        "system": platform.platform(),
+        **counts,
+        "not passed": sorted(
+            test.name for test in ended if test.result not in ("passed", "skipped")
+        ),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", choices=CIRCUMSTANCES, help="one of them")
+    parser.add_argument("--python", action="append", default=[], help="another Python")
+    options = parser.parse_args()
+    wanted = {name: CIRCUMSTANCES[name] for name in options.only or CIRCUMSTANCES}
+    if options.python and not options.only:
+        wanted = {}
+    for python in options.python:
+        wanted[Path(python).name] = partial(other_python, python=python)
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    failed = False
+    for name, arrange in wanted.items():
+        results[name] = attempt(arrange)
+        failed |= bool(results[name]["not passed"])
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
