@@ -470,12 +470,14 @@ class Training:
         self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
         self.losses = []
 
-    def note_score(self, val_mean_f1: float) -> None:
-        """Keep the averaged weights if they have scored better than ever before."""
+    def validated(self, scheme: Scheme, samples: Samples) -> tuple[float, float]:
+        """As `validate`, of the averaged model, whose weights are kept if none were better."""
+        loss, mean_f1 = validate(self.averaged.module, scheme, samples, self.settings)
         before = (row["val_mean_f1"] for row in self.history if row["val_mean_f1"] >= 0)
-        if not self.best_weights or val_mean_f1 > max(before, default=0):
+        if not self.best_weights or mean_f1 > max(before, default=0):
             weights = self.averaged.module.state_dict()
             self.best_weights = {name: values.clone() for name, values in weights.items()}
+        return loss, mean_f1
 
     def summary(self, batch: int) -> str:
         """Loss, speed and last validation score in a few words, for the progress bar."""
@@ -564,26 +566,17 @@ def fit(
         FaceSegKitError: there is no sample to train on, or a process would get none of a batch;
             the state to resume from does not fit, or the loss is no longer a number.
     """
-    if len(train.rows) == 0 or len(val.rows) == 0:
-        raise FaceSegKitError(
-            f"There are {len(train.rows)} photos to train on and {len(val.rows)} to validate on; "
-            f"both need at least one, so give a larger data set."
-        )
+    batch = _batch(train, settings)
+    _check_there_are_enough(train, val, batch)
     keep_freed_memory()
     training = Training(model, settings, dict(about or {}), teacher)
-    batch = _batch(train, settings)
-    if batch < distributed.world_size():
-        raise FaceSegKitError(
-            f"A batch of {batch} photos cannot be shared by {distributed.world_size()} processes; "
-            f"start fewer."
-        )
     steps_per_epoch = len(train.rows) // batch
     first = distributed.is_first()
     state = _state_to_resume(state_file, resume, budget, steps_per_epoch) if first else None
     if state := distributed.from_first(state):
         training.load_state(state)
-    started = saved = time.perf_counter()
-    already = training.seconds
+    saved = time.perf_counter()
+    began = saved - training.seconds  # had this process done it all
     done = budget.done(training.step, steps_per_epoch, training.seconds)
     stopping = False
     progress = progress and first
@@ -597,7 +590,7 @@ def fit(
             side = next((side for until, side in settings.sides if done < until), None)
             own = distributed.own_share(places)
             training.train_on(*train.batch(own), scheme, rate, side, train.crop)
-            seconds = already + time.perf_counter() - started
+            seconds = time.perf_counter() - began
             # All have to agree on what comes next, or they would wait for each other forever.
             training.seconds, stopping = distributed.from_first((seconds, stop()))
             done = budget.done(training.step, steps_per_epoch, training.seconds)
@@ -606,11 +599,8 @@ def fit(
             if stopping or done * settings.validations * settings.rows_per_validation >= row:
                 val_scores = (math.nan, math.nan)
                 if stopping or row % settings.rows_per_validation == 0 or done >= 1:
-                    val_scores = validate(training.averaged.module, scheme, val, settings)
-                    training.note_score(val_scores[1])
-                    training.seconds = distributed.from_first(
-                        already + time.perf_counter() - started
-                    )
+                    val_scores = training.validated(scheme, val)
+                    training.seconds = distributed.from_first(time.perf_counter() - began)
                 training.add_row(batch, rate, *val_scores)
                 if on_row is not None and first:
                     on_row(training.history)
@@ -623,6 +613,19 @@ def fit(
     if done < 1:
         training.averaged.module.load_state_dict(training.best_weights)
     return training.averaged.module, training.history
+
+
+def _check_there_are_enough(train: Samples, val: Samples, batch: int) -> None:
+    if len(train.rows) == 0 or len(val.rows) == 0:
+        raise FaceSegKitError(
+            f"There are {len(train.rows)} photos to train on and {len(val.rows)} to validate on; "
+            f"both need at least one, so give a larger data set."
+        )
+    if batch < distributed.world_size():
+        raise FaceSegKitError(
+            f"A batch of {batch} photos cannot be shared by {distributed.world_size()} processes; "
+            f"start fewer."
+        )
 
 
 def _state_to_resume(

@@ -23,6 +23,12 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 TESTS = Path(__file__).parent
 
+# A warning that our own code causes is an error, also in processes that tests start.
+_OURS = (file.relative_to(TESTS.parent) for file in (TESTS.parent / "facesegkit").rglob("*.py"))
+os.environ["PYTHONWARNINGS"] = ",".join(
+    "error:::" + ".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in _OURS
+)
+
 
 def _imports(file: Path) -> Iterator[str]:
     """Modules that a file imports at its top."""

@@ -98,6 +98,18 @@ def test_own_scheme_merges_and_colours() -> None:
     assert scheme.colour(class_ids)[0, 1:].tolist() == [[1, 2, 3], [1, 2, 3], [0, 0, 0], [4, 5, 6]]
 
 
+def test_a_part_that_there_is_not_is_told() -> None:
+    with pytest.raises(FaceSegKitError, match="holds the part 77, and there are only 19: packed"):
+        FIVE_FEATURES.merge(np.array([[3, 77, 0]], dtype=np.uint8))
+
+
+def test_classes_that_some_parts_make_up() -> None:
+    scheme = Scheme("own", {"lids": ["l_eye", "r_eye"], "nose": ["nose"]}, [(1, 2, 3), (4, 5, 6)])
+    assert scheme.classes_within(["l_eye", "r_eye", "skin"]) == [1]
+    assert scheme.classes_within(["l_eye", "nose"]) == [2]  # of the lids only a half
+    assert scheme.classes_within(iter(("nose", "r_eye", "l_eye"))) == [1, 2]
+
+
 @pytest.mark.parametrize("scheme", [FIVE_FEATURES, ALL_PARTS])
 def test_scheme_survives_json(scheme: Scheme) -> None:
     again = Scheme.from_dict(json.loads(json.dumps(scheme.to_dict())))
@@ -109,6 +121,14 @@ def test_scheme_survives_json(scheme: Scheme) -> None:
 def test_scheme_without_colours_gets_distinct_ones() -> None:
     scheme = Scheme.from_dict({"classes": {"a": ["nose"], "b": ["hat"], "c": ["hair"]}})
     assert len({tuple(colour) for colour in scheme.palette.tolist()}) == 4
+    assert scheme.name == "own"
+
+
+def test_distinct_colours_are_those_of_pascal_voc() -> None:
+    colours = distinct_colours(20)
+    assert colours[:4] == [(128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
+    assert colours[7:9] == [(64, 0, 0), (192, 0, 0)] and colours[19] == (0, 64, 128)  # VOC's screen
+    assert distinct_colours(64)[63] == (32, 0, 0)
 
 
 def test_distinct_colours_are_distinct() -> None:
@@ -139,6 +159,21 @@ def test_bad_schemes(classes: dict[str, Any], colours: list[Any], said: str) -> 
         Scheme("own", classes, colours)
 
 
-def test_scheme_that_is_no_table() -> None:
-    with pytest.raises(FaceSegKitError, match="A scheme needs 'classes'"):
-        Scheme.from_dict({"classes": ["eyes"]})
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        (
+            {"classes": ["eyes"]},
+            "A scheme needs 'classes', a table of class names and part names such as "
+            '{"eyes": ["l_eye", "r_eye"]}.',
+        ),
+        (
+            {"classes": {"a": ["nose"]}, "colours": "red"},
+            "A scheme's 'colours' are a list such as [[255, 0, 0]], not 'red'.",
+        ),
+    ],
+)
+def test_scheme_that_is_no_table(plain: dict[str, Any], said: str) -> None:
+    with pytest.raises(FaceSegKitError) as caught:
+        Scheme.from_dict(plain)
+    assert str(caught.value) == said
