@@ -59,6 +59,7 @@ def test_splits(data_set: TinyDataSet) -> None:
         assert faces.ids == [i for i in sorted(data_set.masks) if hash_split(i) == split] != []
         assert faces.split_rule == "hash of the id, 80/10/10"
     assert f"Split: {split} (hash of the id, 80/10/10)" in repr(faces)
+    assert f"Root location: {data_set.root}" in repr(faces)
 
 
 def test_unknown_and_empty_splits(empty_data_set: TinyDataSet) -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: all that is needed comes back, nothing that runs code gets in."""
 
 import pickle
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,17 @@ import pytest
 import torch
 from damage import damaged
 
-from facesegkit.checkpoint import Checkpoint, build_model, load, load_plain, save, save_plain
+import facesegkit
+from facesegkit.checkpoint import (
+    Checkpoint,
+    build_model,
+    load,
+    load_plain,
+    round_to_half,
+    save,
+    save_plain,
+)
+from facesegkit.crop import FACE, WHOLE
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import FIVE_FEATURES, Scheme
 
@@ -20,7 +31,8 @@ def checkpoint(request):
     torch.manual_seed(0)
     widths = [8] * (4 if request.param == "separable" else 5)
     model = build_model(request.param, classes=3, widths=widths).eval()
-    return Checkpoint(request.param, model, OWN, about={"split_rule": "official", "scores": [0.9]})
+    about = {"split_rule": "official", "scores": [0.9]}
+    return Checkpoint(request.param, model, OWN, 128, about, crop=FACE)
 
 
 def test_what_was_saved_comes_back(checkpoint, tmp_path):
@@ -32,9 +44,57 @@ def test_what_was_saved_comes_back(checkpoint, tmp_path):
         assert torch.allclose(loaded.model(photos), checkpoint.model(photos), atol=1e-6)
     assert loaded.arch == checkpoint.arch and loaded.model.config == checkpoint.model.config
     assert loaded.scheme.to_dict() == OWN.to_dict()
-    assert loaded.input_size == 256 and not loaded.model.training
-    assert loaded.about == checkpoint.about
-    assert load_plain(path)["versions"]["torch"] == torch.__version__
+    assert loaded.input_size == 128 and not loaded.model.training
+    assert loaded.crop == FACE and loaded.about == checkpoint.about
+    assert load_plain(path)["versions"] == {
+        "facesegkit": facesegkit.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    kernels = [weights for weights in loaded.model.parameters() if weights.ndim == 4]
+    assert all(weights.is_contiguous(memory_format=torch.channels_last) for weights in kernels)
+
+
+def test_a_file_from_before_there_were_crops_sees_whole_photos(checkpoint, tmp_path):
+    save(checkpoint, tmp_path / "model.pth")
+    old = load_plain(tmp_path / "model.pth")
+    del old["crop"]
+    save_plain(old, tmp_path / "old.pth")
+    assert load(tmp_path / "old.pth").crop == WHOLE
+
+
+def test_weights_take_half_the_bytes_where_that_changes_none(checkpoint, tmp_path):
+    round_to_half(checkpoint.model)
+    save(checkpoint, tmp_path / "model.pth")
+    saved = load_plain(tmp_path / "model.pth")["weights"]
+    for name, weights in checkpoint.model.state_dict().items():
+        torch.testing.assert_close(saved[name].to(weights.dtype), weights, rtol=0, atol=0)
+        if weights.ndim > 1:
+            assert saved[name].dtype == torch.float16
+        elif not weights.is_floating_point():
+            assert saved[name].dtype == weights.dtype
+    assert any(weights.dtype == torch.float32 for weights in saved.values())  # of the rest
+
+
+def test_rounding_leaves_batch_normalisation_alone(checkpoint):
+    with torch.no_grad():
+        for weights in checkpoint.model.parameters():
+            weights.fill_(1 / 3)
+    round_to_half(checkpoint.model)
+    for weights in checkpoint.model.parameters():
+        expected = torch.full_like(weights, 1 / 3)
+        assert torch.equal(weights, expected.half().float() if weights.ndim > 1 else expected)
+
+
+def test_what_runs_is_the_same_without_pytorch(checkpoint):
+    model = checkpoint.runnable()
+    photos = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    with torch.no_grad():
+        expected = checkpoint.model(torch.from_numpy(photos)).numpy()
+    np.testing.assert_array_equal(model.score(photos), expected)
+    assert (model.scheme, model.input_size, model.about, model.crop) == (
+        OWN, 128, checkpoint.about, FACE,
+    )  # fmt: skip
 
 
 def test_it_is_tensors_and_plain_data_alone(checkpoint, tmp_path):
