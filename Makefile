@@ -43,7 +43,8 @@ test: $(INSTALLED)
 
 torture: $(INSTALLED)
 	$(BIN)/python benchmarks/torture.py
-	$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	$(BIN)/python -m pip install --quiet mutmut==3.8.1 coverage==7.17.3
+	$(BIN)/python benchmarks/lines_tested.py
 	$(BIN)/python benchmarks/mutants.py
 	$(BIN)/python benchmarks/everywhere.py
 
