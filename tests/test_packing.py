@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,10 @@ def test_rows_of_the_splits(data_set: TinyDataSet, cache: Path) -> None:
 
 
 def test_empty_split(empty_data_set: TinyDataSet, cache: Path) -> None:
-    empty_data_set.add(0)
+    bad = next(photo_id for photo_id in range(1, 100) if hash_split(photo_id) == "train")
+    for photo_id in (0, bad):
+        empty_data_set.add(photo_id)
+    empty_data_set.photo(bad).write_bytes(b"no photo")
     with pytest.raises(FaceSegKitError, match=r"The test split of .* is empty \(good pairs: 1, "):
         pack(empty_data_set.root, cache).rows("test")
 
@@ -226,16 +229,52 @@ def test_changed_files_are_noticed(
     assert capsys.readouterr().err == 3 * said
 
 
+def edit_manifest(cache: Path, **changes: Any) -> None:
+    manifest = json.loads((cache / "manifest.json").read_text())
+    (cache / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def damage_the_head(cache: Path) -> None:
+    with (cache / "photos.npy").open("r+b") as file:
+        file.write(b"no array")
+
+
+DAMAGES: list[tuple[str, Callable[[Path], Any]]] = [
+    ("another version of facesegkit made it", lambda at: (at / "manifest.json").write_text("{")),
+    ("its manifest is damaged", lambda at: edit_manifest(at, ids=[0, 2])),
+    ("its manifest is damaged", lambda at: edit_manifest(at, splits=["val", "test"])),
+    ("its manifest is damaged", lambda at: edit_manifest(at, bad=None)),
+    ("its file labels.npy is missing", lambda at: (at / "labels.npy").unlink()),
+    ("its file state is missing", lambda at: (at / "state").unlink()),
+    ("its file state is damaged", lambda at: (at / "state").write_bytes(b"\1")),
+    ("its arrays are damaged (photos.npy has a damaged head)", damage_the_head),
+    (
+        "its arrays are damaged (labels.npy is uint8 [1, 512, 512])",
+        lambda at: np.save(at / "labels.npy", np.zeros((1, 512, 512), np.uint8)),
+    ),
+    (
+        "its arrays are damaged (labels.npy is int8 [2, 512, 512])",
+        lambda at: np.save(at / "labels.npy", np.zeros((2, 512, 512), np.int8)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "damage"), DAMAGES)
 def test_damaged_cache_is_made_anew(
-    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+    said: str,
+    damage: Callable[[Path], Any],
+    empty_data_set: TinyDataSet,
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pack(data_set.root, cache)
-    (cache / "manifest.json").write_text("{")
-    pack(data_set.root, cache)
-    assert "is made anew: another version" in capsys.readouterr().err
-    (cache / "labels.npy").unlink()
-    pack(data_set.root, cache)
-    assert "is made anew: its file labels.npy is missing" in capsys.readouterr().err
+    for photo_id in (0, 1):
+        empty_data_set.add(photo_id)
+    pack(empty_data_set.root, cache)
+    whole = digests(cache)
+    damage(cache)
+    pack(empty_data_set.root, cache)
+    assert capsys.readouterr().err == f"{cache} is made anew: {said}.\n"
+    assert digests(cache) == whole
 
 
 def test_open_wants_a_finished_cache(cache: Path) -> None:
@@ -277,7 +316,7 @@ def test_strict_stops_at_a_bad_pair(broken: TinyDataSet, cache: Path) -> None:
 
 
 def test_all_pairs_bad(empty_data_set: TinyDataSet, cache: Path) -> None:
-    for photo_id in (4, 7):
+    for photo_id in (9, 100):  # of which the first is the first of these numbers, not of texts
         empty_data_set.add(photo_id)
         for part in empty_data_set.masks[photo_id]:
             empty_data_set.mask(photo_id, part).unlink()
@@ -285,7 +324,7 @@ def test_all_pairs_bad(empty_data_set: TinyDataSet, cache: Path) -> None:
         pack(empty_data_set.root, cache)
     assert str(caught.value) == (
         f"None of the 2 pairs of {empty_data_set.root} can be used; "
-        f"the first one: CelebA-HQ-img/4.jpg has no mask in CelebAMask-HQ-mask-anno."
+        f"the first one: CelebA-HQ-img/9.jpg has no mask in CelebAMask-HQ-mask-anno."
     )
 
 
