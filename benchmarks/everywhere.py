@@ -2,8 +2,9 @@
 
     python benchmarks/everywhere.py                          all of the circumstances below
     python benchmarks/everywhere.py --only "one core"        some of them
-    python benchmarks/everywhere.py --python python3.13      and another Python, in an environment
-                                                             of its own (PIP_ARGS goes to pip)
+    python benchmarks/everywhere.py --python python3.13      another Python, in an environment of
+                                                             its own (PIP_ARGS goes to pip)
+    python benchmarks/everywhere.py --python python3.13 --without-torch
 
 What was committed last is tried, in a folder whose name has spaces. Tests that measure time are
 left out. Results are added to benchmarks/results/everywhere.json.
@@ -102,25 +103,27 @@ def read_only(here: Circumstance) -> None:
     here.env |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def without_torch(here: Circumstance) -> None:
+def without_torch(here: Circumstance, python: str = sys.executable) -> None:
     """What `pip install facesegkit` brings, and no more."""
     pins = (here.project / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = (*WITHOUT_TORCH, *TESTERS)
-    wanted = [pin for pin in pins if pin.split("=")[0] in names]
-    other_python(here, here.python, wanted)
+    _environment(here, python, [pin for pin in pins if pin.split("=")[0] in names])
 
 
-def other_python(here: Circumstance, python: str, wanted: Sequence[str] = ()) -> None:
-    """An environment of its own, of all packages unless some are named."""
+def another_python(here: Circumstance, python: str) -> None:
+    """All packages that requirements.txt lists, for this version."""
+    _environment(here, python, (here.project / "requirements.txt").read_text().splitlines())
+
+
+def _environment(here: Circumstance, python: str, wanted: Sequence[str]) -> None:
     folder = here.room / "environment"
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     here.python = str(folder / "bin" / "python")
     file = here.room / "wanted.txt"
     file.write_text("\n".join(wanted), encoding="utf-8")
-    list_of = file if wanted else here.project / "requirements.txt"
     more = shlex.split(os.environ.get("PIP_ARGS", ""))
     pip = [here.python, "-m", "pip", "install", "--quiet", *more]
-    subprocess.run([*pip, "-r", str(list_of)], check=True)
+    subprocess.run([*pip, "-r", str(file)], check=True)
     subprocess.run([*pip, "--no-deps", str(here.project)], check=True)  # for its metadata
 
 
@@ -141,14 +144,14 @@ def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
         subprocess.run(["git", "clone", "--quiet", str(HERE.parent), str(project)], check=True)
         here = Circumstance(project, Path(folder))
         arrange(here)
-        version = subprocess.run([here.python, "-V"], capture_output=True, text=True, check=True)
+        version = version_of(here.python)
         ended = here.run()
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
     counts = Counter(test.result for test in ended)
     about = getattr(arrange, "func", arrange).__doc__ or ""
     return {
         "about": about.splitlines()[0],
-        "python": version.stdout.split()[1],
+        "python": version.split()[1],
         "system": platform.platform(),
         **counts,
         "not passed": sorted(
@@ -157,16 +160,23 @@ def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
     }
 
 
+def version_of(python: str) -> str:
+    """Such as "Python 3.13.0"."""
+    return subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=CIRCUMSTANCES, help="one of them")
-    parser.add_argument("--python", action="append", default=[], help="another Python")
+    parser.add_argument("--python", help="another Python, and nothing else")
+    parser.add_argument("--without-torch", action="store_true", help="in that Python")
     options = parser.parse_args()
     wanted = {name: CIRCUMSTANCES[name] for name in options.only or CIRCUMSTANCES}
-    if options.python and not options.only:
-        wanted = {}
-    for python in options.python:
-        wanted[Path(python).name] = partial(other_python, python=python)
+    if options.python and options.without_torch:
+        name = f"{version_of(options.python)} without torch"
+        wanted = {name: partial(without_torch, python=options.python)}
+    elif options.python:
+        wanted = {version_of(options.python): partial(another_python, python=options.python)}
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
     for name, arrange in wanted.items():
