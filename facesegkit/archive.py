@@ -30,7 +30,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import check_is_file
 from facesegkit.parts import PART_IDS, PARTS
-from facesegkit.photos import FORMATS
+from facesegkit.photos import readable_formats
 
 PHOTO_FOLDER = "CelebA-HQ-img"
 MASK_FOLDER = "CelebAMask-HQ-mask-anno"
@@ -316,7 +316,7 @@ def _not_the_data_set(root: Path, found: Collection[str]) -> FaceSegKitError:
 def _fingerprint(entries: Iterable[Entry]) -> str:
     digest = hashlib.sha256()
     for name, size, stamp, *_ in entries:
-        digest.update(f"{name}\0{size}\0{stamp}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{size}\0{stamp}\n"))
     return digest.hexdigest()
 
 
@@ -367,7 +367,7 @@ def _decompress(packed: bytes, method: int, size: int) -> bytes:
 
 def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(files.read(entry)), formats=FORMATS)
+        image = Image.open(io.BytesIO(files.read(entry)), formats=readable_formats())
         if image.width * image.height > _MOST_PIXELS:
             raise ValueError(f"it has {image.width} x {image.height} pixels")
         if at_least:
@@ -391,6 +391,8 @@ def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> Non
     """Paint one part, as `parts.paint_parts` does, but only where there is something of it."""
     if mask.mode in ("P", "PA"):  # the palette decides what is black, not the index
         mask = mask.convert("RGBA")
+    elif mask.mode.startswith(("I", "F")):  # of which Pillow before 13 finds no box
+        mask = Image.fromarray(np.asarray(mask) != 0)
     if box := mask.getbbox():
         left, top, right, bottom = box
         visible = np.asarray(_in_one_band(mask.crop(box)))

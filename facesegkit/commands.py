@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -568,6 +568,7 @@ def _segment_one(options: argparse.Namespace) -> None:
     view = options.view or PHOTO_VIEW
     output = options.output or RESULT.with_suffix(_suffix(view))
     check_view_path(output, view)
+    _check_originals_stay({options.image: output})
     model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT)
     segmenter = _segmenter(model, options)
     segmentation = _wanted(segmenter(options.image), options)
@@ -590,11 +591,14 @@ def _segment(options: argparse.Namespace) -> None:
     photos = [path for path in results if not is_clip(path)]
     failed = empty = 0
     for photo, segmentation in segment_many(segmenter, _counted(photos)):
-        if isinstance(segmentation, FaceSegKitError):
-            failed += 1
-            _say(str(segmentation))
-        else:
+        try:
+            if isinstance(segmentation, FaceSegKitError):
+                raise segmentation
             save_view(_wanted(segmentation, options), view, results[photo])
+        except FaceSegKitError as error:
+            failed += 1
+            _say(str(error))
+        else:
             if not segmentation.labels.any():
                 empty += 1
                 _say_empty(photo, options.model or DEFAULT, options)
@@ -626,8 +630,26 @@ def _check_results(results: dict[Path, Path], options: argparse.Namespace) -> No
             check_clip_path(result, options.view or CLIP_VIEW)
         else:
             check_view_path(result, options.view or PHOTO_VIEW)
+    _check_originals_stay(results)
     for folder in {result.parent for result in results.values()}:
         check_writable(folder)
+
+
+def _check_originals_stay(results: Mapping[Path, Path]) -> None:
+    """See that no result takes the place of a photo or clip that was given."""
+    originals = {_identity(source): source for source in results if source.exists()}
+    for result in results.values():
+        if result.exists() and (original := originals.get(_identity(result))):
+            raise FaceSegKitError(
+                f"A result would be written over {original} itself; give another --output or "
+                f"--output-dir."
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The same for all names of a file, of which some systems allow several spellings."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _segment_clip(

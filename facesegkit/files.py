@@ -35,7 +35,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     mark = f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}"
-    unfinished = path.with_name(f".{path.stem}.{mark}{path.suffix}")
+    # Cut short, since a name has room for 255 bytes, and a letter may take four.
+    unfinished = path.with_name(f".{path.stem[:40]}.{mark}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_unfinished(path.parent.resolve())

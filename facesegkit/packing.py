@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -142,9 +143,11 @@ def prepare(
         progress: show a progress bar on standard error.
 
     Raises:
-        FaceSegKitError: `root` is not the data set, all of its pairs are bad (one, with `strict`),
-            or the cache cannot be written. What was packed until then stays.
+        FaceSegKitError: `root` is not the data set or cannot be read, all of its pairs are bad
+            (one, with `strict`), or the cache cannot be written. What was packed until then stays.
     """
+    if workers is not None and workers < 1:
+        raise FaceSegKitError(f"{workers} workers pack nothing; give 1 or more.")
     archive = Archive(root)
     fresh = _new_manifest(archive, photo_size)
     usual = default_cache(archive.files.path, photo_size)
@@ -174,7 +177,7 @@ def default_cache(source: Path, photo_size: int = PHOTO_SIZE) -> Path:
 
     Photos of another size than usual lie elsewhere: `data/packed/<name>-<hash>-<size>`.
     """
-    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:8]
     size = "" if photo_size == PHOTO_SIZE else f"-{photo_size}"
     return Path("data", "packed", f"{source.stem}-{digest}{size}")
 
@@ -301,7 +304,7 @@ def _pack(
     progress: bool,
 ) -> dict[str, str]:
     """Fill the rows that are still empty; returns {photo id: reason} of their bad pairs."""
-    state = np.memmap(cache / "state", dtype=np.uint8, mode="r+")
+    state = np.fromfile(cache / "state", dtype=np.uint8)
     ids_and_splits = zip(manifest["ids"], manifest["splits"], strict=True)
     jobs = [
         (row, archive.pairs[photo_id])
@@ -310,7 +313,7 @@ def _pack(
     ]
     done = len(state) - len(jobs)
     if distributed.is_first():
-        _check_space(cache, len(jobs), _row_shapes(manifest))
+        _check_space(cache, len(jobs), manifest)
     distributed.wait_for_all()  # until all have seen the same rows empty
     jobs = distributed.own_share(jobs)
     bad: dict[str, str] = {}
@@ -320,9 +323,12 @@ def _pack(
     answers = in_processes(task, chunks, workers, doing="packed")
     progress = progress and distributed.is_first()
     bar = tqdm(total=done + len(jobs), initial=done, unit=" photos", disable=not progress)
-    with closing(answers), bar:
+    # By plain writes: of pages in memory each of several machines would write back its own.
+    with closing(answers), bar, (cache / "state").open("r+b", buffering=0) as flags:
         for chunk, bad_in_chunk in answers:
-            state[[row for row, pair in chunk if pair.id not in bad_in_chunk]] = 1
+            for row in (row for row, pair in chunk if pair.id not in bad_in_chunk):
+                flags.seek(row)
+                flags.write(b"\1")
             bad |= {str(photo_id): reason for photo_id, reason in bad_in_chunk.items()}
             if strict and bad:
                 raise FaceSegKitError(_first(bad))
@@ -334,7 +340,7 @@ def _finish(cache: Path, manifest: dict[str, Any]) -> None:
     """Name the bad pairs and declare the arrays complete.
 
     Raises:
-        FaceSegKitError: there is no good pair.
+        FaceSegKitError: there is no good pair, or one has been forgotten.
     """
     count, bad = len(manifest["ids"]), manifest["bad"]
     if len(bad) == count:
@@ -345,7 +351,8 @@ def _finish(cache: Path, manifest: dict[str, Any]) -> None:
     state = np.fromfile(cache / "state", dtype=np.uint8)
     to_be_packed = np.array([bool(split) for split in manifest["splits"]])
     is_bad = np.array([str(photo_id) in bad for photo_id in manifest["ids"]])
-    assert state[to_be_packed & ~is_bad].all(), "rows are missing"
+    if not state[to_be_packed & ~is_bad].all():
+        raise FaceSegKitError(f"Not all pairs have come to lie in {cache}; run it again.")
     if bad:
         reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad, key=int))
         print(f"{len(bad)} of {count} pairs are left out:{reasons}", file=sys.stderr)
@@ -356,14 +363,24 @@ def _first(bad: dict[str, str]) -> str:
     return bad[min(bad, key=int)]
 
 
-def _check_space(cache: Path, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    needed = rows * sum(math.prod(shape) for shape in shapes.values())
+def _check_space(cache: Path, rows: int, manifest: dict[str, Any]) -> None:
+    """See that there is room for so many rows, as far as the files do not hold it already."""
+    shapes = _row_shapes(manifest)
+    bytes_of_row = sum(math.prod(shape) for shape in shapes.values())
+    held = sum(_allocated(cache / name) for name in shapes)
+    needed = min(rows * bytes_of_row, len(manifest["ids"]) * bytes_of_row - held)
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise FaceSegKitError(
             f"Packing needs {needed / 1e9:.2f} GB more in {cache}, but only {free / 1e9:.2f} GB "
             f"are free there; make room or give another folder."
         )
+
+
+def _allocated(path: Path) -> int:
+    """Bytes of the disk that a file holds: not all of it, where empty parts take no room."""
+    found = path.stat()
+    return found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size
 
 
 @contextmanager

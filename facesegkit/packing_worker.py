@@ -5,6 +5,7 @@ It stands by itself, so that such a process loads no more than it needs.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.archive import BadPair, Files, Pair, read_label_map, read_photo
+from facesegkit.errors import FaceSegKitError
 
 PHOTO_SIZE = 256
 ANNOTATION_SIZE = 512
+
+_OF_DAMAGE = (
+    errno.EINVAL,
+    errno.EISDIR,
+)  # a zip that names impossible places; a folder for a photo
 
 Job = tuple[int, Pair]  # a row and what goes into it
 
@@ -30,6 +37,9 @@ def pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]:
 
     Returns:
         {photo id: reason} of the bad pairs, whose rows stay as they are.
+
+    Raises:
+        FaceSegKitError: a pair cannot be read at the moment, be it good or bad.
     """
     bad = {}
     with _Rows(cache / "photos.npy") as photos, _Rows(cache / "labels.npy") as labels:
@@ -38,11 +48,23 @@ def pack_rows(files: Files, cache: Path, jobs: Sequence[Job]) -> dict[int, str]:
             try:
                 photo, label_map = _small_photo(files, pair, side), _square_labels(files, pair)
             except BadPair as error:
+                if _may_pass(error):
+                    raise FaceSegKitError(
+                        f"{error} What is packed stays; run it again when that is mended."
+                    ) from error
                 bad[pair.id] = str(error)
             else:
                 photos.write(row, photo)
                 labels.write(row, label_map)
     return bad
+
+
+def _may_pass(error: BadPair) -> bool:
+    """Whether a file could not be read: a drive was unplugged, memory was short."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):  # what is said of contents has no number
+        return cause.errno not in (None, *_OF_DAMAGE)
+    return isinstance(cause, MemoryError)
 
 
 def _small_photo(files: Files, pair: Pair, side: int) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -62,6 +63,7 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_QUARTER_TURNS = {turn for orientation, turn in _TURNS.items() if orientation > 4}
 
 # Highest values that the pixels of these modes are meant to reach, the likeliest first.
 _FULL_SCALES = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
@@ -80,7 +82,8 @@ def read_photo(source: Path | str | BinaryIO) -> Image.Image:
             or reading it takes more than `MOST_MEMORY`.
     """
     with _opened(source) as image:
-        return _decoded(image, image.size, source)
+        photo, _ = _decoded(image, image.size, source)
+    return photo
 
 
 def read_small(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image, tuple[int, int]]:
@@ -103,11 +106,15 @@ def read_small(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image, t
         whole = image.size
         scale = min(1, side / max(whole))
         image.draft(image.mode, (math.ceil(whole[0] * scale), math.ceil(whole[1] * scale)))
-        drafted = image.size
-        photo = _decoded(image, whole, source)
-    turned = photo.size != drafted
-    # A square that is turned by a quarter has the same size.
-    return photo, (whole[1], whole[0]) if turned else whole
+        photo, lies_down = _decoded(image, whole, source)
+    return photo, (whole[1], whole[0]) if lies_down else whole
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow knows: AVIF came with 11.3."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
 def _name(source: Path | str | BinaryIO) -> str:
@@ -121,7 +128,7 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
         check_is_file(source)
     try:
         with _pillow_quiet():
-            image = Image.open(source, formats=FORMATS)
+            image = Image.open(source, formats=readable_formats())
     except Image.DecompressionBombError as error:
         raise FaceSegKitError(f"{name} is too large: {error}") from error
     except Exception as error:  # on damaged files each of Pillow's readers has errors of its own
@@ -131,17 +138,22 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
 
 def _decoded(
     image: Image.Image, whole: tuple[int, int], source: Path | str | BinaryIO
-) -> Image.Image:
-    """The picture of a file that had this size before it was drafted, upright, RGB."""
+) -> tuple[Image.Image, bool]:
+    """The picture of a file that had this size before it was drafted, upright, RGB.
+
+    And whether it lies on its side in the file, so that width and height change places.
+    """
     with _pillow_quiet():
         _check_size(image, whole, _name(source))
         try:
+            before = image.size
             image.load()  # turns a TIFF by itself, and forgets that it had to be
             turn = _turn_of(image)
+            lies_down = turn in _QUARTER_TURNS or image.size != before
             rgb = _as_rgb(image)
             if rgb is not image:
                 image.close()  # frees its pixels; there may be no room for three large pictures
-            return rgb if turn is None else rgb.transpose(turn)
+            return (rgb if turn is None else rgb.transpose(turn)), lies_down
         except MemoryError as error:
             raise FaceSegKitError(
                 f"There is not enough memory for {_name(source)}; make it smaller first."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import pickle
@@ -69,8 +68,9 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    name = f"{getpass.getuser()} {folder.resolve()}"
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    # By number, where there is one: in a container users may have no name.
+    user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    digest = hashlib.sha256(os.fsencode(f"{user} {folder.resolve()}")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"facesegkit-{digest}.lock"))
     try:
         lock.acquire(timeout=0)

@@ -405,4 +405,7 @@ def save_picture(image: Image.Image, path: Path | str, *, flat: bool = False) ->
     if flat:
         options["compress_type"] = zlib.Z_RLE
     with replacing(path) as unfinished:
-        image.save(unfinished, **options)
+        try:
+            image.save(unfinished, **options)
+        except ValueError as error:  # WebP's sides end at 16,383 pixels
+            raise FaceSegKitError(f"Cannot save {path}: {error}.") from error

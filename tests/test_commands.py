@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -287,6 +288,33 @@ def test_segment_goes_on_after_a_bad_photo_and_says_so(tmp_path, photo, model, c
     assert "broken.jpg is damaged or cut short" in said
     assert "1 of 2 could not be segmented" in said
     assert os.listdir(out) == ["photo.png"]
+
+
+def test_a_result_that_cannot_be_saved_does_not_stop_the_rest(tmp_path, photo, model, capsys):
+    name = "名" * 80  # of 240 bytes: a file system's most are 255
+    (tmp_path / "photos").mkdir()
+    for stem in (name, "other"):
+        shutil.copy(photo, tmp_path / "photos" / f"{stem}.jpg")
+    out = tmp_path / "out"
+    (out / "other.png").mkdir(parents=True)
+    arguments = ["segment", tmp_path / "photos", "--model", model, "--output-dir", out]
+    assert main([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert "other.png: Is a directory" in said and "1 of 2 could not be segmented" in said
+    assert (out / f"{name}.png").is_file()
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_originals_are_never_written_over(as_folder, tmp_path, model, capsys):
+    Image.new("RGB", (30, 20), "tan").save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    given = tmp_path if as_folder else tmp_path / "a.png"
+    arguments = ["segment", given, "--model", model, "--output-dir", tmp_path]
+    assert main([str(argument) for argument in arguments]) == 1
+    assert "would be written over" in sentence(capsys)
+    one = ["--image", tmp_path / "a.png", "--model", model, "--output", tmp_path / "a.png"]
+    assert segment_one([str(argument) for argument in one]) == 1
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_two_photos_of_one_name_are_refused_before_any_work(tmp_path, photo, capsys):

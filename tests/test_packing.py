@@ -25,6 +25,7 @@ from facesegkit import packing
 from facesegkit.archive import Archive, hash_split
 from facesegkit.errors import FaceSegKitError
 from facesegkit.packing import Pack, default_cache, prepare
+from facesegkit.packing_worker import pack_rows
 from facesegkit.parts import paint_parts
 
 # The ids of `data_set`, of which 17 and 3999 are bad in `broken`.
@@ -328,6 +329,26 @@ def test_all_pairs_bad(empty_data_set: TinyDataSet, cache: Path) -> None:
     )
 
 
+def test_a_file_that_cannot_be_read_now_is_no_bad_pair(data_set: TinyDataSet, cache: Path) -> None:
+    pack(data_set.root, cache)
+    archive = Archive(data_set.root)
+    data_set.photo(5).unlink()  # as all are, when a drive is unplugged
+    said = r"5\.jpg cannot be read: No such file or directory\. What is packed stays; run it again"
+    with pytest.raises(FaceSegKitError, match=said):
+        pack_rows(archive.files, cache, [(2, archive.pairs[5])])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system has no such names")
+def test_strange_names_beside_the_photos_do_not_matter(data_set: TinyDataSet, cache: Path) -> None:
+    (data_set.photo(0).parent / os.fsdecode(b"caf\xe9.jpg")).touch()
+    assert len(pack(data_set.root, cache).ids) == 12
+
+
+def test_nobody_packs_nothing(data_set: TinyDataSet, cache: Path) -> None:
+    with pytest.raises(FaceSegKitError, match="0 workers pack nothing"):
+        prepare(data_set.root, cache, workers=0)
+
+
 # --- Where it cannot write ----------------------------------------------------------------------
 
 
@@ -348,6 +369,17 @@ def test_too_little_space_is_noticed_beforehand(
         f"Packing needs 0.01 GB more in {cache}, but only 0.00 GB are free there; "
         f"make room or give another folder."
     )
+
+
+def test_space_that_the_files_hold_already_is_not_asked_for(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(data_set.root, cache)
+    edit_manifest(cache, complete=False)
+    (cache / "state").write_bytes(bytes(12))
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=100_000))
+    assert len(pack(data_set.root, cache).rows()) == 12
 
 
 @pytest.fixture

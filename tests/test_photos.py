@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import damaged, png
+from damage import damaged, encoded, png
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -19,6 +19,7 @@ from facesegkit.photos import (
     fit_square,
     read_photo,
     read_small,
+    readable_formats,
     upright_rgb,
 )
 
@@ -229,6 +230,27 @@ def test_absurdly_large(side: int, tmp_path: Path) -> None:
     path = tmp_path / "huge.pgm"
     path.write_bytes(b"P5 %d %d 255\n" % (side, side))  # a header is enough to claim a size
     assert "too large" in error_of(path)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+def test_a_reduced_photo_nearly_square_knows_which_way_it_lies(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    file = BytesIO()
+    Image.new("RGB", (2048, 2047), "tan").save(file, "JPEG", exif=exif)
+    photo, shape = read_small(file, 512)
+    assert photo.size == (1024, 1024)  # which does not tell it
+    assert shape == read_photo(file).size == ((2047, 2048) if orientation > 4 else (2048, 2047))
+
+
+def test_a_pillow_without_avif_reads_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.OPEN, "AVIF")
+    readable_formats.cache_clear()
+    try:
+        assert read_photo(BytesIO(encoded(Image.new("RGB", (4, 3))))).size == (4, 3)
+    finally:
+        readable_formats.cache_clear()
 
 
 def test_what_is_too_large_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
