@@ -152,7 +152,7 @@ def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
     return {
         "about": about.splitlines()[0],
         "python": version.split()[1],
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         **counts,
         "not passed": sorted(
             test.name for test in ended if test.result not in ("passed", "skipped")

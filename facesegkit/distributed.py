@@ -104,6 +104,17 @@ def run_id() -> str | None:
     return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
+def may_be_a_restart() -> bool:
+    """Whether torchrun may have started this run's processes before.
+
+    On one machine it counts. One that joins others again begins to count anew, so there the run's
+    name has to tell, which is "none" unless it was given.
+    """
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        return True
+    return os.environ.get("GROUP_WORLD_SIZE", "1") != "1" and run_id() not in (None, "none")
+
+
 def best_device() -> torch.device:
     """A GPU of this process's own where there is one, else the CPU."""
     import torch

@@ -463,7 +463,7 @@ class Training:
             self.step * batch,
             self.seconds / 60,
             rate,
-            sum(self.losses) / len(self.losses),
+            sum(self.losses) / len(self.losses) if self.losses else math.nan,
             val_loss,
             val_mean_f1,
         )
@@ -478,6 +478,11 @@ class Training:
             weights = self.averaged.module.state_dict()
             self.best_weights = {name: values.clone() for name, values in weights.items()}
         return loss, mean_f1
+
+    def ends_with_a_score(self) -> bool:
+        """Whether the last row of the history has a validation of the weights as they are."""
+        last = self.history[-1] if self.history else {"step": -1}
+        return last["step"] == self.step and not math.isnan(last["val_loss"])
 
     def summary(self, batch: int) -> str:
         """Loss, speed and last validation score in a few words, for the progress bar."""
@@ -593,26 +598,33 @@ def fit(
             seconds = time.perf_counter() - began
             # All have to agree on what comes next, or they would wait for each other forever.
             training.seconds, stopping = distributed.from_first((seconds, stop()))
-            done = budget.done(training.step, steps_per_epoch, training.seconds)
+            before, done = done, budget.done(training.step, steps_per_epoch, training.seconds)
 
-            row = len(training.history) + 1
-            if stopping or done * settings.validations * settings.rows_per_validation >= row:
+            is_end = stopping or done >= 1
+            if is_end or _passes(before, done, settings.validations * settings.rows_per_validation):
                 val_scores = (math.nan, math.nan)
-                if stopping or row % settings.rows_per_validation == 0 or done >= 1:
+                if is_end or _passes(before, done, settings.validations):
                     val_scores = training.validated(scheme, val)
                     training.seconds = distributed.from_first(time.perf_counter() - began)
                 training.add_row(batch, rate, *val_scores)
                 if on_row is not None and first:
                     on_row(training.history)
-            is_due = done >= 1 or stopping or time.perf_counter() - saved > _SAVE_EVERY
+            is_due = is_end or time.perf_counter() - saved > _SAVE_EVERY
             if state_file is not None and first and is_due:
                 save_plain(training.state(), state_file)
                 saved = time.perf_counter()
             bar.update(100 * done - bar.n)
             bar.set_postfix_str(training.summary(batch), refresh=False)
-    if done < 1:
+    if done >= 1 and not training.ends_with_a_score():  # what was resumed was over already
+        training.add_row(batch, 0.0, *training.validated(scheme, val))
+    elif done < 1:
         training.averaged.module.load_state_dict(training.best_weights)
     return training.averaged.module, training.history
+
+
+def _passes(before: float, after: float, count: int) -> bool:
+    """Whether one of `count` equal parts of a training ended between two shares of it."""
+    return math.floor(after * count) > math.floor(before * count)
 
 
 def _check_there_are_enough(train: Samples, val: Samples, batch: int) -> None:
@@ -633,19 +645,21 @@ def _state_to_resume(
 ) -> dict[str, Any] | None:
     """What was saved, if it is to be gone on from; None for a fresh start.
 
-    It is where this was asked for, and where torchrun has had to start the same run again.
+    It is where this was asked for, and where torchrun has had to start the same run again. Its
+    first start removes what another run has left: it might be killed before it saves anything.
     """
     if state_file is None or not state_file.exists():
         return None
     if asked:
         return load_plain(state_file)
-    if distributed.run_id() is None:
-        return None
-    with suppress(FaceSegKitError, KeyError, TypeError):  # whatever lies there is not asked for
-        state = load_plain(state_file)
-        is_over = budget.done(state["step"], steps_per_epoch, state["seconds"]) >= 1
-        if state["run"] == distributed.run_id() and not is_over:
-            return state
+    if distributed.run_id() is not None and not distributed.may_be_a_restart():
+        state_file.unlink()
+    elif distributed.run_id() is not None:
+        with suppress(FaceSegKitError, KeyError, TypeError):  # whatever lies there is not asked for
+            state = load_plain(state_file)
+            is_over = budget.done(state["step"], steps_per_epoch, state["seconds"]) >= 1
+            if state["run"] == distributed.run_id() and not is_over:
+                return state
     return None
 
 

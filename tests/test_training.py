@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from facesegkit import training
 from facesegkit.augment import Augmentation
-from facesegkit.checkpoint import load_plain
+from facesegkit.checkpoint import load_plain, save_plain
 from facesegkit.errors import FaceSegKitError
 from facesegkit.models import LightweightSegmentationModel
 from facesegkit.parts import FIVE_FEATURES, PART_IDS, Scheme
@@ -23,6 +24,7 @@ from facesegkit.training import (
     Training,
     fit,
     generator_for,
+    is_complete,
     keep_freed_memory,
     loss_of,
     moving_average,
@@ -55,9 +57,9 @@ def small_model():
     return LightweightSegmentationModel(classes=6, widths=[8, 8, 8, 8])
 
 
-def train_small(budget, **options):
+def train_small(budget, settings=SMALL, **options):
     return fit(
-        small_model(), FIVE_FEATURES, samples(), samples(seed=1), budget, SMALL,
+        small_model(), FIVE_FEATURES, samples(), samples(seed=1), budget, settings,
         progress=False, **options,
     )  # fmt: skip
 
@@ -332,6 +334,61 @@ def test_resuming_a_finished_run_trains_no_further(tmp_path):
     assert load_plain(state)["step"] == 3
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 11])
+def test_a_run_that_was_stopped_at_any_step_comes_to_its_end(stop_at, tmp_path):
+    """Also in the last part, in which a row was written when it stopped."""
+    state, asked = tmp_path / "run.training.pth", iter(range(1, 13))
+    budget, settings = Budget(epochs=4), replace(SMALL, validations=1, rows_per_validation=2)
+    whole, history = train_small(
+        budget, settings=settings, state_file=state, stop=lambda: next(asked) == stop_at
+    )
+    assert history[-1]["step"] == stop_at and not is_complete(history, budget, samples(), settings)
+    resumed, history = train_small(budget, settings=settings, state_file=state, resume=True)
+    assert history[-1]["step"] == 12 and is_complete(history, budget, samples(), settings)
+    assert not math.isnan(history[-1]["val_loss"])
+    assert [row["step"] for row in history] == sorted({stop_at, 6, 12})
+
+
+def test_a_finished_run_goes_on_when_it_is_given_more_time(tmp_path):
+    state = tmp_path / "run.training.pth"
+    train_small(Budget(epochs=2), state_file=state)
+    _, history = train_small(Budget(epochs=4), state_file=state, resume=True)
+    assert is_complete(history, Budget(epochs=4), samples(), SMALL)
+    assert [row["step"] for row in history] == [3, 6, 12]  # half of two epochs, and of four
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_is_over_when_it_has_had_more_than_it_is_given_now(epochs, tmp_path, monkeypatch):
+    state = tmp_path / "run.training.pth"
+    train_small(Budget(epochs=2), state_file=state)
+    save_plain(load_plain(state) | {"history": []}, state)  # saved before there was a row
+    _, history = train_small(Budget(epochs=epochs), state_file=state, resume=True)
+    assert [row["step"] for row in history] == [6] and math.isfinite(history[0]["val_loss"])
+    assert is_complete(history, Budget(epochs=epochs), samples(), SMALL)
+
+
+def test_torchrun_goes_on_with_its_own_run_only(tmp_path, monkeypatch):
+    state, budget = tmp_path / "run.training.pth", Budget(epochs=4)
+    asked = iter(range(1, 13))
+
+    def leave_a_state():
+        train_small(budget, state_file=state, stop=lambda: next(asked) == 4)
+
+    def resumed(count, machines="1", name="none"):
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        monkeypatch.setenv("GROUP_WORLD_SIZE", machines)
+        return training._state_to_resume(state, False, budget, 3)
+
+    assert training._state_to_resume(state, True, budget, 3) is None  # there is none
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # what it is called unless it has a name
+    leave_a_state()
+    assert resumed("1")["step"] == 4
+    assert resumed("1", name="other") is None and state.exists()
+    assert resumed("0", machines="2", name="other") is None and state.exists()
+    assert resumed("0") is None and not state.exists()
 
 
 def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
