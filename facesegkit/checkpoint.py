@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import facesegkit
 from facesegkit.crop import WHOLE, Crop
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.files import replacing
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
 from facesegkit.parts import Scheme
@@ -158,13 +158,15 @@ def load(path: Path | str) -> Checkpoint:
             raise ValueError(f"more than {_MOST_PARAMETERS:,} parameters")
         model = build_model(plain["arch"], **plain["config"])
         model.load_state_dict(plain["weights"])
-        scheme, about = Scheme.from_dict(plain["scheme"]), plain["about"]
+        scheme, about = Scheme.from_dict(plain["scheme"]), dict(plain["about"])
         size, crop = int(plain["input_size"]), Crop.from_dict(plain.get("crop"))
         check_input_size(size)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
+    except FaceSegKitError:
+        raise
+    except Exception as error:  # plain data of any kind can lie anywhere
         raise FaceSegKitError(
-            f"{path} is damaged, its contents do not fit together ({reason}); train again."
+            f"{path} is damaged, its contents do not fit together ({first_line(error)}); "
+            f"train again."
         ) from error
     # PyTorch's own type hints do not know memory_format.
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -98,9 +98,9 @@ def segment_clip(
                     done += 1
                     if progress:
                         progress(done, video.frames)
+            if not done:
+                raise FaceSegKitError(f"{source} has no moving picture that can be read.")
             writer.finish()
-        if not done:
-            raise FaceSegKitError(f"{source} has no moving picture that can be read.")
     return done
 
 

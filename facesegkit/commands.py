@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from facesegkit import distributed
 from facesegkit.errors import FaceSegKitError
-from facesegkit.files import check_is_file, check_writable
+from facesegkit.files import check_is_file, check_writable, replacing
 from facesegkit.shipped import DEFAULT, NAMES, card, is_shipped, licence_notice, weights_of
 
 # PyTorch and matplotlib take seconds to import, and need not be installed for `segment`; so each
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
 DRAWN = Path("data", "drawn")
+_OTHER_HAS_ENDED = ("closed by peer", "reset by peer", "Broken pipe")  # said by gloo
 PHOTO_VIEW, CLIP_VIEW = "mask", "overlay"  # unless another is asked for
 
 
@@ -95,7 +96,7 @@ def _what_went_wrong(error: Exception) -> str | None:
     if isinstance(error, OSError):  # where nobody has thought of it: a name too long, a stale mount
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}."
-    if distributed.are_several() and "closed by peer" in str(error):
+    if distributed.are_several() and any(sign in str(error) for sign in _OTHER_HAS_ENDED):
         return "another process has failed, and says why."
     return None
 
@@ -130,6 +131,16 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
 
     number.__name__ = f"positive {kind.__name__}"  # argparse puts it into its message
     return number
+
+
+def _seed(text: str) -> int:
+    """An argparse type: what random numbers can begin from."""
+    if not 0 <= (seed := int(text)) < 2**63:
+        raise ValueError
+    return seed
+
+
+_seed.__name__ = "seed"  # argparse puts it into its message
 
 
 # --- prepare and draw ---------------------------------------------------------------------------
@@ -198,7 +209,7 @@ def _add_train(commands: Commands) -> None:
     train.add_argument(
         "--rate", type=_positive(float), help="highest learning rate (default: 0.008)"
     )
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_seed, default=0, help="a number from 0 (default: 0)")
     train.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     train.add_argument("--model", type=Path, default=MODEL, help=f"to save (default: {MODEL})")
     _add_scoring(train)
@@ -267,6 +278,7 @@ def _train(options: argparse.Namespace) -> None:
     )
 
     scheme = read_scheme(options.scheme)
+    _check_model_path(options.model)
     for folder in (options.model.parent, options.report):
         check_writable(folder)
     minutes = options.minutes if options.minutes or options.epochs else 10
@@ -338,6 +350,13 @@ def _train(options: argparse.Namespace) -> None:
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
         raise KeyboardInterrupt
     _report(evaluation, pack, checkpoint, options.report)
+
+
+def _check_model_path(path: Path) -> None:
+    """See that a model can be saved as this, its curve and its state beside it."""
+    if path.suffix != ".pth" or path.is_dir():
+        raise FaceSegKitError(f"A model is not saved as {path}; give a file that ends in .pth.")
+    check_is_file(path)
 
 
 @contextmanager
@@ -480,11 +499,13 @@ def _export(options: argparse.Namespace) -> None:
     output = options.output or Path(options.model).with_suffix(".onnx")
     if output.suffix != ".onnx":
         raise FaceSegKitError(f"An ONNX file's name ends in .onnx, not as {output}.")
-    export_onnx(checkpoint, output)
+    check_writable(output.parent)
     size = checkpoint.input_size
     photos = np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32)
-    agreement = compare(checkpoint, output, photos)
-    check_agreement(agreement, output)
+    with replacing(output) as unfinished:  # which only a file that does the same may do
+        export_onnx(checkpoint, unfinished)
+        agreement = compare(checkpoint, unfinished, photos)
+        check_agreement(agreement, output)
     classes = len(checkpoint.scheme.class_names)
     print(
         f"saved {output}: opset {OPSET}, {output.stat().st_size / 1e6:.2f} MB\n"

@@ -6,3 +6,8 @@ class FaceSegKitError(Exception):
 
     The commands print it to standard error and exit with status 1.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, as far as it fits into a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from facesegkit.drawn import draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import Colour
-from facesegkit.photos import Box, read_photo, shrunk
+from facesegkit.photos import Box, read_photo, shrunk, upright_rgb
 from facesegkit.segment import FaceSegmenter, overlay, render, save_view
 from facesegkit.segmentation import Face, Segmentation
 from facesegkit.shipped import DEFAULT, NAMES, is_shipped, licence_notice
@@ -190,7 +190,10 @@ class Exploration:
         content = self.photos[name]
         if self._is_large:
             self._forget()
-        picture = content if isinstance(content, Image.Image) else _read_file(content, name)
+        if isinstance(content, Image.Image):
+            picture = upright_rgb(content)
+        else:
+            picture = _read_file(content, name)
         self._is_large = picture.width * picture.height > _LARGE
         if self._is_large:
             self._forget()

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from facesegkit import distributed
 from facesegkit.archive import SPLITS, Archive, BadPair
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.files import replacing
 from facesegkit.packing_worker import ANNOTATION_SIZE, PHOTO_SIZE, pack_rows
 from facesegkit.processes import alone_in, cores, in_processes
@@ -72,7 +72,7 @@ class Pack:
         try:
             return cls._of_manifest(cache, manifest)
         except Exception as error:  # damaged JSON can be anything
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise FaceSegKitError(
                 f"The packed data set in {cache} is damaged ({reason}); "
                 f"delete that folder and run prepare again."
@@ -244,7 +244,7 @@ def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) ->
     try:
         _arrays(cache, manifest)
     except ValueError as error:
-        return f"its arrays are damaged ({str(error).splitlines()[0]})"
+        return f"its arrays are damaged ({first_line(error)})"
     is_whole = (cache / "state").stat().st_size == len(fresh["ids"])
     return None if is_whole else "its file state is damaged"
 

@@ -17,6 +17,16 @@ from typing import Any, TypeVar
 
 from facesegkit.errors import FaceSegKitError
 
+_CGROUP = Path("/sys/fs/cgroup/cpu.max")
+
+# Nothing is imported from the folder that the user happens to be in, unless the parent does so.
+_WORK = """
+import sys
+sys.path[:] = filter(None, sys.path)
+from facesegkit.processes import _work
+_work()
+"""
+
 Order = TypeVar("Order")
 Answer = TypeVar("Answer")
 
@@ -84,8 +94,13 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, or so many as its container's share amounts to."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # where there are no such groups, or the share is "max"
+        share, of_microseconds = map(int, _CGROUP.read_text().split())
+        allowed = min(allowed, max(1, share // of_microseconds))
+    return allowed
 
 
 class _Worker:
@@ -100,13 +115,15 @@ class _Worker:
     def __init__(self, task: Callable[[Any], Any], doing: str) -> None:
         self._doing = doing
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from facesegkit.processes import _work; _work()"],
+            [sys.executable, "-c", _WORK],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches the parent, which ends us
+            # Ctrl-C reaches the parent, which ends us.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows'
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
                 # On Linux: keep the memory of one picture for the next, instead of returning it
                 # to the system each time, which takes 7 % of the processor time.
                 "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -132,7 +149,7 @@ class _Worker:
         try:
             self._send(order)
             done, answer = pickle.load(self._answers)
-        except (BrokenPipeError, EOFError) as error:
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise FaceSegKitError(
                 f"A process that {self._doing} has ended unexpectedly (exit code "
                 f"{self._process.wait()}); the same command again goes on where this one was."

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesegkit.crop import WHOLE, Crop
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.files import check_is_file
 from facesegkit.parts import Scheme
 
@@ -109,21 +109,20 @@ def _opened(path: Path, threads: int) -> tuple[Score, Any]:
         # Without its fallback, which prints what is wrong and tries the same once more.
         providers = ["CPUExecutionProvider"]
         session = ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
+        input_name = session.get_inputs()[0].name
         plain = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "null"))
     except Exception as error:  # its exceptions have no base class of their own
         raise FaceSegKitError(
             f"{path} is not an ONNX model, or it is damaged; export it again with "
             f"'facesegkit export', or install facesegkit again if it came with it."
         ) from error
-    input_name = session.get_inputs()[0].name
 
     def score(photos: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             return session.run(None, {input_name: photos})[0]
         except Exception as error:  # as above
             raise FaceSegKitError(
-                f"{path} cannot score photos ({str(error).splitlines()[0][:120]}); "
-                f"train or export again."
+                f"{path} cannot score photos ({first_line(error)}); train or export again."
             ) from error
 
     return score, plain
@@ -195,11 +194,12 @@ def checked_model(score: Score, plain: dict[str, Any], path: Path | str) -> Mode
         scores = score(np.zeros((1, 3, size, size), np.float32))
         if scores.shape != (1, len(scheme.class_names), size, size) or scores.dtype != np.float32:
             raise ValueError(f"scores {scores.dtype} {list(scores.shape)}")
+        about = dict(plain.get("about", {}))
     except FaceSegKitError as error:  # of the scheme, or of the scores
         raise FaceSegKitError(f"{path} is damaged: {error}") from error
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         raise FaceSegKitError(
             f"{path} is damaged, its contents do not fit together "
-            f"({str(error).splitlines()[0][:120]}); train or export again."
+            f"({first_line(error)}); train or export again."
         ) from error
-    return Model(score, scheme, size, plain.get("about", {}), crop)
+    return Model(score, scheme, size, about, crop)

@@ -29,7 +29,7 @@ from facesegkit import distributed
 from facesegkit.augment import Augmentation, augment, to_images
 from facesegkit.checkpoint import load_plain, save_plain
 from facesegkit.crop import WHOLE, Crop
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.evaluation import Scores, count_confusion
 from facesegkit.files import replacing
 from facesegkit.models import FaceParser, enlarge_quarter
@@ -398,7 +398,7 @@ class Training:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise FaceSegKitError(
                 f"The run to resume was saved by another version, or its file is damaged "
-                f"({str(error).splitlines()[0]}); start afresh without --resume."
+                f"({first_line(error)}); start afresh without --resume."
             ) from error
 
     def train_on(

@@ -342,19 +342,42 @@ def test_a_missing_model_says_which_file_and_what_to_run(photo, tmp_path, monkey
         (["evaluate", "--model", "nowhere.pth"], "nowhere.pth"),
         (["segment", "photo.jpg", "--model", "nowhere.onnx"], "nowhere.onnx"),
         (["draw", "file.txt"], "file.txt"),
+        (["train", "--data", "nowhere", "--model", "."], "ends in .pth"),
+        (["train", "--data", "nowhere", "--model", "training_loss.png"], "ends in .pth"),
+        (["train", "--data", "nowhere", "--model", "folder.pth"], "ends in .pth"),
     ],
 )
 def test_each_failure_is_one_sentence_and_a_status(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("file.txt").write_text("in the way")
+    Path("folder.pth").mkdir()
     assert main(arguments) == 1
     assert said in sentence(capsys)
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", str(2**63)])
+def test_a_seed_that_is_none_is_refused(value, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--seed", value])
+    assert stopped.value.code == 2 and "invalid seed value" in capsys.readouterr().err
+
+
+def test_an_export_that_is_not_the_same_takes_no_files_place(model, tmp_path, monkeypatch, capsys):
+    def refuse(agreement, path):
+        raise FaceSegKitError("It is another model.")
+
+    monkeypatch.setattr("facesegkit.export.check_agreement", refuse)
+    (tmp_path / "model.onnx").write_text("as it was")
+    assert main(["export", "--model", str(model), "--output", str(tmp_path / "model.onnx")]) == 1
+    assert "another model" in sentence(capsys)
+    assert [file.name for file in tmp_path.glob("*.onnx")] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_text() == "as it was"
 
 
 @pytest.mark.parametrize("option", ["--model", "--report"])
 def test_training_sees_first_that_it_can_save(option, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    arguments = ["train", "--data", "nowhere", option, str(tmp_path / "file" / "x")]
+    arguments = ["train", "--data", "nowhere", option, str(tmp_path / "file" / "x.pth")]
     assert main(arguments) == 1
     assert "Cannot write to the folder" in sentence(capsys)
 

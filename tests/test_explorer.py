@@ -170,6 +170,12 @@ def test_a_photos_name_cannot_lead_out_of_the_folder(
     assert exploration.save_mask(name, "your model", tmp_path) == tmp_path / file_name
 
 
+def test_a_picture_of_any_mode_is_seen_as_a_photo(exploration: Exploration) -> None:
+    name = exploration.add_photo("grey.png", photo().convert("LA"))
+    found = exploration.picture(name, "your model", Look("overlay", 0.5, frozenset()))
+    assert found.mode == "RGB" and found.size == photo().size
+
+
 def test_nothing_is_segmented_twice(exploration: Exploration, network: ByColour) -> None:
     other = exploration.add_photo("other.png", photo())
     for name in ("boxes.png", other, "boxes.png", other):

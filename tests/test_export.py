@@ -160,7 +160,13 @@ def broken_weights(graph):
     tensor.CopyFrom(numpy_helper.from_array(np.zeros((1, 2, 3, 3), np.float32), tensor.name))
 
 
+def without_inputs(graph):
+    del graph.graph.input[:]
+
+
 CHANGES = {
+    "without inputs": (without_inputs, "not an ONNX model, or it is damaged"),
+    "a list for a table": (with_metadata(about=["none"]), "do not fit together"),
     "of another program": (of_another_program, "not a model of facesegkit"),
     "metadata that is no JSON": (other_metadata, "not an ONNX model, or it is damaged"),
     "of another version": (with_metadata(format=99), "has format 99.*reads"),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from math import sqrt
 from operator import truediv
 from pathlib import Path
-from threading import Timer
 
+import numpy as np
 import pytest
 
 from facesegkit.drawn import draw_data_set
 from facesegkit.errors import FaceSegKitError
-from facesegkit.packing import Pack
-from facesegkit.processes import alone_in, in_processes
+from facesegkit.packing import Pack, prepare
+from facesegkit.processes import alone_in, cores, in_processes
 
 
 def test_every_order_is_answered_once() -> None:
@@ -39,6 +41,29 @@ def test_a_process_that_ends_is_told() -> None:
         list(in_processes(sys.exit, [7], 1, doing="tried"))
 
 
+def test_workers_import_nothing_from_where_the_user_happens_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('a stranger')")
+    monkeypatch.chdir(tmp_path)
+    assert list(in_processes(sqrt, [4], 1, doing="tried")) == [(4, 2)]
+
+
+def test_a_containers_share_of_the_processor_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facesegkit.processes._CGROUP", tmp_path / "none")
+    all_of_them = cores()
+    for share, expected in {
+        "max 100000": all_of_them,
+        "50000 100000": 1,
+        "10 x": all_of_them,
+    }.items():
+        (tmp_path / "cpu.max").write_text(share)
+        monkeypatch.setattr("facesegkit.processes._CGROUP", tmp_path / "cpu.max")
+        assert cores() == expected
+
+
 HOLDS_THE_LOCK = """
 import sys
 from pathlib import Path
@@ -49,8 +74,20 @@ with alone_in(Path(sys.argv[1])):
 """
 
 
+class Listener(io.StringIO):
+    """A file that does something as soon as something is written to it."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self.then = then
+
+    def write(self, text: str) -> int:
+        self.then()
+        return super().write(text)
+
+
 def test_who_comes_second_waits_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS_THE_LOCK, tmp_path],
@@ -58,11 +95,11 @@ def test_who_comes_second_waits_and_says_so(
         stdout=subprocess.PIPE,
     ) as first:
         assert first.stdin and first.stdout and first.stdout.readline() == b"in\n"
-        killing = Timer(0.5, first.kill)  # the lock of a killed process is free
-        killing.start()
+        said = Listener(first.kill)  # the lock of a killed process is free
+        monkeypatch.setattr(sys, "stderr", said)
         with alone_in(tmp_path):
             assert first.wait() != 0
-    assert f"Another process is at work in {tmp_path}; waiting" in capsys.readouterr().err
+    assert f"Another process is at work in {tmp_path}; waiting" in said.getvalue()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -77,10 +114,14 @@ def test_two_that_draw_and_pack_the_same_at_once(tmp_path: Path) -> None:
         ["prepare", tmp_path / "faces", "--cache", tmp_path / "cache"],
     ):
         both = [subprocess.Popen([sys.executable, "-c", command, *arguments]) for _ in range(2)]
-        assert [process.wait() for process in both] == [0, 0]
+        assert [process.wait(300) for process in both] == [0, 0]
     draw_data_set(tmp_path / "alone", 6, seed=2, progress=False)
     assert contents(tmp_path / "faces") == contents(tmp_path / "alone")
-    assert len(Pack.open(tmp_path / "cache").rows()) == 6
+    packed = Pack.open(tmp_path / "cache")
+    alone = prepare(tmp_path / "faces", tmp_path / "own", progress=False)
+    assert packed.rows().tolist() == list(range(6))
+    np.testing.assert_array_equal(packed.photos, alone.photos)
+    np.testing.assert_array_equal(packed.labels, alone.labels)
 
 
 def test_two_that_train_on_one_cache_at_once(tmp_path: Path) -> None:
@@ -89,7 +130,11 @@ def test_two_that_train_on_one_cache_at_once(tmp_path: Path) -> None:
     from facesegkit.checkpoint import load
 
     draw_data_set(tmp_path / "faces", 12, seed=2, progress=False)
-    command = "import sys; from facesegkit.commands import main; sys.exit(main(sys.argv[1:]))"
+    command = (
+        "import sys; from facesegkit import training; from facesegkit.commands import main; "
+        "training.bf16_is_faster = lambda *_: False; "  # which is measured, and so by chance
+        "sys.exit(main(sys.argv[1:]))"
+    )
 
     def start(name: str, cache: str) -> subprocess.Popen[bytes]:
         (tmp_path / name).mkdir()
@@ -97,12 +142,15 @@ def test_two_that_train_on_one_cache_at_once(tmp_path: Path) -> None:
         return subprocess.Popen(
             [sys.executable, "-c", command, *arguments, "--epochs", "1"],
             cwd=tmp_path / name, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=(tmp_path / name / "said").open("wb"),
         )  # fmt: skip
 
     both = [start("one", "shared"), start("other", "shared")]
-    assert [process.wait() for process in both] == [0, 0]
-    assert start("alone", "own").wait() == 0
+    assert [process.wait(300) for process in both] == [0, 0]
+    assert not any(
+        "made anew" in (tmp_path / name / "said").read_text() for name in ("one", "other")
+    )
+    assert start("alone", "own").wait(300) == 0
     ends = [
         load(tmp_path / name / "face_segmentation_model.pth").model.state_dict()
         for name in ("one", "other", "alone")
