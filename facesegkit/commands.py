@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MODEL = Path("face_segmentation_model.pth")
 RESULT = Path("segmentation_result.png")
 DRAWN = Path("data", "drawn")
+_PATIENCE = 5.0  # seconds that one of several processes waits for the first to say what is wrong
 _OTHER_HAS_ENDED = ("closed by peer", "reset by peer", "Broken pipe")  # said by gloo
 PHOTO_VIEW, CLIP_VIEW = "mask", "overlay"  # unless another is asked for
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         if sentence is None:
             raise
         if not distributed.is_first():
-            time.sleep(5)  # what stops the first process, too, it says; torchrun then ends us
+            time.sleep(_PATIENCE)  # what stops the first one, too, it says; torchrun then ends us
         _say(sentence)
         return 1
     return 0

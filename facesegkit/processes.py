@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from facesegkit.errors import FaceSegKitError
 
+_UNSAID = 1.0  # seconds that one process waits for another before it says so
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 # Nothing is imported from the folder that the user happens to be in, unless the parent does so.
@@ -83,7 +84,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     digest = hashlib.sha256(os.fsencode(f"{user} {folder.resolve()}")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"facesegkit-{digest}.lock"))
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_UNSAID)
     except Timeout:
         print(f"Another process is at work in {folder}; waiting for it.", file=sys.stderr)
         lock.acquire()

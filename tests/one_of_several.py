@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from facesegkit import distributed, training
-from facesegkit.commands import main
+from facesegkit import commands, distributed, training
 
 
 def gradient_of_own_share(file: str) -> None:
@@ -39,8 +43,29 @@ def gradient_of_own_share(file: str) -> None:
 
 
 def check_threads_have_ended() -> None:
-    names = [file.read_text() for file in Path("/proc/self/task").glob("*/comm")]  # Linux's
-    assert not [name for name in names if "gloo" in name], names
+    """Fail if threads of the engine go on; those that have ended may be listed a moment longer."""
+    until = time.monotonic() + 10
+    while names := [name for name in thread_names() if "gloo" in name]:
+        assert time.monotonic() < until, names
+        time.sleep(0.1)
+
+
+def thread_names() -> Iterator[str]:
+    for file in Path("/proc/self/task").glob("*/comm"):  # Linux's
+        with suppress(OSError):
+            yield file.read_text()
+
+
+def note_places() -> None:
+    """Have each process leave a file `seen-RANK` with the places of its share of each batch."""
+    usual = training.Samples.batch
+
+    def batch(self: training.Samples, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        with Path(f"seen-{distributed.rank()}").open("a") as file:
+            print(*places, file=file)
+        return usual(self, places)
+
+    training.Samples.batch = batch  # type: ignore[method-assign]
 
 
 def die_at(step: int) -> None:
@@ -61,9 +86,12 @@ if __name__ == "__main__":
         check_threads_have_ended()
         sys.exit()
     training._SAVE_EVERY = 0.0
+    training.bf16_is_faster = lambda *_: False  # is measured, and so by chance
+    commands._PATIENCE = float(os.environ.get("PATIENCE", commands._PATIENCE))
+    note_places()
     if "DIE_AT_STEP" in os.environ and not Path("died").exists():
         die_at(int(os.environ["DIE_AT_STEP"]))
-    status = main(sys.argv[1:])
+    status = commands.main(sys.argv[1:])
     if status == 0:
         check_threads_have_ended()
     sys.exit(status)

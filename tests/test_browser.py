@@ -153,6 +153,7 @@ class Lab:
 
     def __init__(self, page: Any) -> None:
         self.page = page
+        page.set_default_timeout(120_000)  # JupyterLab on a busy machine
         self.complaints: list[str] = []
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._on_console)

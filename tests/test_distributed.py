@@ -18,7 +18,7 @@ from torch import nn
 from facesegkit.checkpoint import load
 from facesegkit.drawn import draw_data_set
 from facesegkit.packing import Pack, prepare
-from facesegkit.training import Settings, loss_of
+from facesegkit.training import Settings, loss_of, places_of_step
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 
@@ -35,7 +35,8 @@ def torchrun(
     return subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-            "--max-restarts", str(restarts), str(SCRIPT), *map(str, arguments),
+            "--local-addr", "127.0.0.1", "--max-restarts", str(restarts),
+            str(SCRIPT), *map(str, arguments),
         ],
         cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True, text=True, check=False, timeout=240,
@@ -104,8 +105,17 @@ def test_bad_pairs_that_any_process_meets_are_told(drawn: Path, tmp_path: Path) 
 
 
 def test_both_see_each_batch_together(trained: Path) -> None:
-    last = load(trained / "face_segmentation_model.pth").about["history"][-1]
+    model = load(trained / "face_segmentation_model.pth")
+    last = model.about["history"][-1]
     assert last["step"] == 4 and last["photos"] == 64  # of 32 faces, 16 a batch, twice
+    shares = [
+        [[int(place) for place in line.split()] for line in (trained / name).open()]
+        for name in ("seen-0", "seen-1")
+    ]
+    for step in range(4):
+        own, other = (share[2 * step] for share in shares)  # after each step it is validated
+        assert len(own) == len(other) == 8
+        assert {*own, *other} == {*places_of_step(step, 32, 16, model.about["settings"]["seed"])}
 
 
 def test_two_processes_score_as_one_does(drawn: Path, trained: Path, tmp_path: Path) -> None:
@@ -147,7 +157,7 @@ def test_after_a_kill_they_go_on_to_the_same_end(
 
 
 def test_what_stops_all_is_said_once(tmp_path: Path) -> None:
-    finished = torchrun("prepare", tmp_path / "missing", cwd=tmp_path)
+    finished = torchrun("prepare", tmp_path / "missing", cwd=tmp_path, PATIENCE="120")
     assert finished.returncode != 0
     assert finished.stderr.count("facesegkit: There is no") == 1
     assert 'File "' not in finished.stderr.split("facesegkit: There is no")[0]  # no traceback

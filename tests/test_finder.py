@@ -1,7 +1,9 @@
 """The network that finds faces: its scenes, its loss, that it learns, and its file."""
 
+import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -89,7 +91,7 @@ def test_an_answer_is_read_as_the_faces_it_means():
 
 def test_scenes_say_where_their_faces_are(scenes):
     """Where a face is to be found, its frame leads to the red disc above and the green below."""
-    seen = 0
+    differences = []
     for seed in range(4):
         pictures, faces = scenes(8, generator_for(seed))
         assert pictures.shape == (8, 3, 192, 192)
@@ -105,10 +107,11 @@ def test_scenes_say_where_their_faces_are(scenes):
                 if 0 <= column < 192 and 0 <= row < 192:
                     colours.append(pictures[scene, :, row, column])
             if len(colours) == 2:
-                seen += 1
                 (red, green, _), (red_below, green_below, _) = colours
-                assert red - green > red_below - green_below - 0.02
-    assert seen > 10
+                differences.append(red - green - (red_below - green_below))
+    assert len(differences) > 10
+    assert min(differences) > -0.02  # some are dark, or grey from lack of light
+    assert np.median(differences) > 0.5
 
 
 def test_what_is_covered_is_not_to_be_found(scenes):
@@ -124,7 +127,10 @@ def test_the_same_generator_gives_the_same_scenes(scenes):
     assert not torch.equal(first, scenes(2, generator_for(4))[0])
 
 
-def test_it_learns():
+def test_it_learns(monkeypatch):
+    ticks = itertools.count(0, 9 / 200)  # 200 steps of nine seconds, however busy the machine is
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr("facesegkit.finder.time", clock)
     torch.manual_seed(0)
     scenes = SceneMaker(markers(), np.arange(6), SceneSettings(side=96), backgrounds=4)
     settings = FinderSettings(batch=8)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from measured import measured
-from PIL import Image
+from PIL import Image, Jpeg2KImagePlugin, WebPImagePlugin
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.photos import read_photo
@@ -72,6 +72,8 @@ def test_the_largest_photos_take_less_than_a_gigabyte(name: str, tmp_path: Path)
     try:
         write_large(photo, mode, megapixels, options)
     except (KeyError, OSError):
+        if name in ALWAYS:
+            raise
         pytest.skip("this Pillow cannot write the format")
     command = "segment --model separable-drawn --faces largest --output-dir out"
     report, errors = measured(command, [photo], tmp_path)
@@ -83,8 +85,12 @@ def test_the_largest_photos_take_less_than_a_gigabyte(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["photo.webp", "photo.jp2"])
-def test_larger_ones_are_refused_before_they_are_decoded(name: str, tmp_path: Path) -> None:
+def test_larger_ones_are_refused_before_they_are_decoded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photo = tmp_path / name
     Image.new("L", (7000, 7000)).convert("RGB").save(photo)
+    for kind in (WebPImagePlugin.WebPImageFile, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        monkeypatch.setattr(kind, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(FaceSegKitError, match="too large: 7000 x 7000 pixels"):
         read_photo(photo)
