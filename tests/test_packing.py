@@ -134,6 +134,43 @@ def test_progress_bar(
 # --- Going on, and starting anew ----------------------------------------------------------------
 
 
+def test_progress_begins_where_it_was(
+    data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(data_set.root, cache)
+    edit_manifest(cache, complete=False)
+    (cache / "state").write_bytes(b"\1" * 9 + bytes(3))
+    prepare(data_set.root, cache)
+    shown = capsys.readouterr().err.split("\r")
+    assert "9/12" in shown[1] and "12/12" in shown[-1]
+
+
+def test_what_is_to_be_replaced_counts_for_nothing_any_more(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(data_set.root, cache)
+    edit_manifest(cache, photo_size=64)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "open_memmap", fail)
+        with pytest.raises(FaceSegKitError, match="No space left"):
+            pack(data_set.root, cache)
+    assert not (cache / "manifest.json").exists()
+
+
+def test_forgotten_rows_are_told(
+    data_set: TinyDataSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "_pack", lambda *_: {})
+        with pytest.raises(FaceSegKitError, match="Not all pairs have come to lie in .*cache; run"):
+            pack(data_set.root, cache)
+    assert len(pack(data_set.root, cache).rows()) == 12
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -252,6 +289,7 @@ def damage_the_head(cache: Path) -> None:
 
 DAMAGES: list[tuple[str, Callable[[Path], Any]]] = [
     ("another version of facesegkit made it", lambda at: (at / "manifest.json").write_text("{")),
+    ("another version of facesegkit made it", lambda at: (at / "manifest.json").write_text("[1]")),
     ("its manifest is damaged", lambda at: edit_manifest(at, ids=[0, 2])),
     ("its manifest is damaged", lambda at: edit_manifest(at, splits=["val", "test"])),
     ("its manifest is damaged", lambda at: edit_manifest(at, bad=None)),
@@ -308,6 +346,22 @@ def test_bad_pairs_are_named_and_the_rest_is_packed(
     assert list(packed.bad) == [17, 3999]
     assert packed.summary().startswith("10 pairs of ")
     assert not packed.photos[5].any() and not packed.labels[11].any()
+
+
+def test_bad_pairs_are_named_by_number_however_far_apart(
+    empty_data_set: TinyDataSet, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [*range(8, 24), 100]  # which come in two pieces of work
+    for photo_id in ids:
+        empty_data_set.add(photo_id, {"nose": np.ones((4, 4), bool)}, mask_size=(4, 4))
+    for photo_id in (9, 100):
+        empty_data_set.photo(photo_id).write_bytes(b"no photo")
+    assert sorted(pack(empty_data_set.root, cache).bad) == [9, 100]
+    first, *reasons = capsys.readouterr().err.splitlines()
+    assert first == "2 of 17 pairs are left out:"
+    assert [reason.split()[0] for reason in reasons] == [
+        "CelebA-HQ-img/9.jpg", "CelebA-HQ-img/100.jpg",
+    ]  # fmt: skip
 
 
 def test_ids_without_a_split_are_bad_pairs(data_set: TinyDataSet, cache: Path) -> None:
@@ -430,7 +484,9 @@ def test_worker_that_dies(
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", process)
     monkeypatch.setenv("PYTHONHASHSEED", "not a number")  # Python refuses to start with that
-    with pytest.raises(FaceSegKitError, match=r"ended unexpectedly \(exit code 1\); the same"):
+    with pytest.raises(
+        FaceSegKitError, match=r"process that packed has ended unexpectedly \(exit code 1\); the"
+    ):
         pack(data_set.root, cache)
     monkeypatch.undo()
     assert len(pack(data_set.root, cache).rows()) == 12
