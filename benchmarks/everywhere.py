@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -110,6 +111,17 @@ def without_torch(here: Circumstance, python: str = sys.executable) -> None:
     _environment(here, python, [pin for pin in pins if pin.split("=")[0] in names])
 
 
+def oldest_packages(here: Circumstance) -> None:
+    """The oldest packages that pyproject.toml allows, without PyTorch."""
+    allowed = (here.project / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = [
+        f"{name}=={version}"
+        for name, version in re.findall(r'"([a-z]+)>=([0-9.]+)"', allowed)
+        if name in WITHOUT_TORCH
+    ]
+    _environment(here, sys.executable, [*oldest, *TESTERS])
+
+
 def another_python(here: Circumstance, python: str) -> None:
     """All packages that requirements.txt lists, for this version."""
     _environment(here, python, (here.project / "requirements.txt").read_text().splitlines())
@@ -134,6 +146,7 @@ CIRCUMSTANCES: dict[str, Callable[[Circumstance], None]] = {
     "no browser": no_browser,
     "read only": read_only,
     "without torch": without_torch,
+    "oldest packages": oldest_packages,
 }
 
 

@@ -30,7 +30,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from facesegkit.errors import FaceSegKitError
 from facesegkit.files import check_is_file
 from facesegkit.parts import PART_IDS, PARTS
-from facesegkit.photos import readable_formats
+from facesegkit.photos import FORMATS
 
 PHOTO_FOLDER = "CelebA-HQ-img"
 MASK_FOLDER = "CelebAMask-HQ-mask-anno"
@@ -367,7 +367,7 @@ def _decompress(packed: bytes, method: int, size: int) -> bytes:
 
 def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(files.read(entry)), formats=readable_formats())
+        image = Image.open(io.BytesIO(files.read(entry)), formats=FORMATS)
         if image.width * image.height > _MOST_PIXELS:
             raise ValueError(f"it has {image.width} x {image.height} pixels")
         if at_least:

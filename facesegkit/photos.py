@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -110,13 +109,6 @@ def read_small(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image, t
     return photo, (whole[1], whole[0]) if lies_down else whole
 
 
-@cache
-def readable_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow knows: AVIF came with 11.3."""
-    Image.init()
-    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
-
-
 def _name(source: Path | str | BinaryIO) -> str:
     return str(source if isinstance(source, (str, Path)) else getattr(source, "name", "the photo"))
 
@@ -128,7 +120,7 @@ def _opened(source: Path | str | BinaryIO) -> Image.Image:
         check_is_file(source)
     try:
         with _pillow_quiet():
-            image = Image.open(source, formats=readable_formats())
+            image = Image.open(source, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise FaceSegKitError(f"{name} is too large: {error}") from error
     except Exception as error:  # on damaged files each of Pillow's readers has errors of its own

@@ -72,7 +72,7 @@ def in_processes(
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the user's only process that fills a folder; waits for another one, and says so.
+    """Be the user's only process here that fills a folder; waits for another one, and says so.
 
     The lock is the system's own, so it ends with the process that holds it, killed or not. Its
     file lies in the folder for temporary files: a folder that is only read may be read-only.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from damage import damaged, encoded, png
+from damage import damaged, png
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
@@ -19,7 +19,6 @@ from facesegkit.photos import (
     fit_square,
     read_photo,
     read_small,
-    readable_formats,
     upright_rgb,
 )
 
@@ -241,16 +240,6 @@ def test_a_reduced_photo_nearly_square_knows_which_way_it_lies(orientation: int)
     photo, shape = read_small(file, 512)
     assert photo.size == (1024, 1024)  # which does not tell it
     assert shape == read_photo(file).size == ((2047, 2048) if orientation > 4 else (2048, 2047))
-
-
-def test_a_pillow_without_avif_reads_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.init()
-    monkeypatch.delitem(Image.OPEN, "AVIF")
-    readable_formats.cache_clear()
-    try:
-        assert read_photo(BytesIO(encoded(Image.new("RGB", (4, 3))))).size == (4, 3)
-    finally:
-        readable_formats.cache_clear()
 
 
 def test_what_is_too_large_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
