@@ -243,11 +243,11 @@ photo = {str(tmp_path / "photo.png")!r}
 from PIL import Image
 Image.new("RGB", (30, 20)).save(photo)
 for model in ({str(exported)!r}, {str(tmp_path / "model.pth")!r}):
-    print(main(["segment", photo, "--model", model, "--output-dir", {str(tmp_path)!r}]))
+    print(main(["segment", photo, "--model", model, "--output-dir", {str(tmp_path / "out")!r}]))
 print(main(["train"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert re.findall(r"^\d$", done.stdout, re.M) == ["0", "1", "1"], done
     assert done.stderr.count("pip install 'facesegkit[train]'") == 2
     assert "Traceback" not in done.stderr
-    assert Path(tmp_path / "photo.png").exists()
+    assert (tmp_path / "out" / "photo.png").exists()
