@@ -124,6 +124,23 @@ def test_a_model_that_looks_at_faces_only_is_scored_as_it_was_trained(drawn, tmp
     assert sum(map(sum, again["matrix"])) == 40 * 512 * 512
 
 
+def test_training_goes_on_from_a_model_and_learns_from_another(
+    trained, drawn, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    start = trained / "face_segmentation_model.pth"
+    arguments = ["train", "--data", drawn, "--cache", trained / "cache", "--start", start]
+    arguments = [*map(str, arguments), "--teacher", "unet", "--epochs", "1", "--rate", "1e-9"]
+    assert main(arguments) == 0
+    made, before = load("face_segmentation_model.pth"), load(start)
+    assert made.about["start"] == str(start) and made.about["teacher"] == "unet"
+    for weights, others in zip(made.model.parameters(), before.model.parameters(), strict=True):
+        torch.testing.assert_close(weights, others, atol=1e-5, rtol=1e-5)
+    capsys.readouterr()
+    assert main([*arguments, "--scheme", "all"]) == 1
+    assert "knows the classes background, eyes, " in sentence(capsys)
+
+
 def test_training_without_data_draws_faces(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--faces", "40", "--epochs", "1", "--arch", "unet"]) == 0
