@@ -72,9 +72,8 @@ class Pack:
         try:
             return cls._of_manifest(cache, manifest)
         except Exception as error:  # damaged JSON can be anything
-            reason = first_line(error)
             raise FaceSegKitError(
-                f"The packed data set in {cache} is damaged ({reason}); "
+                f"The packed data set in {cache} is damaged ({first_line(error)}); "
                 f"delete that folder and run prepare again."
             ) from error
 

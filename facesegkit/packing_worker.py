@@ -19,10 +19,8 @@ from facesegkit.errors import FaceSegKitError
 PHOTO_SIZE = 256
 ANNOTATION_SIZE = 512
 
-_OF_DAMAGE = (
-    errno.EINVAL,
-    errno.EISDIR,
-)  # a zip that names impossible places; a folder for a photo
+# What a zip that names impossible places, or a folder in a photo's place, gives.
+_OF_DAMAGE = (errno.EINVAL, errno.EISDIR)
 
 Job = tuple[int, Pair]  # a row and what goes into it
 

@@ -652,14 +652,16 @@ def _state_to_resume(
         return None
     if asked:
         return load_plain(state_file)
-    if distributed.run_id() is not None and not distributed.may_be_a_restart():
+    if distributed.run_id() is None:
+        return None
+    if not distributed.may_be_a_restart():
         state_file.unlink()
-    elif distributed.run_id() is not None:
-        with suppress(FaceSegKitError, KeyError, TypeError):  # whatever lies there is not asked for
-            state = load_plain(state_file)
-            is_over = budget.done(state["step"], steps_per_epoch, state["seconds"]) >= 1
-            if state["run"] == distributed.run_id() and not is_over:
-                return state
+        return None
+    with suppress(FaceSegKitError, KeyError, TypeError):  # whatever lies there is not asked for
+        state = load_plain(state_file)
+        is_over = budget.done(state["step"], steps_per_epoch, state["seconds"]) >= 1
+        if state["run"] == distributed.run_id() and not is_over:
+            return state
     return None
 
 
