@@ -21,7 +21,8 @@ DATA ?=
 MEDIAPIPE ?=
 
 BIN := .venv/bin
-PARALLEL := -n 2 --dist loadfile
+# Two tests side by side, each on a core of its own.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
 # First, or lessons that run side by side would say that they wait for each other.
@@ -39,9 +40,9 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(LESSON_DATA)
-	$(BIN)/pytest $(PARALLEL) -m "not alone"
+	$(PARALLEL) -m "not alone"
 	$(BIN)/pytest -m alone
-	$(BIN)/pytest $(PARALLEL) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
+	$(PARALLEL) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
 
 torture: $(INSTALLED)

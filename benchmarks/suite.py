@@ -24,7 +24,7 @@ def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list
     Args:
         command: pytest and its options, but for --junitxml.
         cwd: the folder to run it in.
-        env: the whole environment.
+        env: the whole environment, but for the one core that each test may use, as in `make test`.
 
     Raises:
         FileNotFoundError: pytest has not come as far as running tests.
@@ -32,7 +32,12 @@ def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)  # pytest may be another user's
         report = Path(folder, "report.xml")
-        subprocess.run([*command, f"--junitxml={report}"], cwd=cwd, env=dict(env), check=False)
+        subprocess.run(
+            [*command, f"--junitxml={report}"],
+            cwd=cwd,
+            env={**env, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
         return [
             Ended(
                 f"{case.get('classname')}::{case.get('name')}",
