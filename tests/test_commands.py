@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
-from facesegkit.commands import main, read_scheme, segment_one
+from facesegkit.commands import main, segment_one
 from facesegkit.crop import FACE
 from facesegkit.drawn import draw_data_set, draw_face
 from facesegkit.errors import FaceSegKitError
 from facesegkit.parts import ALL_PARTS, FIVE_FEATURES
+from facesegkit.training_commands import read_scheme
 
 TOP = Path(__file__).parent.parent
 

@@ -29,7 +29,6 @@ from PIL import Image
 
 from facesegkit.archive import Archive, BadPair
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
-from facesegkit.commands import read_scheme
 from facesegkit.errors import FaceSegKitError
 from facesegkit.evaluation import evaluate
 from facesegkit.explorer import Exploration
@@ -38,6 +37,7 @@ from facesegkit.packing import Pack, prepare
 from facesegkit.parts import FIVE_FEATURES
 from facesegkit.runtime import open_onnx
 from facesegkit.segment import VIEWS, FaceSegmenter, save_view
+from facesegkit.training_commands import read_scheme
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1e9  # bytes

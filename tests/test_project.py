@@ -91,7 +91,8 @@ def test_modules_import_only_what_stands_above_them():
         "archive", "torchvision_import", "celebamask", "packing_worker", "packing", "drawn",
         "augment", "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export",
         "shipped", "evaluation", "training", "scenes", "finder", "segmentation", "looking",
-        "segment", "following", "clips", "pictures", "commands", "lessons", "explorer", "exercises",
+        "segment", "following", "clips", "pictures", "command_line",
+        "training_commands", "segment_command", "commands", "lessons", "explorer", "exercises",
     ]  # fmt: skip
     found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
     assert found | {"drawn", "exercises"} == set(order)
