@@ -42,7 +42,7 @@ test: $(INSTALLED)
 	$(LESSON_DATA)
 	$(PARALLEL) -m "not alone"
 	$(BIN)/pytest -m alone
-	$(PARALLEL) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
+	$(PARALLEL) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
 
 torture: $(INSTALLED)

@@ -295,9 +295,10 @@ def test_a_changed_output_of_a_tagged_cell_fails(tmp_path):
     (tmp_path / "data").symlink_to(TOP / "data", target_is_directory=True)
     for name, notebook in {"same": lesson, "changed": with_another_number(lesson)}.items():
         (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    options = "-p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout 300 -rA"
+    # A lesson's cells stand in an order, which pytest-randomly would change where it is installed.
+    options = "-p no:randomly -p no:cacheprovider --nbval-lax --nbval-current-env -rA"
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", *options.split(), str(folder)],
+        [sys.executable, "-m", "pytest", *options.split(), "--nbval-cell-timeout=300", str(folder)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
