@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -62,6 +63,13 @@ collect_ignore = [
 def pytest_report_header() -> list[str]:
     left_out = ", ".join(name.removesuffix(".py") for name in collect_ignore)
     return [f"without PyTorch: {left_out} left out"] if left_out else []
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made
+def pytest_runtest_setup() -> None:
+    """Have each test draw the same random numbers, whichever tests have run before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 MASK_MODES = ("RGB", "L", "P", "1")

@@ -47,7 +47,7 @@ def model(tmp_path):
     """An untrained model, which marks something somewhere."""
     path = tmp_path / "model.pth"
     fresh = build_model("separable")
-    torch.nn.init.zeros_(fresh.head.bias[:1])  # or else it finds background everywhere
+    torch.nn.init.zeros_(fresh.head.bias)  # or else it finds the same everywhere
     save(Checkpoint("separable", fresh, FIVE_FEATURES), path)
     return path
 

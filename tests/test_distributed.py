@@ -118,9 +118,9 @@ def test_both_see_each_batch_together(trained: Path) -> None:
         assert {*own, *other} == {*places_of_step(step, 32, 16, model.about["settings"]["seed"])}
 
 
-def test_two_processes_score_as_one_does(drawn: Path, trained: Path, tmp_path: Path) -> None:
+def test_two_processes_score_as_one_does(drawn: Path, tmp_path: Path) -> None:
     arguments = [
-        "evaluate", "--data", drawn, "--cache", trained / "cache", "--split", "all",
+        "evaluate", "--data", drawn, "--cache", tmp_path / "cache", "--split", "all",
         "--model", "separable", "--report",
     ]  # fmt: skip
     finished = torchrun(*arguments, tmp_path / "two", cwd=tmp_path)
