@@ -331,6 +331,18 @@ def test_open_wants_a_finished_cache(cache: Path) -> None:
         Pack.open(cache)
 
 
+def test_open_says_what_is_damaged_and_what_to_do(empty_data_set: TinyDataSet, cache: Path) -> None:
+    empty_data_set.add(0)
+    pack(empty_data_set.root, cache)
+    damage_the_head(cache)
+    with pytest.raises(FaceSegKitError) as caught:
+        Pack.open(cache)
+    assert str(caught.value) == (
+        f"The packed data set in {cache} is damaged (photos.npy has a damaged head); "
+        f"delete that folder and run prepare again."
+    )
+
+
 # --- Bad pairs ----------------------------------------------------------------------------------
 
 
@@ -342,6 +354,7 @@ def test_bad_pairs_are_named_and_the_rest_is_packed(
     assert first == "2 of 12 pairs are left out:"
     assert second.startswith("  CelebA-HQ-img/17.jpg cannot be read: ") and "truncated" in second
     assert third.startswith("  CelebAMask-HQ-mask-anno/1/03999_") and "20 x 30" in third
+    assert second.endswith(".") and third.endswith(".")
     assert packed.ids[packed.rows()].tolist() == [i for i in IDS if i not in (17, 3999)]
     assert list(packed.bad) == [17, 3999]
     assert packed.summary().startswith("10 pairs of ")
