@@ -36,6 +36,9 @@ RESULTS = HERE / "results" / "everywhere.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # What `pip install facesegkit` brings, and what its tests need.
 WITHOUT_TORCH = ("numpy", "pillow", "onnxruntime", "av")
+SEGMENTING = (
+    "photos", "upscaling", "outlines", "faces", "segmentation", "looking", "segment",
+)  # fmt: skip
 TESTERS = ("hypothesis", "pytest", "pytest-xdist", "scikit-learn", "setuptools")
 
 
@@ -48,6 +51,7 @@ class Circumstance:
     python: str = sys.executable
     before: Sequence[str] = ()  # what starts Python
     parallel: Sequence[str] = ("-n", "2", "--dist", "loadfile")
+    tests: Sequence[str] = ("tests",)
     env: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> list[Ended]:
@@ -56,7 +60,7 @@ class Circumstance:
         return run_tests(
             [
                 *self.before, self.python, "-m", "pytest", "-q", *self.parallel,
-                "-m", "not alone", "-p", "no:cacheprovider", "tests",
+                "-m", "not alone", "-p", "no:cacheprovider", *self.tests,
             ],
             self.project,
             {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **self.env},
@@ -80,6 +84,13 @@ def one_core(here: Circumstance) -> None:
 def old_processor(here: Circumstance) -> None:
     """No AVX512, and no AVX2 either, as far as the libraries can be told so."""
     here.env |= {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+
+
+def processor_of_2008(here: Circumstance) -> None:
+    """Emulated, without AVX: what segments photos, but for what it starts in other processes."""
+    here.before = ("qemu-x86_64", "-cpu", "Nehalem")  # Debian's qemu-user
+    here.parallel = ()
+    here.tests = [f"tests/test_{name}.py" for name in SEGMENTING]
 
 
 def no_browser(here: Circumstance) -> None:
@@ -143,6 +154,7 @@ CIRCUMSTANCES: dict[str, Callable[[Circumstance], None]] = {
     "any order": any_order,
     "one core": one_core,
     "old processor": old_processor,
+    "processor of 2008": processor_of_2008,
     "no browser": no_browser,
     "read only": read_only,
     "without torch": without_torch,
