@@ -117,6 +117,10 @@ def test_default_cache(
     assert packed.cache == default_cache(data_set.root)
     assert packed.cache.parent == Path("data/packed")
     assert packed.cache.name.startswith("CelebAMask-HQ-") and len(packed.cache.name) == 14 + 8
+    larger = prepare(data_set.root, photo_size=320, progress=False)
+    assert larger.cache == default_cache(data_set.root, 320)
+    assert larger.cache == packed.cache.with_name(f"{packed.cache.name}-320")
+    assert Pack.open(packed.cache).photos.shape == (12, 256, 256, 3)  # it has stayed as it was
 
 
 def test_workers_do_without_torch() -> None:
