@@ -387,6 +387,8 @@ def test_ids_without_a_split_are_bad_pairs(data_set: TinyDataSet, cache: Path) -
     packed = pack(data_set.root, cache)
     assert packed.split_rule == "official"
     assert list(packed.bad) == [9] and len(packed.rows("train")) == 11
+    assert "CelebA-HQ-to-CelebA-mapping.txt" in packed.bad[9]
+    assert not packed.photos[IDS.index(9)].any()  # it has not been packed in vain
 
 
 def test_strict_stops_at_a_bad_pair(broken: TinyDataSet, cache: Path) -> None:
