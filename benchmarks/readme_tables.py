@@ -270,6 +270,51 @@ def two_processes() -> str:
     return table(head, rows)
 
 
+CIRCUMSTANCES = {  # in the results: what it is called in the README
+    "any order": "modules and tests shuffled",
+    "one core": "on one core",
+    "old processor": "without AVX2 and AVX512, as far as the libraries can be told so",
+    "processor of 2008": "what segments photos, on an emulated processor without AVX",
+    "no browser": "no Chromium",
+    "read only": "as another user, who may not write into the source",
+    "without torch": "without PyTorch: what `pip install facesegkit` brings",
+    "oldest packages": "the same with the oldest packages allowed",
+}
+
+
+def tested() -> str:
+    """How much the tests see, and where they have passed."""
+    lines, torture = results("lines_tested"), results("torture")
+    mutants, everywhere = results("mutants"), results("everywhere")
+    faults = sum(mutants["mutants"].values())
+    rows = [
+        [f"the {lines['lines']:,} lines of facesegkit/", f"{lines['share of lines']:.1%} are run"],
+        [
+            f"{faults:,} small faults in {', '.join(mutants['by module'])}",
+            f"{mutants['noticed']:.1%} are noticed",
+        ],
+        [
+            f"{torture['times as many damaged files']} times as many damaged files, and each of "
+            f"four commands stopped {torture['kills of each command']} times",
+            f"{torture['passed']} of {torture['tests']} tests passed",
+        ],
+    ]
+    rows += [[what, _passed(everywhere[name])] for name, what in CIRCUMSTANCES.items()]
+    rows += [
+        [name.replace("without torch", "without PyTorch"), _passed(found)]
+        for name, found in sorted(everywhere.items())
+        if name.startswith("Python")
+    ]
+    return table(["`make torture`", "last result"], rows)
+
+
+def _passed(found: dict[str, Any]) -> str:
+    """How many tests passed in a circumstance, and how many did not if any."""
+    others = {kind: found[kind] for kind in ("failure", "error", "skipped") if found.get(kind)}
+    counts = [f"{found['passed']:,} tests passed", *(f"{n} {kind}" for kind, n in others.items())]
+    return ", ".join(counts)
+
+
 def lessons() -> str:
     """The notebooks, as notebooks/README.md has them."""
     lines = (HERE.parent / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
@@ -285,6 +330,7 @@ TABLES = {
     "clips": clips,
     "time to quality": time_to_quality,
     "two processes": two_processes,
+    "tested": tested,
     "lessons": lessons,
     "speed": speed,
     "path": path,

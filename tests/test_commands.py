@@ -1,5 +1,6 @@
 """The commands as people call them: what they leave behind, and what they say."""
 
+import errno
 import json
 import os
 import shutil
@@ -419,6 +420,39 @@ def test_a_budget_that_is_no_positive_number_is_refused(value, capsys):
         main(["train", "--minutes", value])
     assert stopped.value.code == 2
     assert "positive float" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "there is not enough memory for this."),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "long.png"), "long.png: File name"),
+        (OSError(errno.ESTALE, "Stale file handle"), "facesegkit: Stale file handle."),
+        (OSError("no more of it"), "facesegkit: no more of it."),
+        (ModuleNotFoundError(name="av"), "needs av, which is not installed: pip install 'faceseg"),
+        (ModuleNotFoundError(name="av"), "[video]"),
+        (ModuleNotFoundError(name="torch"), "[train]"),
+    ],
+)
+def test_what_nobody_has_thought_of_is_one_sentence_too(error, said, monkeypatch, capsys):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("facesegkit.commands._weights", fail)
+    assert main(["weights"]) == 1
+    assert said in sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), ModuleNotFoundError(name="facesegkit.none"), RuntimeError("?")]
+)
+def test_a_mistake_of_ours_is_not_hidden(error, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("facesegkit.commands._weights", fail)
+    with pytest.raises(type(error)):
+        main(["weights"])
 
 
 def test_help_is_quick_and_needs_no_torch(tmp_path):
