@@ -42,6 +42,10 @@ SEGMENTING = (
 TESTERS = ("hypothesis", "pytest", "pytest-xdist", "scikit-learn", "setuptools")
 
 
+class NotHereError(Exception):
+    """This machine lacks what a circumstance needs."""
+
+
 @dataclass
 class Circumstance:
     """How the tests are run; each of the functions below changes one of these."""
@@ -77,6 +81,7 @@ def any_order(here: Circumstance) -> None:
 
 def one_core(here: Circumstance) -> None:
     """All processes share one core."""
+    _need("taskset")
     here.before = ("taskset", "-c", "0")
     here.parallel = ()
 
@@ -88,7 +93,8 @@ def old_processor(here: Circumstance) -> None:
 
 def processor_of_2008(here: Circumstance) -> None:
     """Emulated, without AVX: what segments photos, but for what it starts in other processes."""
-    here.before = ("qemu-x86_64", "-cpu", "Nehalem")  # Debian's qemu-user
+    _need("qemu-x86_64")  # Debian's qemu-user
+    here.before = ("qemu-x86_64", "-cpu", "Nehalem")
     here.parallel = ()
     here.tests = [f"tests/test_{name}.py" for name in SEGMENTING]
 
@@ -105,13 +111,18 @@ def no_browser(here: Circumstance) -> None:
 
 
 def read_only(here: Circumstance) -> None:
-    """Another user, who may only read the project. Has to be started by root."""
+    """Another user, who may only read the project."""
+    _need("setpriv")
+    if os.geteuid() != 0:
+        raise NotHereError("only root can become another user")
     here.room.chmod(0o755)
     subprocess.run(["chmod", "-R", "a-w,a+rX", str(here.project)], check=True)
     own = here.room / "own"
     own.mkdir()
     shutil.chown(own, "nobody")
     here.before = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    if subprocess.run([*here.before, here.python, "-V"], capture_output=True).returncode != 0:
+        raise NotHereError(f"nobody else may run {here.python}")
     here.env |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -136,6 +147,11 @@ def oldest_packages(here: Circumstance) -> None:
 def another_python(here: Circumstance, python: str) -> None:
     """All packages that requirements.txt lists, for this version."""
     _environment(here, python, (here.project / "requirements.txt").read_text().splitlines())
+
+
+def _need(program: str) -> None:
+    if shutil.which(program) is None:
+        raise NotHereError(f"there is no {program}")
 
 
 def _environment(here: Circumstance, python: str, wanted: Sequence[str]) -> None:
@@ -205,7 +221,11 @@ def main() -> int:
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
     for name, arrange in wanted.items():
-        results[name] = attempt(arrange)
+        try:
+            results[name] = attempt(arrange)
+        except NotHereError as error:
+            print(f"{name}: left out, since {error}")
+            continue
         failed |= bool(results[name]["not passed"])
         RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return int(failed)
