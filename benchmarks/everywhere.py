@@ -121,7 +121,9 @@ def read_only(here: Circumstance) -> None:
     own.mkdir()
     shutil.chown(own, "nobody")
     here.before = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-    if subprocess.run([*here.before, here.python, "-V"], capture_output=True).returncode != 0:
+    start_itself = "import subprocess, sys; subprocess.run([sys.executable, '-V'], check=True)"
+    command = [*here.before, here.python, "-c", start_itself]
+    if subprocess.run(command, capture_output=True).returncode != 0:
         raise NotHereError(f"nobody else may run {here.python}")
     here.env |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
 
