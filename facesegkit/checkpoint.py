@@ -183,7 +183,7 @@ def save_plain(plain: Mapping[str, Any], path: Path | str) -> None:
     buffer = io.BytesIO()
     torch.save(dict(plain), buffer)
     with replacing(path) as unfinished:
-        unfinished.write_bytes(buffer.getbuffer())
+        unfinished.write_bytes(buffer.getvalue())  # getbuffer's view may outlive a failed write
 
 
 def load_plain(path: Path | str) -> dict[str, Any]:
