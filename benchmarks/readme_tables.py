@@ -270,18 +270,6 @@ def two_processes() -> str:
     return table(head, rows)
 
 
-CIRCUMSTANCES = {  # in the results: what it is called in the README
-    "any order": "modules and tests shuffled",
-    "one core": "on one core",
-    "old processor": "without AVX2 and AVX512, as far as the libraries can be told so",
-    "processor of 2008": "what segments photos, on an emulated processor without AVX",
-    "no browser": "no Chromium",
-    "read only": "as another user, who may not write into the source",
-    "without torch": "without PyTorch: what `pip install facesegkit` brings",
-    "oldest packages": "the same with the oldest packages allowed",
-}
-
-
 def tested() -> str:
     """How much the tests see, and where they have passed."""
     lines, torture = results("lines_tested"), results("torture")
@@ -299,11 +287,9 @@ def tested() -> str:
             f"{torture['passed']} of {torture['tests']} tests passed",
         ],
     ]
-    rows += [[what, _passed(everywhere[name])] for name, what in CIRCUMSTANCES.items()]
     rows += [
-        [name.replace("without torch", "without PyTorch"), _passed(found)]
+        [f"{name}: {found['about'].rstrip('.')}", _passed(found)]
         for name, found in sorted(everywhere.items())
-        if name.startswith("Python")
     ]
     return table(["`make torture`", "last result"], rows)
 

@@ -20,6 +20,8 @@ from facesegkit.files import check_is_file, check_writable
 
 # PyTorch and matplotlib take seconds to import, and need not be installed for other commands.
 if TYPE_CHECKING:
+    import torch
+
     from facesegkit.checkpoint import Checkpoint
     from facesegkit.crop import Crop
     from facesegkit.evaluation import Evaluation
@@ -128,7 +130,7 @@ def _train(options: argparse.Namespace) -> None:
     model = start.model if start else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {complexity(model)}")
     device = distributed.best_device()
-    settings = _settings(options)
+    settings = _settings(options, device)
     about = {"start": options.start, "teacher": options.teacher, "data": pack.summary()}
     train, val = (
         Samples(pack.photos, pack.labels, pack.rows(split), crop) for split in ("train", "val")
@@ -166,12 +168,12 @@ def _train(options: argparse.Namespace) -> None:
     _report(evaluation, pack, checkpoint, options.report)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(options: argparse.Namespace, device: torch.device) -> Settings:
     """What is set for a training, as far as the options differ from what is usual."""
     from facesegkit.augment import CUT_OUT
     from facesegkit.training import Settings, bf16_is_faster
 
-    bf16 = distributed.from_first(bf16_is_faster(distributed.best_device()))
+    bf16 = distributed.from_first(bf16_is_faster(device))
     settings = Settings(seed=options.seed, bf16=bf16)
     if options.rate:
         settings = replace(settings, rate=options.rate)

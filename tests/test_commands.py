@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -435,10 +436,7 @@ def test_a_budget_that_is_no_positive_number_is_refused(value, capsys):
     ],
 )
 def test_what_nobody_has_thought_of_is_one_sentence_too(error, said, monkeypatch, capsys):
-    def fail(_):
-        raise error
-
-    monkeypatch.setattr("facesegkit.commands._weights", fail)
+    monkeypatch.setattr("facesegkit.commands._weights", Mock(side_effect=error))
     assert main(["weights"]) == 1
     assert said in sentence(capsys)
 
@@ -447,10 +445,7 @@ def test_what_nobody_has_thought_of_is_one_sentence_too(error, said, monkeypatch
     "error", [ZeroDivisionError(), ModuleNotFoundError(name="facesegkit.none"), RuntimeError("?")]
 )
 def test_a_mistake_of_ours_is_not_hidden(error, monkeypatch):
-    def fail(_):
-        raise error
-
-    monkeypatch.setattr("facesegkit.commands._weights", fail)
+    monkeypatch.setattr("facesegkit.commands._weights", Mock(side_effect=error))
     with pytest.raises(type(error)):
         main(["weights"])
 
