@@ -5,7 +5,7 @@
 #   make lab                        JupyterLab on notebooks/
 #   make bench                      remake the results in benchmarks/, but for long trainings;
 #                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
-#   make torture                    what takes hours: more damage and interruptions, small faults
+#   make stress                    what takes hours: more damage and interruptions, small faults
 #                                   put into the code, other circumstances for the tests
 #   make notebooks                  run lessons and solutions, keep their outputs, and remake
 #                                   exercises and figures
@@ -24,12 +24,12 @@ BIN := .venv/bin
 # Two tests side by side, each on a core of its own.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 INSTALLED := .venv/.installed
-TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --faces $(FACES) --split test
+TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --num-synthetic $(FACES) --split test
 # First, or lessons that run side by side would say that they wait for each other.
-LESSON_DATA = $(BIN)/python -c "from facesegkit.lessons import *; lesson_pack(lesson_data())"
-PHOTO = $(if $(DATA),figures/astronaut.jpg,data/drawn/CelebA-HQ-img/55.jpg)
+LESSON_DATA = $(BIN)/python -c "from facesegkit.course.lesson_data import *; lesson_cache(lesson_data())"
+PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
-.PHONY: run test torture lab bench figures notebooks exercises clean
+.PHONY: run test stress lab bench figures notebooks exercises clean
 
 run: $(INSTALLED)
 	$(TRAIN) $(if $(DATA),--data "$(DATA)")
@@ -45,10 +45,10 @@ test: $(INSTALLED)
 	$(PARALLEL) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
 
-torture: $(INSTALLED)
-	$(BIN)/python benchmarks/torture.py
+stress: $(INSTALLED)
+	$(BIN)/python benchmarks/stress.py
 	$(BIN)/python -m pip install --quiet mutmut==3.8.1 coverage==7.17.3
-	$(BIN)/python benchmarks/lines_tested.py
+	$(BIN)/python benchmarks/line_coverage.py
 	$(BIN)/python benchmarks/mutants.py
 	$(BIN)/python benchmarks/everywhere.py
 
@@ -60,15 +60,15 @@ lab: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
-	$(BIN)/python benchmarks/clip_speed.py
-	$(BIN)/python benchmarks/drawing_speed.py
-	$(if $(DATA),,$(BIN)/facesegkit draw data/drawn --count $(FACES))
-	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/drawn)"
+	$(BIN)/python benchmarks/video_speed.py
+	$(BIN)/python benchmarks/synthesis_speed.py
+	$(if $(DATA),,$(BIN)/facesegkit synthesize data/synthetic --count $(FACES))
+	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/synthetic)"
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep)
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep \
-	    --model separable-drawn)
+	    --model separable-synthetic)
 	$(if $(DATA),$(BIN)/python benchmarks/hard_photos.py --data "$(DATA)" --split test --keep)
-	$(BIN)/python benchmarks/train_finder.py --card
+	$(BIN)/python benchmarks/train_detector.py --card
 	$(BIN)/python benchmarks/ship_weights.py --cards
 	$(BIN)/python benchmarks/readme_tables.py
 
@@ -82,10 +82,10 @@ notebooks: $(INSTALLED)
 	$(MAKE) exercises figures
 
 exercises: $(INSTALLED)
-	$(BIN)/python -m facesegkit.exercises
+	$(BIN)/python -m facesegkit.course.exercises
 
 figures: $(INSTALLED)
-	$(BIN)/python figures/draw_figures.py
+	$(BIN)/python figures/make_figures.py
 
 $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -94,4 +94,4 @@ $(INSTALLED): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv data/drawn data/packed evaluation
+	rm -rf .venv data/synthetic data/cache evaluation

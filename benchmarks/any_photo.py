@@ -30,14 +30,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from facesegkit.drawn.background import background
-from facesegkit.evaluation import Scores, count_confusion
-from facesegkit.faces import Frame
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import FIVE_FEATURES, PART_IDS
-from facesegkit.runtime import open_finder
-from facesegkit.segment import FaceSegmenter, overlay
-from facesegkit.segmentation import Segmentation
+from facesegkit.data.cache import DatasetCache, build_cache
+from facesegkit.geometry import FaceROI
+from facesegkit.inference.onnx_model import open_detector
+from facesegkit.inference.results import SegmentationResult
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.visualize import overlay
+from facesegkit.labels import FIVE_FEATURES, PART_IDS
+from facesegkit.metrics import SegmentationMetrics, confusion_matrix
+from facesegkit.synthetic.background import background
 
 RESULTS = Path(__file__).parent / "results" / "any_photo.json"
 WIDTH, HEIGHT = 1024, 768
@@ -53,18 +54,18 @@ class Scene:
     kind: str
     photo: Image.Image
     classes: NDArray[np.uint8]
-    frames: list[Frame]
+    frames: list[FaceROI]
     cut: list[bool]  # which frames reach over the border
 
 
-def make_scene(number: int, pack: Pack, rows: NDArray[np.int64]) -> Scene:
+def make_scene(number: int, pack: DatasetCache, rows: NDArray[np.int64]) -> Scene:
     """Scene number `number`; it depends on that alone."""
     rng = np.random.default_rng([11, number])
     kind = KINDS[number % len(KINDS)]
     back = Image.fromarray((background(rng) * 255).astype(np.uint8))
     photo = back.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
     classes = Image.new("L", (WIDTH, HEIGHT))
-    frames: list[Frame] = []
+    frames: list[FaceROI] = []
     count = {"group": int(rng.integers(2, 7)), "nobody": 0}.get(kind, 1)
     for _ in range(count):
         frame = _free_place(rng, kind, frames)
@@ -90,7 +91,7 @@ def darkened(photo: Image.Image, share: float, rng: np.random.Generator) -> Imag
     return Image.fromarray((np.clip(light, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8))
 
 
-def _free_place(rng: np.random.Generator, kind: str, frames: list[Frame]) -> Frame | None:
+def _free_place(rng: np.random.Generator, kind: str, frames: list[FaceROI]) -> FaceROI | None:
     """A frame that overlaps no other's head."""
     for _ in range(50):
         largest = 0.35 if kind == "group" else 1.0
@@ -106,7 +107,7 @@ def _free_place(rng: np.random.Generator, kind: str, frames: list[Frame]) -> Fra
             x = (margin * size, WIDTH - margin * size, x, x)[side]
             y = (y, y, margin * size, HEIGHT - margin * size)[side]
         if all(math.hypot(x - f.x, y - f.y) > 0.45 * (size + f.size) for f in frames):
-            return Frame(float(x), float(y), size, float(angle), 1.0)
+            return FaceROI(float(x), float(y), size, float(angle), 1.0)
     return None
 
 
@@ -115,7 +116,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def lay_person(
-    photo: Image.Image, classes: Image.Image, frame: Frame, pack: Pack, row: int
+    photo: Image.Image, classes: Image.Image, frame: FaceROI, pack: DatasetCache, row: int
 ) -> None:
     """Lay the person of one pair into a scene and its classes."""
     labels = np.array(pack.labels[row])
@@ -147,7 +148,7 @@ class Tally:
         self.scenes: dict[str, int] = defaultdict(int)
         self.milliseconds: list[float] = []
 
-    def segment(self, scene: Scene, segmenter: FaceSegmenter) -> Segmentation:
+    def segment(self, scene: Scene, segmenter: FaceSegmenter) -> SegmentationResult:
         """Segment a scene, and add how well and how fast that went."""
         started = time.perf_counter()
         segmentation = segmenter(scene.photo)
@@ -155,7 +156,7 @@ class Tally:
         self.add(scene, segmentation.labels, frames_of(segmentation))
         return segmentation
 
-    def add(self, scene: Scene, labels: NDArray[np.uint8], found: tuple[Frame, ...]) -> None:
+    def add(self, scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> None:
         self.scenes[scene.kind] += 1
         taken = set()
         for frame, cut in zip(scene.frames, scene.cut, strict=True):
@@ -169,7 +170,7 @@ class Tally:
             region = Image.new("1", labels.shape[::-1])
             ImageDraw.Draw(region).polygon([tuple(c) for c in frame.corners.tolist()], fill=1)
             inside = np.asarray(region)
-            matrix = count_confusion(scene.classes[inside], labels[inside], CLASSES)
+            matrix = confusion_matrix(scene.classes[inside], labels[inside], CLASSES)
             for group in _groups(scene.kind, frame, cut):
                 self.matrices[group] += matrix
                 self.found[group].append(bool(hit))
@@ -180,7 +181,7 @@ class Tally:
             name: {
                 "faces": len(found),
                 "found": round(float(np.mean(found)), 4),
-                "mean_f1": round(Scores(self.matrices[name]).mean_f1, 4),
+                "mean_f1": round(SegmentationMetrics(self.matrices[name]).mean_f1, 4),
             }
             for name, found in sorted(self.found.items())
         }
@@ -195,11 +196,11 @@ class Tally:
         }
 
 
-def frames_of(segmentation: Segmentation) -> tuple[Frame, ...]:
-    return tuple(face.frame for face in segmentation.faces)
+def frames_of(segmentation: SegmentationResult) -> tuple[FaceROI, ...]:
+    return tuple(face.roi for face in segmentation.faces)
 
 
-def _apart(one: Frame, other: Frame) -> float:
+def _apart(one: FaceROI, other: FaceROI) -> float:
     return math.hypot(one.x - other.x, one.y - other.y)
 
 
@@ -207,7 +208,7 @@ def _spread(values: list[float]) -> list[float]:
     return [round(float(np.quantile(values or [math.nan], q)), 3) for q in (0.5, 0.95)]
 
 
-def _groups(kind: str, frame: Frame, cut: bool) -> list[str]:
+def _groups(kind: str, frame: FaceROI, cut: bool) -> list[str]:
     """The groups that a face counts in."""
     names = ["all", f"scene: {kind}"]
     head = frame.size * HEAD
@@ -240,8 +241,8 @@ def main() -> None:
     parser.add_argument("--finder", type=Path, help="a finder other than the one that ships")
     parser.add_argument("--scenes", type=int, default=420)
     options = parser.parse_args()
-    pack = prepare(options.data, options.cache)
-    find = open_finder(options.finder) if options.finder else None
+    pack = build_cache(options.data, options.cache)
+    find = open_detector(options.finder) if options.finder else None
     segmenter = FaceSegmenter(options.model, find=find)
     tally = Tally()
     for number in range(options.scenes):
@@ -258,7 +259,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
-def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[Frame, ...]) -> Image.Image:
+def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> Image.Image:
     """The scene with what was found; not to be published, photos of the data set are in it."""
     picture = Image.fromarray(overlay(np.asarray(scene.photo), labels, FIVE_FEATURES))
     draw = ImageDraw.Draw(picture)

@@ -22,11 +22,12 @@ from any_photo import HEAD, Scene, Tally, darkened, lay_person, parser_of
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from facesegkit.drawn.background import background
-from facesegkit.faces import Frame, aligned_frame
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import FIVE_FEATURES
-from facesegkit.segment import FaceSegmenter, overlay
+from facesegkit.data.cache import DatasetCache, build_cache
+from facesegkit.geometry import FaceROI, aligned_roi
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.visualize import overlay
+from facesegkit.labels import FIVE_FEATURES
+from facesegkit.synthetic.background import background
 
 RESULTS = Path(__file__).parent / "results" / "hard_photos.json"
 FACES = 120  # of each kind
@@ -37,11 +38,11 @@ Rows = NDArray[np.int64]
 class Maker:
     """Makes photos of one kind; the same ones every time."""
 
-    def __init__(self, pack: Pack, rows: Rows, seed: int) -> None:
+    def __init__(self, pack: DatasetCache, rows: Rows, seed: int) -> None:
         self.pack, self.rows = pack, rows
         self.rng = np.random.default_rng([17, seed])
 
-    def scene(self, size: tuple[int, int], frames: list[Frame]) -> Scene:
+    def scene(self, size: tuple[int, int], frames: list[FaceROI]) -> Scene:
         """People on a drawn background; the later ones lie over the earlier."""
         back = Image.fromarray((background(self.rng) * 255).astype(np.uint8))
         photo = back.resize(size, Image.Resampling.BILINEAR)
@@ -56,12 +57,12 @@ class Maker:
         labels = FIVE_FEATURES.merge(np.array(self.pack.labels[row]))
         photo = Image.fromarray(self.pack.photos[row]).resize((side, side))
         classes = Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST)
-        frames = [aligned_frame((side, side))]
+        frames = [aligned_roi((side, side))]
         return Scene("", photo, np.asarray(classes), frames, [False])
 
-    def frame(self, x: float, y: float, head: float, degrees: float = 0) -> Frame:
+    def frame(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
         angle = math.radians(degrees + self.rng.normal(0, 6))
-        return Frame(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi, 1.0)
+        return FaceROI(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi, 1.0)
 
     # --- the kinds -----------------------------------------------------------------------------
 
@@ -75,7 +76,7 @@ class Maker:
         """Brows to chin fill the photo."""
         whole = self.aligned(512)
         box = (112, 160, 400, 448)
-        frame = Frame(256 - box[0], 256 - box[1], 512, 0.0, 1.0)
+        frame = FaceROI(256 - box[0], 256 - box[1], 512, 0.0, 1.0)
         photo, classes = whole.photo.crop(box), Image.fromarray(whole.classes).crop(box)
         return Scene("", photo, np.asarray(classes), [frame], [True])
 
@@ -144,7 +145,9 @@ KINDS: dict[str, Callable[[Maker], Scene]] = {
 }
 
 
-def score(kind: str, pack: Pack, rows: Rows, segmenter: FaceSegmenter, folder: Path | None) -> Any:
+def evaluate_kind(
+    kind: str, pack: DatasetCache, rows: Rows, segmenter: FaceSegmenter, folder: Path | None
+) -> Any:
     """Found, mean F1, false faces a photo, and milliseconds, of one kind."""
     maker = Maker(pack, rows, seed=list(KINDS).index(kind))
     tally = Tally()
@@ -167,12 +170,12 @@ def score(kind: str, pack: Pack, rows: Rows, segmenter: FaceSegmenter, folder: P
 
 def main() -> None:
     options = parser_of(__doc__.splitlines()[0]).parse_args()
-    pack = prepare(options.data, options.cache)
+    pack = build_cache(options.data, options.cache)
     segmenter = FaceSegmenter(options.model)
     results = {"model": options.model, "split": options.split, "kinds": {}}
     for kind in KINDS:
         rows = pack.rows(options.split)
-        results["kinds"][kind] = score(kind, pack, rows, segmenter, options.pictures)
+        results["kinds"][kind] = evaluate_kind(kind, pack, rows, segmenter, options.pictures)
         print(kind, results["kinds"][kind], flush=True)
     if options.keep:
         RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -34,11 +34,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from facesegkit.faces import LEVELS, find_frames  # noqa: E402
-from facesegkit.photos import read_photo, read_small  # noqa: E402
-from facesegkit.segment import FaceSegmenter, save_view  # noqa: E402
-from facesegkit.segmentation import Segmentation, faces_of  # noqa: E402
-from facesegkit.shipped import NAMES, card, open_model  # noqa: E402
+from facesegkit.image_io import read_photo, read_reduced  # noqa: E402
+from facesegkit.inference.detector import LEVELS, detect_faces  # noqa: E402
+from facesegkit.inference.model_zoo import MODEL_NAMES, load_model, model_card  # noqa: E402
+from facesegkit.inference.results import SegmentationResult, assign_pixels  # noqa: E402
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.visualize import save_view  # noqa: E402
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "inference_speed.json"
@@ -113,7 +114,7 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
     what another one has left there; the rival's as well.
     """
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
-    models = {name: open_model(name) for name in NAMES if not name.endswith("-drawn")}
+    models = {name: load_model(name) for name in MODEL_NAMES if not name.endswith("-drawn")}
     rival = MediaPipe(mediapipe) if mediapipe else None
     times: dict[str, list[float]] = {name: [] for name in models}
     times |= {RIVAL: []} if rival else {}
@@ -121,7 +122,7 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
     for _ in range(TURNS):
         for name, model in models.items():
             for _ in range(CALLS):
-                times[name].append(timed(lambda model=model: model.score(photo)))  # type: ignore[misc]
+                times[name].append(timed(lambda model=model: model.predict_logits(photo)))  # type: ignore[misc]
         if rival:
             times[RIVAL] += [rival.milliseconds() for _ in range(CALLS)]
         rates.append(multiply_adds_a_second())
@@ -134,7 +135,7 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
             "best ms": round(min(values[CALLS:]), 2),
         }
     for name in models:
-        floor = 1000 * card(name)["multiply_adds"] / max(rates)
+        floor = 1000 * model_card(name)["multiply_adds"] / max(rates)
         found[name]["arithmetic floor ms"] = round(floor, 2)
         found[name]["times the floor"] = round(found[name]["median ms"] / floor, 2)
         if rival:
@@ -159,13 +160,13 @@ def whole_path(folder: Path) -> dict[str, Any]:
     large_photo(path)
     segmenter = FaceSegmenter()
     longest = max(LEVELS)
-    small, size = read_small(path, longest)
+    small, size = read_reduced(path, longest)
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     segmentation = segmenter(path)
     assert segmenter.looker is not None and segmentation.faces
     find, scheme = segmenter.looker.find, segmenter.model.scheme
-    seen = [(face.frame, face.seen) for face in segmentation.faces]
-    last: dict[str, Segmentation] = {}
+    seen = [(face.roi, face.roi_logits) for face in segmentation.faces]
+    last: dict[str, SegmentationResult] = {}
 
     def whole(view: str, suffix: str) -> None:
         last["result"] = segmenter(path)
@@ -174,11 +175,11 @@ def whole_path(folder: Path) -> dict[str, Any]:
     steps: dict[str, Callable[[], object]] = {
         "whole path, class ids to PNG": lambda: whole("labels", ".png"),
         "whole path, colours to PNG": lambda: whole("mask", ".png"),
-        "decode at a quarter": lambda: read_small(path, longest),
-        "find faces": lambda: find_frames(small, find),
-        "network": lambda: segmenter.model.score(photo),
-        "classes of 12 million pixels": lambda: Segmentation.of_faces(
-            faces_of(seen, scheme, size), size, scheme, path
+        "decode at a quarter": lambda: read_reduced(path, longest),
+        "find faces": lambda: detect_faces(small, find),
+        "network": lambda: segmenter.model.predict_logits(photo),
+        "classes of 12 million pixels": lambda: SegmentationResult.of_faces(
+            assign_pixels(seen, scheme, size), size, scheme, path
         ),
         "write class ids": lambda: save_view(segmentation, "labels", folder / "a.png"),
         "write colours": lambda: save_view(segmentation, "mask", folder / "b.png"),
@@ -193,7 +194,7 @@ def whole_path(folder: Path) -> dict[str, Any]:
 
 def cold_start(folder: Path) -> float:
     """Seconds that the command takes for one photo, the median of 5."""
-    command = [sys.executable, "-m", "facesegkit.commands", "segment", str(ASTRONAUT)]
+    command = [sys.executable, "-m", "facesegkit", "segment", str(ASTRONAUT)]
     command += ["--output-dir", str(folder)]
 
     def run() -> None:

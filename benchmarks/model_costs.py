@@ -20,25 +20,25 @@ import torch
 from torch import nn
 
 from facesegkit.checkpoint import ARCHITECTURES, build_model
-from facesegkit.complexity import complexity
 from facesegkit.models import INPUT_SIZE
-from facesegkit.torchvision_import import torchvision
+from facesegkit.profile import profile_model
+from facesegkit.system.torchvision_import import torchvision
 
 RESULTS = Path(__file__).parent / "results" / "model_costs.json"
 RIVAL = "LR-ASPP MobileNetV3 (torchvision)"
 
 
-def times(models: dict[str, nn.Module], runs: int = 60, warm_up: int = 10) -> dict[str, float]:
+def times(models: dict[str, nn.Module], runs: int = 60, warmup: int = 10) -> dict[str, float]:
     """Median milliseconds of each model for one photo, the models taking turns."""
     photo = torch.rand(1, 3, INPUT_SIZE, INPUT_SIZE).contiguous(memory_format=torch.channels_last)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with torch.inference_mode():
-        for _ in range(warm_up + runs):
+        for _ in range(warmup + runs):
             for name, model in models.items():
                 started = time.perf_counter()
                 model(photo)
                 seconds[name].append(time.perf_counter() - started)
-    return {name: 1000 * median(values[warm_up:]) for name, values in seconds.items()}
+    return {name: 1000 * median(values[warmup:]) for name, values in seconds.items()}
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     segmentation = torchvision.models.segmentation
     models: dict[str, nn.Module] = {arch: build_model(arch) for arch in ARCHITECTURES}
     results: dict[str, dict[str, float]] = {
-        name: asdict(complexity(model)) for name, model in models.items()
+        name: asdict(profile_model(model)) for name, model in models.items()
     }
     models[RIVAL] = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None)
     results[RIVAL] = {"parameters": sum(p.numel() for p in models[RIVAL].parameters())}

@@ -1,4 +1,4 @@
-"""How fast `prepare` packs a data set, and how much memory it takes.
+"""How fast `build_cache` packs a data set, and how much memory it takes.
 
     python benchmarks/prepare_speed.py --data data/CelebAMask-HQ
 
@@ -27,8 +27,8 @@ from typing import Any
 
 from PIL import Image
 
-from facesegkit.archive import MASK_FOLDER, PHOTO_FOLDER, Archive
-from facesegkit.packing import PHOTO_SIZE
+from facesegkit.data.cache import PHOTO_SIZE
+from facesegkit.data.celebamask_hq import MASK_FOLDER, PHOTO_FOLDER, Archive
 
 RESULTS = Path(__file__).parent / "results" / "prepare_speed.json"
 WHOLE = 30_000  # pairs of the original

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from facesegkit.shipped import NAMES, card
+from facesegkit.inference.model_zoo import MODEL_NAMES, model_card
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -43,8 +43,8 @@ RIVALS = {
 def scores() -> str:
     """The models that ship on the test split, and what others get on photos of the same data."""
     rows = []
-    for name in NAMES:
-        about = card(name)
+    for name in MODEL_NAMES:
+        about = model_card(name)
         rows.append(
             [
                 f"[`{name}`](facesegkit/weights/{name}.md)",
@@ -116,7 +116,7 @@ def costs() -> str:
 
 def speeds() -> str:
     """Drawing and packing."""
-    drawing, packing = results("drawing_speed"), results("prepare_speed")
+    drawing, packing = results("synthesis_speed"), results("prepare_speed")
     rows = [
         [
             "draw faces",
@@ -176,7 +176,7 @@ def any_photo() -> str:
 
 def robust() -> str:
     """The test photos moved and lit otherwise: how much of the mean F1 is lost."""
-    kept = {name: card(name)["robustness"] for name in NAMES}
+    kept = {name: model_card(name)["robustness"] for name in MODEL_NAMES}
     conditions = list(next(iter(kept.values())))
     rows = []
     for condition in conditions:
@@ -185,7 +185,7 @@ def robust() -> str:
             aligned, f1 = robustness[conditions[0]], robustness[condition]
             cells.append(f"{f1:.3f}" if condition == conditions[0] else f"{f1 - aligned:+.3f}")
         rows.append(cells)
-    return table(["every second test photo", *(f"`{name}`" for name in NAMES)], rows)
+    return table(["every second test photo", *(f"`{name}`" for name in MODEL_NAMES)], rows)
 
 
 def hard_photos() -> str:
@@ -213,7 +213,7 @@ def clips() -> str:
             f"{found['flicker']:.1%}",
             f"{found['flicker of single photos']:.1%}",
         ]
-        for name, found in results("clip_speed").items()
+        for name, found in results("video_speed").items()
     ]
     head = ["640 x 480, two cores", "pictures a second", "flicker", "without following"]
     return table(head, rows)
@@ -272,7 +272,7 @@ def two_processes() -> str:
 
 def tested() -> str:
     """How much the tests see, and where they have passed."""
-    lines, torture = results("lines_tested"), results("torture")
+    lines, stress = results("line_coverage"), results("stress")
     mutants, everywhere = results("mutants"), results("everywhere")
     faults = sum(mutants["mutants"].values())
     rows = [
@@ -282,16 +282,16 @@ def tested() -> str:
             f"{mutants['noticed']:.1%} are noticed",
         ],
         [
-            f"{torture['times as many damaged files']} times as many damaged files, and each of "
-            f"four commands stopped {torture['kills of each command']} times",
-            f"{torture['passed']} of {torture['tests']} tests passed",
+            f"{stress['times as many damaged files']} times as many damaged files, and each of "
+            f"four commands stopped {stress['kills of each command']} times",
+            f"{stress['passed']} of {stress['tests']} tests passed",
         ],
     ]
     rows += [
         [f"{name}: {found['about'].rstrip('.')}", _passed(found)]
         for name, found in sorted(everywhere.items())
     ]
-    return table(["`make torture`", "last result"], rows)
+    return table(["`make stress`", "last result"], rows)
 
 
 def _passed(found: dict[str, Any]) -> str:

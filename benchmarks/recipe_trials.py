@@ -24,17 +24,19 @@ import facesegkit  # noqa: F401  before torch: it says how OpenMP's threads wait
 # isort: split
 import torch
 
-from facesegkit.augment import Augmentation
 from facesegkit.checkpoint import build_model
-from facesegkit.evaluation import evaluate
+from facesegkit.config import Budget, TrainConfig
+from facesegkit.data.cache import DatasetCache, build_cache
+from facesegkit.dataset import TrainingData
+from facesegkit.labels import FIVE_FEATURES
+from facesegkit.metrics import evaluate
 from facesegkit.models import INPUT_SIZE
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import FIVE_FEATURES
-from facesegkit.training import Budget, Samples, Settings, fit
+from facesegkit.train import fit
+from facesegkit.transforms import Augmentation
 
 RESULTS = Path(__file__).parent / "results" / "recipe_trials.json"
 
-BASE = Settings(validations=1, validation_photos=1, rows_per_validation=10)
+BASE = TrainConfig(validations=1, validation_photos=1, rows_per_validation=10)
 PLAIN = Augmentation()
 
 # name -> what differs from the recipe; keys of Settings, of Augmentation ("aug"), or of the model.
@@ -83,29 +85,33 @@ TRIALS: dict[str, dict[str, Any]] = {
 }
 
 
-def counted_in_photos(settings: Settings) -> tuple[Settings, float]:
+def counted_in_photos(settings: TrainConfig) -> tuple[TrainConfig, float]:
     """The same course of sides for a run that is counted in photos and not by the clock.
 
     By the clock, as `sides` is meant, a photo takes time as its area does. Gives the settings,
     and how many times more photos such a run sees than one at full size would.
     """
-    ends = [*settings.sides, (1.0, INPUT_SIZE)]
-    begins = [0.0, *(until for until, _ in settings.sides)]
+    ends = [*settings.resize_schedule, (1.0, INPUT_SIZE)]
+    begins = [0.0, *(until for until, _ in settings.resize_schedule)]
     photos = [
         (until - begin) * (INPUT_SIZE / side) ** 2
         for begin, (until, side) in zip(begins, ends, strict=True)
     ]
-    seen = [sum(photos[: number + 1]) / sum(photos) for number in range(len(settings.sides))]
-    sides = tuple((until, side) for until, (_, side) in zip(seen, settings.sides, strict=True))
-    return replace(settings, sides=sides), sum(photos)
+    seen = [
+        sum(photos[: number + 1]) / sum(photos) for number in range(len(settings.resize_schedule))
+    ]
+    sides = tuple(
+        (until, side) for until, (_, side) in zip(seen, settings.resize_schedule, strict=True)
+    )
+    return replace(settings, resize_schedule=sides), sum(photos)
 
 
 def run_trial(changes: dict[str, Any], cache: Path, photos: int) -> dict[str, float]:
     """Train one model for `photos` photos' worth of work; score it on the validation split."""
     changes = dict(changes)
-    pack = Pack.open(cache)
-    train = Samples(pack.photos, pack.labels, pack.rows("train"))
-    val = Samples(pack.photos, pack.labels, pack.rows("val"))
+    pack = DatasetCache.open(cache)
+    train = TrainingData(pack.photos, pack.labels, pack.rows("train"))
+    val = TrainingData(pack.photos, pack.labels, pack.rows("val"))
     arch = changes.pop("arch", "separable")
     config = changes.pop("model", {})
     if "aug" in changes:
@@ -174,7 +180,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
     parser.add_argument("--only", nargs="*", default=list(TRIALS), help="names of trials")
     options = parser.parse_args()
-    run_trials(options.only, prepare(options.data).cache, options.photos, options.jobs)
+    run_trials(options.only, build_cache(options.data).cache, options.photos, options.jobs)
 
 
 if __name__ == "__main__":

@@ -31,16 +31,22 @@ from numpy.typing import NDArray
 from readme_tables import table
 from torch import Tensor
 
-from facesegkit.augment import to_images
 from facesegkit.checkpoint import load, round_to_half, save, versions
-from facesegkit.complexity import complexity
-from facesegkit.crop import WHOLE, Crop
-from facesegkit.evaluation import DEFINITION, Evaluation, Scores, count_confusion, evaluate
+from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.export import OPSET, check_agreement, compare, export_onnx
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import PART_IDS
-from facesegkit.segment import FaceSegmenter
-from facesegkit.shipped import FOLDER, NAMES
+from facesegkit.geometry import FULL_IMAGE, RelativeCrop
+from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.labels import PART_IDS
+from facesegkit.metrics import (
+    DEFINITION,
+    Evaluation,
+    SegmentationMetrics,
+    confusion_matrix,
+    evaluate,
+)
+from facesegkit.profile import profile_model
+from facesegkit.transforms import to_float_images
 
 LICENCES = {
     "photos": "non-commercial research and education only (CelebAMask-HQ)",
@@ -55,7 +61,7 @@ def split_scores(evaluation: Evaluation) -> dict[str, Any]:
     return {"photos": len(evaluation.rows), **_rounded(evaluation.scores, evaluation)}
 
 
-def _rounded(scores: Scores, evaluation: Evaluation) -> dict[str, Any]:
+def _rounded(scores: SegmentationMetrics, evaluation: Evaluation) -> dict[str, Any]:
     names = evaluation.scheme.class_names[1:]
     return {
         "mean_f1": round(scores.mean_f1, 4),
@@ -83,7 +89,7 @@ def groups(labels: NDArray[np.uint8]) -> dict[str, bool]:
     }
 
 
-def group_scores(evaluation: Evaluation, pack: Pack) -> dict[str, Any]:
+def group_scores(evaluation: Evaluation, pack: DatasetCache) -> dict[str, Any]:
     """Scores of each group of the evaluated photos."""
     members: dict[str, list[int]] = {}
     for place, row in enumerate(evaluation.rows):
@@ -94,7 +100,7 @@ def group_scores(evaluation: Evaluation, pack: Pack) -> dict[str, Any]:
     return {
         name: {
             "photos": len(places),
-            **_rounded(Scores(evaluation.matrices[places].sum(axis=0)), evaluation),
+            **_rounded(SegmentationMetrics(evaluation.matrices[places].sum(axis=0)), evaluation),
         }
         for name, places in members.items()
         if places
@@ -137,7 +143,7 @@ def move(
 
     Both have the label maps' size then.
     """
-    images = to_images(torch.from_numpy(photos)) - 0.5
+    images = to_float_images(torch.from_numpy(photos)) - 0.5
     parts = torch.from_numpy(labels)[:, None].float()
     images = F.interpolate(images, parts.shape[2:], mode="bilinear", align_corners=False)
     images = F.grid_sample(images, grid(images), align_corners=False) + 0.5
@@ -176,7 +182,7 @@ MOVES = {
 LIGHTS = {"a quarter of the light": dark, "light from one side": side_lit}
 
 
-def robustness(model: Path, pack: Pack, rows: NDArray[np.int64]) -> dict[str, float]:
+def robustness(model: Path, pack: DatasetCache, rows: NDArray[np.int64]) -> dict[str, float]:
     """Mean F1 on photos that were moved or lit otherwise, each face being looked for."""
     found = {}
     for name in (ALIGNED, *MOVES, *LIGHTS):
@@ -189,8 +195,8 @@ def robustness(model: Path, pack: Pack, rows: NDArray[np.int64]) -> dict[str, fl
             if name in LIGHTS:
                 photos = LIGHTS[name](photos)
             classes = segmenter(photos[0]).labels
-            matrix += count_confusion(scheme.merge(labels[0]), classes, len(matrix))
-        found[name] = round(Scores(matrix).mean_f1, 4)
+            matrix += confusion_matrix(scheme.merge(labels[0]), classes, len(matrix))
+        found[name] = round(SegmentationMetrics(matrix).mean_f1, 4)
         print(f"{name}: {found[name]}", flush=True)
     return found
 
@@ -210,7 +216,7 @@ def ship(name: str, file: Path, data: str, command: str, before: tuple[float, in
     """
     checkpoint = load(file)
     round_to_half(checkpoint.model)
-    pack = prepare(data, photo_size=checkpoint.crop.whole_side(checkpoint.input_size))
+    pack = build_cache(data, photo_size=checkpoint.crop.whole_side(checkpoint.input_size))
     about = checkpoint.about
     evaluations = {
         split: evaluate(
@@ -229,8 +235,8 @@ def ship(name: str, file: Path, data: str, command: str, before: tuple[float, in
     figures = {
         "name": name,
         "architecture": type(checkpoint.model).__name__,
-        "parameters": complexity(checkpoint.model).parameters,
-        "multiply_adds": complexity(checkpoint.model).multiply_adds,
+        "parameters": profile_model(checkpoint.model).parameters,
+        "multiply_adds": profile_model(checkpoint.model).macs,
         "crop": checkpoint.crop.to_dict(),
         "trained on": kind,
         "training data": about["data"],
@@ -253,7 +259,7 @@ def ship(name: str, file: Path, data: str, command: str, before: tuple[float, in
     export_onnx(small, FOLDER / f"{name}.onnx")
     figures["robustness"] = robustness(FOLDER / f"{name}.onnx", pack, pack.rows("test")[::2])
     seen = checkpoint.crop.of(pack.photos[pack.rows("val")[:64]])
-    photos = to_images(torch.from_numpy(seen)).contiguous().numpy()
+    photos = to_float_images(torch.from_numpy(seen)).contiguous().numpy()
     agreement = compare(small, FOLDER / f"{name}.onnx", photos)
     check_agreement(agreement, FOLDER / f"{name}.onnx")
     figures["onnx"] = {
@@ -297,7 +303,7 @@ def card_text(figures: dict[str, Any]) -> str:
 {figures["multiply_adds"] / 1e6:.0f} M multiply-adds for a photo of 256 x 256.
 
 - **Finds** eyes, eyebrows, nose, mouth (inside) and lips of a face that was cut out upright.
-- **Looks at** {_looks_at(Crop.from_dict(figures["crop"]))}.
+- **Looks at** {_looks_at(RelativeCrop.from_dict(figures["crop"]))}.
 - **Licence**: {figures["licence"]}.
 - **Trained on** {figures["trained on"]}: {figures["training data"]}
 - **With** `{figures["command"]}`: {figures["minutes"]:g} minutes on one processor core,
@@ -334,9 +340,9 @@ Do not use it to judge who somebody is or how they feel: it knows where a mouth 
 """
 
 
-def _looks_at(crop: Crop) -> str:
+def _looks_at(crop: RelativeCrop) -> str:
     """Which part of an aligned photo, in words."""
-    if crop == WHOLE:
+    if crop == FULL_IMAGE:
         return "aligned photos whole, 256 x 256"
     return (
         f"the face's part of an aligned photo, 256 x 256: {crop.size:.0%} of its side, with the "
@@ -369,7 +375,7 @@ def _provenance(kind: str) -> str:
 
 def cards(check: bool) -> None:
     """Write the cards of all models anew, or say which differ."""
-    for name in NAMES:
+    for name in MODEL_NAMES:
         figures = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         path = FOLDER / f"{name}.md"
         if not check:
@@ -380,7 +386,7 @@ def cards(check: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", nargs="?", choices=NAMES)
+    parser.add_argument("name", nargs="?", choices=MODEL_NAMES)
     parser.add_argument("file", nargs="?", type=Path, help="the trained checkpoint")
     parser.add_argument("--data", help="CelebAMask-HQ, a folder or a zip, to score on")
     parser.add_argument("--command", default="", help="how it was trained, for the card")

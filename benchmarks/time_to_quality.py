@@ -35,30 +35,26 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from facesegkit.augment import CUT_OUT
-from facesegkit.celebamask import CelebAMaskHQ
 from facesegkit.checkpoint import build_model
-from facesegkit.crop import FACE, WHOLE, Crop
-from facesegkit.evaluation import evaluate
+from facesegkit.config import Budget, TrainConfig
+from facesegkit.data.cache import DatasetCache, build_cache
+from facesegkit.dataset import CelebAMaskHQ, TrainingData
+from facesegkit.geometry import FACE_CROP, FULL_IMAGE, RelativeCrop
+from facesegkit.labels import FIVE_FEATURES
+from facesegkit.metrics import evaluate
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import FIVE_FEATURES
-from facesegkit.pictures import BLUE, ORANGE, save_figure
-from facesegkit.torchvision_import import torchvision
-from facesegkit.training import (
-    Budget,
-    Samples,
-    Settings,
-    bf16_is_faster,
-    fit,
-)
+from facesegkit.plots import BLUE, ORANGE, save_figure
+from facesegkit.system.torch_speed import bf16_is_faster
+from facesegkit.system.torchvision_import import torchvision
+from facesegkit.train import fit
+from facesegkit.transforms import ALIGNED_AUGMENTATION
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "time_to_quality.json"
 FIGURE = HERE.parent / "figures" / "time_to_quality.png"
 GOALS = (0.80, 0.85, 0.88)
 CLASSES = len(FIVE_FEATURES.class_names)
-LARGE = FACE.whole_side(INPUT_SIZE)
+LARGE = FACE_CROP.whole_side(INPUT_SIZE)
 
 Run = dict[str, Any]
 
@@ -79,14 +75,14 @@ def plain_augmentation() -> Any:
     )
 
 
-def score(model: nn.Module, pack: Pack, crop: Crop) -> float:
+def val_mean_f1(model: nn.Module, pack: DatasetCache, crop: RelativeCrop) -> float:
     """Mean F1 on the validation split."""
     rows = pack.rows("val")
     evaluation = evaluate(model, FIVE_FEATURES, pack.photos, pack.labels, rows, crop=crop)
     return round(evaluation.scores.mean_f1, 4)
 
 
-def train_plainly(root: str, pack: Pack, minutes: float) -> Run:
+def train_plainly(root: str, pack: DatasetCache, minutes: float) -> Run:
     """The plain recipe, scored at 1, 2, 3, ... minutes, later on every fifth."""
     torch.manual_seed(0)
     data = CelebAMaskHQ(root, "train", transforms=plain_augmentation(), scheme=FIVE_FEATURES)
@@ -94,19 +90,22 @@ def train_plainly(root: str, pack: Pack, minutes: float) -> Run:
         data, 16, shuffle=True, drop_last=True, num_workers=os.cpu_count() or 1
     )
     model = LightweightSegmentationModel(classes=CLASSES).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seen, spent, course = 0, 0.0, []
     due = 1.0
     while spent < minutes:
         started = time.perf_counter()
         for photos, classes in loader:
-            train_step(model, optimiser, photos, classes)
+            train_step(model, optimizer, photos, classes)
             seen += len(photos)
             now = spent + (time.perf_counter() - started) / 60
             if now >= due or now >= minutes:
                 spent = now
                 course.append(
-                    {"minutes": round(spent, 2), "val_mean_f1": score(model, pack, WHOLE)}
+                    {
+                        "minutes": round(spent, 2),
+                        "val_mean_f1": val_mean_f1(model, pack, FULL_IMAGE),
+                    }
                 )
                 print("plain", course[-1], f"{seen / spent / 60:.1f} photos/s", flush=True)
                 model.train()
@@ -120,30 +119,30 @@ def train_plainly(root: str, pack: Pack, minutes: float) -> Run:
 
 
 def train_step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, photos: Tensor, classes: Tensor
+    model: nn.Module, optimizer: torch.optim.Optimizer, photos: Tensor, classes: Tensor
 ) -> None:
     loss = F.cross_entropy(model(photos), classes.long())
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     loss.backward()
-    optimiser.step()
+    optimizer.step()
 
 
-def train_ours(pack: Pack, minutes: float) -> Run:
+def train_ours(pack: DatasetCache, minutes: float) -> Run:
     """Our recipe for one budget, scored at its end."""
     torch.manual_seed(0)
-    settings = Settings(bf16=bf16_is_faster(), augmentation=CUT_OUT)
+    settings = TrainConfig(bf16=bf16_is_faster(), augmentation=ALIGNED_AUGMENTATION)
     model, history = fit(
         build_model("separable", classes=CLASSES),
         FIVE_FEATURES,
-        Samples(pack.photos, pack.labels, pack.rows("train"), FACE),
-        Samples(pack.photos, pack.labels, pack.rows("val"), FACE),
+        TrainingData(pack.photos, pack.labels, pack.rows("train"), FACE_CROP),
+        TrainingData(pack.photos, pack.labels, pack.rows("val"), FACE_CROP),
         Budget(minutes=minutes),
         replace(settings, validations=1, validation_photos=1),
     )
     run = {
         "minutes": minutes,
         "photos per second": round(history[-1]["photos"] / history[-1]["minutes"] / 60, 1),
-        "val_mean_f1": score(model, pack, FACE),
+        "val_mean_f1": val_mean_f1(model, pack, FACE_CROP),
     }
     print("ours", run, flush=True)
     return run
@@ -234,10 +233,10 @@ def main() -> None:
 
     keep()
     if options.race:
-        results["plain"] = train_plainly(options.data, prepare(options.data), options.race)
+        results["plain"] = train_plainly(options.data, build_cache(options.data), options.race)
         keep()
     for minutes in options.budgets:
-        large = prepare(options.data, photo_size=LARGE)
+        large = build_cache(options.data, photo_size=LARGE)
         results["ours"][f"{minutes:g}"] = train_ours(large, minutes)
         keep()
     print(json.dumps(results["minutes to a score"], indent=2))

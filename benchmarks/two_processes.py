@@ -22,10 +22,10 @@ from typing import Any
 
 from torch import nn
 
-from facesegkit.drawn import draw_data_set
+from facesegkit.config import TrainConfig
+from facesegkit.data.cache import build_cache
 from facesegkit.models import LightweightSegmentationModel
-from facesegkit.packing import prepare
-from facesegkit.training import Settings
+from facesegkit.synthetic import synthesize_dataset
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "two_processes.json"
@@ -60,9 +60,9 @@ def trained(processes: int, data: Path, cache: Path, epochs: float) -> dict[str,
 
 
 def packed(processes: int, data: Path) -> float:
-    """Seconds that `prepare` takes."""
+    """Seconds that `build_cache` takes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["facesegkit.commands", "prepare", str(data), "--cache", f"{folder}/cache"]
+        command = ["facesegkit", "prepare", str(data), "--cache", f"{folder}/cache"]
         started = time.perf_counter()
         subprocess.run(
             [sys.executable, *(TORCHRUN if processes == 2 else []), "-m", *command], check=True
@@ -77,7 +77,7 @@ def parameters(model: nn.Module) -> int:
 
 def estimated(machines: int, alone: dict[str, Any]) -> float:
     """Photos a second that so many machines like this one would train on, together."""
-    batch, megabytes = Settings().batch, 4e-6 * parameters(LightweightSegmentationModel())
+    batch, megabytes = TrainConfig().batch, 4e-6 * parameters(LightweightSegmentationModel())
     # In a ring each sends and gets the gradients nearly twice; and a step has a dozen messages.
     sending = 2 * (machines - 1) / machines * megabytes / MEGABYTES_A_SECOND
     waiting = MESSAGES * 2 * (machines - 1) * SECONDS_A_MESSAGE
@@ -92,8 +92,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data, cache = Path(folder, "drawn"), Path(folder, "cache")
-        draw_data_set(data, options.faces, seed=0)
-        prepare(data, cache)
+        synthesize_dataset(data, options.faces, seed=0)
+        build_cache(data, cache)
         runs = [trained(processes, data, cache, options.epochs) for processes in (1, 2)]
         seconds = [packed(processes, data) for processes in (1, 2)]
     result = {

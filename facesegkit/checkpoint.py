@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import facesegkit
-from facesegkit.crop import WHOLE, Crop
 from facesegkit.errors import FaceSegKitError, first_line
-from facesegkit.files import replacing
+from facesegkit.geometry import FULL_IMAGE, RelativeCrop
+from facesegkit.inference.onnx_model import FORMAT, KIND, Model, check_input_size, check_kind
+from facesegkit.labels import LabelScheme
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
-from facesegkit.parts import Scheme
-from facesegkit.runtime import FORMAT, KIND, Model, check_input_size, check_kind
+from facesegkit.system.files import atomic_write
 
 # Or else a file could ask for all memory that there is.
 _MOST_PARAMETERS = 20_000_000
@@ -55,10 +55,10 @@ class Checkpoint:
 
     arch: str
     model: nn.Module
-    scheme: Scheme
+    scheme: LabelScheme
     input_size: int = INPUT_SIZE
     about: Mapping[str, Any] = field(default_factory=dict)
-    crop: Crop = WHOLE
+    crop: RelativeCrop = FULL_IMAGE
 
     def runnable(self) -> Model:
         """The same as what scores photos, which needs no knowledge of PyTorch."""
@@ -108,7 +108,7 @@ def save(checkpoint: Checkpoint, path: Path | str) -> None:
         FaceSegKitError: the file cannot be written.
     """
     weights = {name: _in_half(value) for name, value in checkpoint.model.state_dict().items()}
-    save_plain({**description(checkpoint), "weights": weights}, path)
+    save_tensors({**description(checkpoint), "weights": weights}, path)
 
 
 def description(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def load(path: Path | str) -> Checkpoint:
     Raises:
         FaceSegKitError: no such file, not a checkpoint, one of another kind, or a damaged one.
     """
-    plain = load_plain(path)
+    plain = load_tensors(path)
     check_kind(plain, path)
     try:
         with torch.device("meta"):  # where tensors take no memory
@@ -158,8 +158,8 @@ def load(path: Path | str) -> Checkpoint:
             raise ValueError(f"more than {_MOST_PARAMETERS:,} parameters")
         model = build_model(plain["arch"], **plain["config"])
         model.load_state_dict(plain["weights"])
-        scheme, about = Scheme.from_dict(plain["scheme"]), dict(plain["about"])
-        size, crop = int(plain["input_size"]), Crop.from_dict(plain.get("crop"))
+        scheme, about = LabelScheme.from_dict(plain["scheme"]), dict(plain["about"])
+        size, crop = int(plain["input_size"]), RelativeCrop.from_dict(plain.get("crop"))
         check_input_size(size)
     except FaceSegKitError:
         raise
@@ -173,7 +173,7 @@ def load(path: Path | str) -> Checkpoint:
     return Checkpoint(plain["arch"], model, scheme, size, about, crop)
 
 
-def save_plain(plain: Mapping[str, Any], path: Path | str) -> None:
+def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
     """Write tensors and plain data with torch.save; the file appears complete or not at all.
 
     Raises:
@@ -182,12 +182,12 @@ def save_plain(plain: Mapping[str, Any], path: Path | str) -> None:
     # By way of memory: on a full disk torch.save would raise an error of its own.
     buffer = io.BytesIO()
     torch.save(dict(plain), buffer)
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(buffer.getvalue())  # getbuffer's view may outlive a failed write
 
 
-def load_plain(path: Path | str) -> dict[str, Any]:
-    """Read what `save_plain` has written; refuses anything but tensors and plain data.
+def load_tensors(path: Path | str) -> dict[str, Any]:
+    """Read what `save_tensors` has written; refuses anything but tensors and plain data.
 
     Raises:
         FaceSegKitError: no such file, or not one that torch.save wrote, or a damaged one.

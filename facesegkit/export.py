@@ -18,11 +18,11 @@ from torch import nn
 
 from facesegkit.checkpoint import Checkpoint, description
 from facesegkit.errors import FaceSegKitError
-from facesegkit.files import replacing
-from facesegkit.runtime import FINDER_KIND, FORMAT, METADATA_KEY, open_onnx
+from facesegkit.inference.onnx_model import DETECTOR_KIND, FORMAT, METADATA_KEY, open_onnx
+from facesegkit.system.files import atomic_write
 
 OPSET = 17  # of ONNX 1.12, from 2022: every ONNX Runtime since 1.12 reads it
-INPUT, OUTPUT = "photos", "scores"
+INPUT, OUTPUT = "images", "logits"
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
     _write(traced, description(checkpoint), path)
 
 
-def export_finder(finder: nn.Module, about: Mapping[str, Any], path: Path | str) -> None:
-    """Write a trained `finder.FaceFinder` as an ONNX file.
+def export_detector(finder: nn.Module, about: Mapping[str, Any], path: Path | str) -> None:
+    """Write a trained `train.FaceDetector` as an ONNX file.
 
     The file takes photos, float32 [batch, 3, H, W], RGB in 0..1, of any size that 8 divides, and
     gives float32 [batch, 6, H / 8, W / 8].
@@ -67,8 +67,8 @@ def export_finder(finder: nn.Module, about: Mapping[str, Any], path: Path | str)
         FaceSegKitError: the file cannot be written.
     """
     free = {0: "batch", 2: "height", 3: "width"}
-    about = {"kind": FINDER_KIND, "format": FORMAT, "about": dict(about)}
-    _write(_traced(finder, 64, "faces", free), about, path)
+    about = {"kind": DETECTOR_KIND, "format": FORMAT, "about": dict(about)}
+    _write(_traced(finder, 64, "detections", free), about, path)
 
 
 def _write(traced: bytes, about: Mapping[str, Any], path: Path | str) -> None:
@@ -77,7 +77,7 @@ def _write(traced: bytes, about: Mapping[str, Any], path: Path | str) -> None:
     _halve_where_exact(graph)
     helper.set_model_props(graph, {METADATA_KEY: json.dumps(about)})
     onnx.checker.check_model(graph, full_check=True)
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(graph.SerializeToString())
 
 
@@ -145,8 +145,8 @@ def compare(checkpoint: Checkpoint, path: Path | str, photos: np.ndarray) -> Agr
     Raises:
         FaceSegKitError: the file cannot be read.
     """
-    expected = checkpoint.runnable().score(photos)
-    found = open_onnx(Path(path)).score(photos)
+    expected = checkpoint.runnable().predict_logits(photos)
+    found = open_onnx(Path(path)).predict_logits(photos)
     return Agreement(
         float(np.abs(found - expected).max()),
         float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()),

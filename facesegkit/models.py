@@ -41,18 +41,18 @@ def conv(
     )
 
 
-def repeat(features: Tensor) -> Tensor:
+def upsample_nearest(features: Tensor) -> Tensor:
     """Each pixel four times: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
     return F.interpolate(features, scale_factor=2, mode="nearest")
 
 
-def enlarge(scores: Tensor) -> Tensor:
+def upsample_bilinear(scores: Tensor) -> Tensor:
     """Bilinear enlargement: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
     return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def enlarge_quarter(scores: Tensor, row: int, column: int) -> Tensor:
-    """Every second row and column of what `enlarge` gives, from `row` and `column` (0 or 1) on.
+def upsample_bilinear_quarter(scores: Tensor, row: int, column: int) -> Tensor:
+    """Every second row and column of what `upsample_bilinear` gives, from `row` and `column` (0 or 1) on.
 
     It is the same as `enlarge(scores)[:, :, row::2, column::2]`, for a quarter of the work.
 
@@ -71,12 +71,12 @@ class FaceParser(nn.Module):
     Shape: photos float32 [B, 3, H, W] -> scores float32 [B, C, H, W].
     """
 
-    def half_scores(self, photos: Tensor) -> Tensor:
+    def half_logits(self, photos: Tensor) -> Tensor:
         """Scores at half the photos' size: [B, 3, H, W] -> [B, C, H / 2, W / 2]."""
         raise NotImplementedError
 
     def forward(self, photos: Tensor) -> Tensor:
-        return enlarge(self.half_scores(photos))
+        return upsample_bilinear(self.half_logits(photos))
 
 
 class SeparableBlock(nn.Module):
@@ -175,14 +175,14 @@ class LightweightSegmentationModel(FaceParser):
             *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
         )
 
-    def half_scores(self, photos: Tensor) -> Tensor:
+    def half_logits(self, photos: Tensor) -> Tensor:
         x2 = self.stem(photos)
         x4 = self.patch4(x2)
         x8 = self.stage8(x4)
         x16 = self.gate(self.stage16(x8))
-        y8 = self.block8(repeat(self.up8(x16)) + x8)
-        y4 = self.block4(repeat(self.up4(y8)) + x4)
-        y2 = torch.relu_(self.look2(repeat(self.up2(y4)) + x2))
+        y8 = self.block8(upsample_nearest(self.up8(x16)) + x8)
+        y4 = self.block4(upsample_nearest(self.up4(y8)) + x4)
+        y2 = torch.relu_(self.look2(upsample_nearest(self.up2(y4)) + x2))
         return self.head(y2)
 
 
@@ -218,7 +218,7 @@ class FuseConv(nn.Module):
         self.look = nn.Sequential(conv(out, out, 3), nn.ReLU(inplace=True))
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        return self.look(self.mix(torch.cat([repeat(self.narrow(coarse)), skip], dim=1)))
+        return self.look(self.mix(torch.cat([upsample_nearest(self.narrow(coarse)), skip], dim=1)))
 
 
 class LightweightUNet(FaceParser):
@@ -253,7 +253,7 @@ class LightweightUNet(FaceParser):
         self.up2 = FuseConv(w4, w2, w2)
         self.head = nn.Conv2d(w2, classes, 1)
 
-    def half_scores(self, photos: Tensor) -> Tensor:
+    def half_logits(self, photos: Tensor) -> Tensor:
         x2 = self.down2(photos)
         x4 = self.down4(x2)
         x8 = self.down8(x4)

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.parts import PARTS
+from facesegkit.labels import PARTS
 
 # To the last digit the same is only what a CPU computes twice.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from facesegkit.exercises import TryAgain
-from facesegkit.exercises.blanking import blank_source, tags
+from facesegkit.course.exercises import TryAgain
+from facesegkit.course.exercises.blanking import blank_source, tags
 
 SOLUTIONS = Path(__file__).parent.parent / "notebooks" / "solutions"
 

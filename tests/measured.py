@@ -15,7 +15,7 @@ _MOST_BY_THE_CLOCK = 60  # seconds, also on a busy machine
 REPORT = """
 import json, resource, sys, time
 from pathlib import Path
-from facesegkit.commands import main
+from facesegkit import main
 
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -21,7 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facesegkit import commands, distributed, training
+from facesegkit import config, dataset, losses, train
+from facesegkit.cli import main
+from facesegkit.system import distributed
 
 
 def gradient_of_own_share(file: str) -> None:
@@ -30,12 +32,14 @@ def gradient_of_own_share(file: str) -> None:
     distributed.join()
     model = nn.Conv2d(3, 4, 1)
     model.load_state_dict(case["weights"])
-    scorer = distributed.in_step(model)
+    scorer = distributed.data_parallel(model)
     share = slice(0, 1) if distributed.is_first() else slice(1, None)  # of unequal size
-    taught = case["taught"][share]
+    teacher_probs = case["taught"][share]
     scores = scorer(case["photos"][share])
-    settings = training.Settings()
-    loss = training.loss_of(scores, case["target"][share], settings, taught, training._total)
+    settings = config.TrainConfig()
+    loss = losses.segmentation_loss(
+        scores, case["target"][share], settings, teacher_probs, train._all_reduce_sum
+    )
     loss.backward()
     if distributed.is_first():
         torch.save({"loss": loss.detach(), "gradient": model.weight.grad}, file)
@@ -58,26 +62,26 @@ def thread_names() -> Iterator[str]:
 
 def note_places() -> None:
     """Have each process leave a file `seen-RANK` with the places of its share of each batch."""
-    usual = training.Samples.batch
+    usual = dataset.TrainingData.batch
 
-    def batch(self: training.Samples, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def batch(self: dataset.TrainingData, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         with Path(f"seen-{distributed.rank()}").open("a") as file:
             print(*places, file=file)
         return usual(self, places)
 
-    training.Samples.batch = batch  # type: ignore[method-assign]
+    dataset.TrainingData.batch = batch  # type: ignore[method-assign]
 
 
 def die_at(step: int) -> None:
-    usual = training.Training.train_on
+    usual = train.TrainState.train_step
 
-    def train_on(self: training.Training, *arguments: Any, **options: Any) -> None:
+    def train_step(self: train.TrainState, *arguments: Any, **options: Any) -> None:
         if self.step == step and distributed.rank() == 1:
             Path("died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         usual(self, *arguments, **options)
 
-    training.Training.train_on = train_on  # type: ignore[method-assign]
+    train.TrainState.train_step = train_step  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
@@ -85,13 +89,13 @@ if __name__ == "__main__":
         gradient_of_own_share(sys.argv[2])
         check_threads_have_ended()
         sys.exit()
-    training._SAVE_EVERY = 0.0
-    training.bf16_is_faster = lambda *_: False  # is measured, and so by chance
-    commands._PATIENCE = float(os.environ.get("PATIENCE", commands._PATIENCE))
+    train._SAVE_EVERY = 0.0
+    train.bf16_is_faster = lambda *_: False  # is measured, and so by chance
+    main._PATIENCE = float(os.environ.get("PATIENCE", main._PATIENCE))
     note_places()
     if "DIE_AT_STEP" in os.environ and not Path("died").exists():
         die_at(int(os.environ["DIE_AT_STEP"]))
-    status = commands.main(sys.argv[1:])
+    status = main.main(sys.argv[1:])
     if status == 0:
         check_threads_have_ended()
     sys.exit(status)

@@ -14,16 +14,16 @@ from facesegkit.checkpoint import (
     Checkpoint,
     build_model,
     load,
-    load_plain,
+    load_tensors,
     round_to_half,
     save,
-    save_plain,
+    save_tensors,
 )
-from facesegkit.crop import FACE, WHOLE
 from facesegkit.errors import FaceSegKitError
-from facesegkit.parts import FIVE_FEATURES, Scheme
+from facesegkit.geometry import FACE_CROP, FULL_IMAGE
+from facesegkit.labels import FIVE_FEATURES, LabelScheme
 
-OWN = Scheme("own", {"ears": ("l_ear", "r_ear"), "hat": ("hat",)}, [(1, 2, 3), (4, 5, 6)])
+OWN = LabelScheme("own", {"ears": ("l_ear", "r_ear"), "hat": ("hat",)}, [(1, 2, 3), (4, 5, 6)])
 
 
 @pytest.fixture(params=["separable", "unet"])
@@ -32,7 +32,7 @@ def checkpoint(request):
     widths = [8] * (4 if request.param == "separable" else 5)
     model = build_model(request.param, classes=3, widths=widths).eval()
     about = {"split_rule": "official", "scores": [0.9]}
-    return Checkpoint(request.param, model, OWN, 128, about, crop=FACE)
+    return Checkpoint(request.param, model, OWN, 128, about, crop=FACE_CROP)
 
 
 def test_what_was_saved_comes_back(checkpoint, tmp_path):
@@ -45,8 +45,8 @@ def test_what_was_saved_comes_back(checkpoint, tmp_path):
     assert loaded.arch == checkpoint.arch and loaded.model.config == checkpoint.model.config
     assert loaded.scheme.to_dict() == OWN.to_dict()
     assert loaded.input_size == 128 and not loaded.model.training
-    assert loaded.crop == FACE and loaded.about == checkpoint.about
-    assert load_plain(path)["versions"] == {
+    assert loaded.crop == FACE_CROP and loaded.about == checkpoint.about
+    assert load_tensors(path)["versions"] == {
         "facesegkit": facesegkit.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -57,16 +57,16 @@ def test_what_was_saved_comes_back(checkpoint, tmp_path):
 
 def test_a_file_from_before_there_were_crops_sees_whole_photos(checkpoint, tmp_path):
     save(checkpoint, tmp_path / "model.pth")
-    old = load_plain(tmp_path / "model.pth")
+    old = load_tensors(tmp_path / "model.pth")
     del old["crop"]
-    save_plain(old, tmp_path / "old.pth")
-    assert load(tmp_path / "old.pth").crop == WHOLE
+    save_tensors(old, tmp_path / "old.pth")
+    assert load(tmp_path / "old.pth").crop == FULL_IMAGE
 
 
 def test_weights_take_half_the_bytes_where_that_changes_none(checkpoint, tmp_path):
     round_to_half(checkpoint.model)
     save(checkpoint, tmp_path / "model.pth")
-    saved = load_plain(tmp_path / "model.pth")["weights"]
+    saved = load_tensors(tmp_path / "model.pth")["weights"]
     for name, weights in checkpoint.model.state_dict().items():
         torch.testing.assert_close(saved[name].to(weights.dtype), weights, rtol=0, atol=0)
         if weights.ndim > 1:
@@ -91,9 +91,9 @@ def test_what_runs_is_the_same_without_pytorch(checkpoint):
     photos = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
     with torch.no_grad():
         expected = checkpoint.model(torch.from_numpy(photos)).numpy()
-    np.testing.assert_array_equal(model.score(photos), expected)
+    np.testing.assert_array_equal(model.predict_logits(photos), expected)
     assert (model.scheme, model.input_size, model.about, model.crop) == (
-        OWN, 128, checkpoint.about, FACE,
+        OWN, 128, checkpoint.about, FACE_CROP,
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def cut_short(path):
 
 
 def of_another_kind(path):
-    save_plain({"kind": "training state", "step": 3}, path)
+    save_tensors({"kind": "training state", "step": 3}, path)
 
 
 def from_elsewhere(path):
@@ -137,25 +137,25 @@ def a_tensor(path):
 
 
 def of_another_format(path):
-    save_plain(load_plain(path) | {"format": 99}, path)
+    save_tensors(load_tensors(path) | {"format": 99}, path)
 
 
 def of_other_widths(path):
-    plain = load_plain(path)
-    save_plain(plain | {"config": plain["config"] | {"classes": 5}}, path)
+    plain = load_tensors(path)
+    save_tensors(plain | {"config": plain["config"] | {"classes": 5}}, path)
 
 
 def of_absurd_widths(path):
-    plain = load_plain(path)
-    save_plain(plain | {"config": plain["config"] | {"classes": 10**10}}, path)
+    plain = load_tensors(path)
+    save_tensors(plain | {"config": plain["config"] | {"classes": 10**10}}, path)
 
 
 def of_an_unknown_architecture(path):
-    save_plain(load_plain(path) | {"arch": "transformer"}, path)
+    save_tensors(load_tensors(path) | {"arch": "transformer"}, path)
 
 
 def without_weights(path):
-    save_plain({k: v for k, v in load_plain(path).items() if k != "weights"}, path)
+    save_tensors({k: v for k, v in load_tensors(path).items() if k != "weights"}, path)
 
 
 def text(path):

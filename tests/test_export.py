@@ -16,13 +16,13 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, round_to_half, save
-from facesegkit.commands import main
+from facesegkit.cli.main import main
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import Agreement, check_agreement, compare, export_onnx
-from facesegkit.parts import ALL_PARTS, FIVE_FEATURES
-from facesegkit.runtime import METADATA_KEY, open_onnx
-from facesegkit.segment import FaceSegmenter
-from facesegkit.shipped import open_model
+from facesegkit.inference.model_zoo import load_model
+from facesegkit.inference.onnx_model import METADATA_KEY, open_onnx
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 
 
 def checkpoint(arch="separable", scheme=FIVE_FEATURES, size=64):
@@ -214,12 +214,12 @@ def test_files_cut_short(kept, exported, tmp_path):
 
 def test_files_that_are_missing_or_something_else(tmp_path):
     with pytest.raises(FaceSegKitError, match="Cannot read the model .*nowhere.onnx"):
-        open_model(tmp_path / "nowhere.onnx")
+        load_model(tmp_path / "nowhere.onnx")
     with pytest.raises(FaceSegKitError, match="There is no model file"):
-        open_model(tmp_path / "nowhere.pth")
+        load_model(tmp_path / "nowhere.pth")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(FaceSegKitError, match="text.onnx is not an ONNX model"):
-        open_model(tmp_path / "text.onnx")
+        load_model(tmp_path / "text.onnx")
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path):
@@ -236,7 +236,7 @@ def test_a_pth_file_says_what_is_missing_where_pytorch_is(exported, tmp_path):
 import sys
 for name in ("torch", "torchvision", "matplotlib", "tqdm", "onnx"):
     sys.modules[name] = None
-from facesegkit.commands import main
+from facesegkit import main
 photo = {str(tmp_path / "photo.png")!r}
 from PIL import Image
 Image.new("RGB", (30, 20)).save(photo)

@@ -27,17 +27,18 @@ from measured import measured
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from facesegkit.archive import Archive, BadPair
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
+from facesegkit.cli.train import read_scheme
+from facesegkit.course.explorer import Exploration
+from facesegkit.data.cache import DatasetCache, build_cache
+from facesegkit.data.celebamask_hq import Archive, BadPair
 from facesegkit.errors import FaceSegKitError
-from facesegkit.evaluation import evaluate
-from facesegkit.explorer import Exploration
 from facesegkit.export import export_onnx
-from facesegkit.packing import Pack, prepare
-from facesegkit.parts import FIVE_FEATURES
-from facesegkit.runtime import open_onnx
-from facesegkit.segment import VIEWS, FaceSegmenter, save_view
-from facesegkit.training_commands import read_scheme
+from facesegkit.inference.onnx_model import open_onnx
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.visualize import VIEWS, save_view
+from facesegkit.labels import FIVE_FEATURES
+from facesegkit.metrics import evaluate
 
 MOST_SECONDS = 10
 MOST_MEMORY = 1e9  # bytes
@@ -107,7 +108,7 @@ GOOD_PHOTOS = {
 
 @pytest.fixture(scope="module")
 def segmenter() -> FaceSegmenter:
-    return FaceSegmenter("separable-drawn")
+    return FaceSegmenter("separable-synthetic")
 
 
 @cases(700)
@@ -148,7 +149,7 @@ def test_a_damaged_upload(
     exploration._small_photo.cache_clear()
     try:
         added = exploration.add_photo(name, edited(GOOD_PHOTOS[suffix], edits))
-        exploration.find(added, "separable-drawn")
+        exploration.find(added, "separable-synthetic")
     except FaceSegKitError as error:
         assert is_one_sentence(error) or not name.isprintable()
         assert not exploration.photos
@@ -168,7 +169,7 @@ def check_report(report: dict[str, Any], errors: str) -> None:
 def test_hostile_photos(tmp_path: Path) -> None:
     photos = write_hostile_photos(tmp_path / "in")
     results = tmp_path / "out"
-    command = f"segment --model separable-drawn --output-dir {results.name}"
+    command = f"segment --model separable-synthetic --output-dir {results.name}"
     report, errors = measured(command, photos, tmp_path)
     check_report(report, errors)
     well = {Path(file).stem for file, (status, _, _) in report.items() if status == 0}
@@ -224,7 +225,7 @@ def test_damaged_pairs_are_left_out(tmp_path: Path, empty_data_set: TinyDataSet)
         masks = list(empty_data_set.root.rglob(f"{photo_id:05d}_*.png"))
         file = rng.choice([empty_data_set.photo(photo_id), *masks])
         file.write_bytes(edited(file.read_bytes(), edits))
-    pack = prepare(empty_data_set.root, tmp_path / "cache", progress=False)
+    pack = build_cache(empty_data_set.root, tmp_path / "cache", progress=False)
     assert 10 <= len(pack.bad) <= len(harm)
     assert all(is_one_sentence(FaceSegKitError(reason)) for reason in pack.bad.values())
 
@@ -252,7 +253,7 @@ def test_hostile_zips(two_pairs: TinyDataSet, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def packed(two_pairs: TinyDataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    prepare(two_pairs.root, folder / "cache", progress=False)
+    build_cache(two_pairs.root, folder / "cache", progress=False)
     torch.manual_seed(0)  # the same bytes are to be damaged each time
     checkpoint = Checkpoint("separable", build_model("separable").eval(), FIVE_FEATURES)
     save(checkpoint, folder / "model.pth")
@@ -278,7 +279,7 @@ def test_evaluating_what_is_damaged(
             os.link(packed / file, broken / file)
     (broken / name).write_bytes(edited(whole.read_bytes(), edits))
     try:
-        checkpoint, pack = load(broken / "model.pth"), Pack.open(broken / "cache")
+        checkpoint, pack = load(broken / "model.pth"), DatasetCache.open(broken / "cache")
         rows = pack.rows("all")[:1]
         evaluate(checkpoint.model, checkpoint.scheme, pack.photos, pack.labels, rows)
     except FaceSegKitError as error:
@@ -325,8 +326,8 @@ def test_a_damaged_cache_is_made_anew(
     shutil.copytree(packed / "cache", cache)
     whole = (cache / name).read_bytes()
     (cache / name).write_bytes(whole[: len(whole) // 2])
-    pack = prepare(two_pairs.root, cache, progress=False)
-    np.testing.assert_array_equal(pack.photos, Pack.open(packed / "cache").photos)
+    pack = build_cache(two_pairs.root, cache, progress=False)
+    np.testing.assert_array_equal(pack.photos, DatasetCache.open(packed / "cache").photos)
 
 
 BAD_SCHEMES = ["", "{", "[" * 100_000, '{"classes": 3}', '{"classes": {"a": 1}, "colours": 1}']
@@ -336,7 +337,7 @@ BAD_SCHEMES = ["", "{", "[" * 100_000, '{"classes": 3}', '{"classes": {"a": 1}, 
 def test_a_damaged_scheme_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "scheme.json").write_text(content)
     finished = subprocess.run(
-        [sys.executable, "-m", "facesegkit.commands", "train", "--scheme", "scheme.json"],
+        [sys.executable, "-m", "facesegkit", "train", "--scheme", "scheme.json"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 1 and finished.stderr.startswith("facesegkit: ")

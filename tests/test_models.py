@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from facesegkit.complexity import complexity, multiply_adds, receptive_field
 from facesegkit.models import (
     GlobalGate,
     LightweightSegmentationModel,
@@ -13,6 +12,7 @@ from facesegkit.models import (
     SeparableBlock,
     conv,
 )
+from facesegkit.profile import count_macs, profile_model, receptive_field
 
 MODELS = [LightweightSegmentationModel, LightweightUNet]
 
@@ -28,8 +28,8 @@ def test_scores_have_the_photos_size_and_one_channel_per_class(model, classes, s
 
 @pytest.mark.parametrize(("model", "limit"), [(MODELS[0], 100_000), (MODELS[1], 500_000)])
 def test_parameters_stay_within_the_limit(model, limit):
-    assert complexity(model(classes=6)).parameters <= limit
-    assert complexity(model(classes=19)).parameters <= limit
+    assert profile_model(model(classes=6)).parameters <= limit
+    assert profile_model(model(classes=19)).parameters <= limit
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -38,12 +38,12 @@ def test_it_can_learn_one_batch_by_heart(model):
     network = model(classes=3).train()
     photos = F.interpolate(torch.rand(2, 3, 4, 4), size=64)
     target = (photos[:, 0] > 0.5).long() + (photos[:, 1] > 0.5).long()
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(80):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = F.cross_entropy(network(photos), target)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     right = (network(photos).argmax(dim=1) == target).float().mean().item()
     assert right > 0.95
 
@@ -51,12 +51,12 @@ def test_it_can_learn_one_batch_by_heart(model):
 def test_multiply_adds_of_a_convolution_worked_out_by_hand():
     # 8 filters of 3 x 3 x 4 weights, at each of 16 x 16 places
     layer = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 3, padding=1))
-    assert multiply_adds(layer, 16) == 16 * 16 * (3 * 4 + 8 * 3 * 3 * 4)
+    assert count_macs(layer, 16) == 16 * 16 * (3 * 4 + 8 * 3 * 3 * 4)
 
 
 def test_multiply_adds_of_a_depthwise_convolution_worked_out_by_hand():
     block = nn.Sequential(nn.Conv2d(3, 6, 1), SeparableBlock(6, 10, 5, stride=2))
-    assert multiply_adds(block, 32) == 32 * 32 * 3 * 6 + 16 * 16 * (6 * 25 + 6 * 10)
+    assert count_macs(block, 32) == 32 * 32 * 3 * 6 + 16 * 16 * (6 * 25 + 6 * 10)
 
 
 def test_receptive_field_worked_out_by_hand():
@@ -75,7 +75,7 @@ def test_receptive_field_leaves_the_global_gate_aside():
 def test_measuring_a_model_leaves_it_alone():
     network = LightweightSegmentationModel()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    complexity(network)
+    profile_model(network)
     after = network.state_dict()
     assert network.training
     assert all(torch.equal(before[name], after[name]) for name in before)

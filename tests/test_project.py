@@ -80,7 +80,7 @@ def test_the_readmes_tables_say_what_the_results_say():
 
 def test_the_command_is_the_one_that_pyproject_names():
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"facesegkit": "facesegkit.commands:main"}
+    assert project["scripts"] == {"facesegkit": "facesegkit:main"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", facesegkit.__version__)
 
 

@@ -1,0 +1,8 @@
+"""`python -m facesegkit` is the `facesegkit` command."""
+
+import sys
+
+from facesegkit.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

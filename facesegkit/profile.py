@@ -1,0 +1,99 @@
+"""What a model costs and how far it sees, computed from the model itself."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facesegkit.models import INPUT_SIZE, GlobalGate
+
+
+@dataclass(frozen=True)
+class ModelProfile:
+    """Args:
+    parameters: numbers that training changes.
+    macs: of the convolutions, for one photo; one multiplication and one addition each.
+    receptive_field: side of the square of input pixels that one output pixel is computed from,
+        leaving aside global gates, which look at the whole picture.
+    bytes_on_disk: of the weights, as torch.save writes them.
+    """
+
+    parameters: int
+    macs: int
+    receptive_field: int
+    bytes_on_disk: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.parameters / 1e6:.3f} M parameters, "
+            f"{self.macs / 1e6:.1f} M MACs, "
+            f"receptive field {self.receptive_field} pixels, "
+            f"{self.bytes_on_disk / 1e6:.2f} MB on disk"
+        )
+
+
+def profile_model(model: nn.Module, size: int = INPUT_SIZE) -> ModelProfile:
+    """Measure a model for photos of `size` x `size` pixels."""
+    return ModelProfile(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        macs=count_macs(model, size),
+        receptive_field=receptive_field(model),
+        bytes_on_disk=bytes_on_disk(model),
+    )
+
+
+def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
+    """Multiply-adds of all convolutions for one photo of `size` x `size` pixels.
+
+    Each output number of a convolution takes as many as one of its filters has weights.
+    """
+    total = 0
+
+    def count(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal total
+        total += output[0].numel() * layer.weight[0].numel()
+
+    model = copy.deepcopy(model).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, size, size))
+    return total
+
+
+def receptive_field(model: nn.Module, size: int = 1024) -> int:
+    """Side, in pixels, of the input square that the middle output pixel is computed from.
+
+    The gradient of that one pixel says which inputs it hangs on. For it to vanish nowhere in
+    between, all weights are made positive, and the channels' gates are held still.
+
+    Args:
+        model: any model of this package; a copy is changed.
+        size: of the photo that this is tried on, larger than any answer.
+    """
+    model = copy.deepcopy(model).double().eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.reset_parameters()
+        elif isinstance(layer, GlobalGate):
+            layer.excite.register_forward_hook(lambda layer, inputs, output: output.detach())
+    photo = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
+    model(photo)[0, :, size // 2, size // 2].sum().backward()
+    assert photo.grad is not None
+    touched = torch.nonzero(photo.grad[0].abs().amax(dim=(0, 1)))
+    return int(touched.max() - touched.min()) + 1
+
+
+def bytes_on_disk(model: nn.Module) -> int:
+    """Size of the weights as torch.save writes them."""
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    return file.tell()

@@ -1,0 +1,472 @@
+"""The head as a surface in three dimensions: shape, pose, light, and how points land on it.
+
+Face coordinates: u to the picture's right, v down, z towards the viewer, in pixels of the usual
+frame, with the origin between the eyes. The surface is a grid over v (rows) and an angle around
+the head (columns), so that it has sides as well as a front. Each row is an upright ellipse's arc
+with bumps (nose, brow ridge, cheeks, ...) on it.
+
+A turned row hides part of itself. Along a row the picture's x goes up, and wherever it falls back
+the surface lies behind what was already passed; so a running maximum of x gives at once what is
+visible, and moves hidden points onto the outline that hides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facesegkit.synthetic.canvas import SIDE
+from facesegkit.synthetic.curves import Floats, blurred, noise, sample, smooth
+from facesegkit.synthetic.traits import Light, Person, Pose
+
+ROWS, COLS = 240, 200  # of the surface's grid
+WIDEST = 2.0  # radians from the front to where the grid ends, a little behind the ears
+STEP = 2.0  # pixels per cell of the grid that the head is lit and seen on
+X_LOW, X_HIGH, Y_LOW, Y_HIGH = -220.0, 220.0, -270.0, 290.0  # what that grid covers
+ILLUMINATION_TOP = 1.6  # brightest light that the lit picture's fourth channel can hold
+
+# CelebA-HQ's own frame: 4 eye distances or 3.6 eye-to-mouth distances fill the picture's side, and
+# its centre lies a tenth of the way from the eyes to the mouth (Karras et al., "Progressive
+# Growing of GANs", 2018, appendix C).
+EYE_DISTANCE, EYE_TO_MOUTH = SIDE / 4, SIDE / 3.6
+CENTRE_FROM_EYES = 0.1
+
+# Where things are on an average face; the features' spread is theirs to choose. Counted on
+# the label maps of 700 pairs: pixels of the 512 x 512 annotation.
+EYE_U, EYE_V, MOUTH_V, CHIN_V, TOP_V = 62.0, 6.0, 137.0, 229.0, -208.0
+
+
+@dataclass(frozen=True)
+class Bump:
+    """A smooth hill (or, if low, a hollow) on the surface; mirrored ones come twice."""
+
+    u: float
+    v: float
+    width: float
+    height: float
+    lift: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What makes this head differ from others."""
+
+    outline: Floats  # half widths at heights, [N, 2] as (v, half width)
+    profile: Floats  # how far the middle comes forward, [N, 2] as (v, z)
+    bumps: tuple[Bump, ...]
+    nose_width: float  # half the wings' width
+    nose_length: float  # v of the nose's lower end
+    chin: float
+    top: float
+
+
+def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
+    """Draw a head's proportions."""
+    wide = rng.normal(1.02, 0.05)
+    jaw = rng.normal(0.93 if person.feminine else 1.02, 0.07)
+    pointed = rng.normal(1.0, 0.12)
+    chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
+    top = TOP_V + rng.normal(0, 6) + 15 * person.bald
+    outline = smooth(
+        [
+            (top, 0.0),
+            (top + 5, 38 * wide),
+            (top + 20, 78 * wide),
+            (top + 55, 113 * wide),
+            (-95, 131 * wide),
+            (-30, 133 * wide),
+            (20, 131 * wide),
+            (75, 124 * wide * (0.5 + 0.5 * jaw)),
+            (125, 113 * jaw * wide),
+            (chin - 58, 91 * jaw * wide),
+            (chin - 30, 67 * jaw * pointed),
+            (chin - 11, 44 * pointed),
+            (chin - 3, 27 * pointed),
+            (chin, 0.0),
+        ],
+        closed=False,
+    )
+    brow = rng.normal(3 if person.feminine else 7, 3)
+    profile = smooth(
+        [
+            (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
+            (-45, 117 + brow * 0.5), (0, 112),
+            (60, 115), (MOUTH_V, 124), (chin - 30, 112), (chin - 8, 98), (chin, 80),
+        ],
+        closed=False,
+    )  # fmt: skip
+    nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
+    nose_length = float(rng.normal(94.5, 6))
+    bumps = _bumps(rng, person, nose_width, nose_length, brow, chin)
+    return Shape(outline, profile, bumps, nose_width, nose_length, float(chin), float(top))
+
+
+def _bumps(
+    rng: np.random.Generator, person: Person, wing: float, end: float, brow: float, chin: float
+) -> tuple[Bump, ...]:
+    """Nose, sockets, cheeks, lips and chin; mirrored where there are two."""
+    high, slim = rng.normal(1.15, 0.2), float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4))
+    smile = max(person.smile, 0)
+    tip = end * rng.normal(0.83, 0.02)
+    nose = [
+        Bump(0, end * 0.05, 13 * slim, 22, rng.uniform(1, 6) * high),
+        Bump(0, end * rng.uniform(0.33, 0.43), 13 * slim, 22, rng.uniform(11, 19) * high),
+        Bump(0, end * 0.70, 18 * slim, 20, 16 * high),
+        Bump(0, tip, rng.uniform(12, 18), rng.uniform(10, 14), 17 * high * rng.normal(1, 0.2)),
+        Bump(0, end * 0.94, 27, 14, rng.uniform(4, 12)),
+    ]
+    pairs = [
+        Bump(wing * 0.64, end * 0.87, rng.uniform(10, 13), 10, rng.uniform(8, 14) * high),
+        Bump(EYE_U - 4, 2, 30, 19, -rng.uniform(3, 11)),
+        Bump(EYE_U, 1, 19, 13, rng.uniform(5, 10)),
+        Bump(EYE_U, -36, 30, 11, brow),
+        Bump(70, 62 - 8 * smile, 28, 24, rng.uniform(4, 9) + 7 * smile),
+        Bump(56 + 5 * smile, 125, 9, 24, -rng.uniform(1, 4) - 3 * smile - 3 * person.age),
+        Bump(45, 100, 7, 16, -rng.uniform(0.5, 2.5) - 3 * smile - 2 * person.age),
+        Bump(EYE_U - 6, 21, 22, 4, rng.uniform(0, 1.5) + 2 * person.age),
+        Bump(EYE_U - 10, 29, 24, 4, -rng.uniform(0, 1.6) - 1.5 * person.age),
+        Bump(112, 60, 24, 40, -rng.uniform(0, 8)),
+    ]
+    middle = [
+        Bump(0, MOUTH_V, 42, 26, rng.uniform(5, 12)),
+        Bump(0, end + 14, 5, 11, -rng.uniform(1.5, 4)),
+        Bump(0, 172, 26, 8, -rng.uniform(3, 8)),
+        Bump(0, chin - 24, 26, 17, rng.uniform(6, 14)),
+        Bump(0, -90, 70, 40, rng.uniform(0, 7)),
+    ]
+    mirrored = [Bump(-b.u, b.v, b.width, b.height, b.lift) for b in pairs]
+    return (*nose, *pairs, *mirrored, *middle)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Screen (head's x, y) to canvas: p -> scale * rotation(p) + shift."""
+
+    matrix: Floats  # [2, 2]
+    shift: Floats  # [2]
+
+    def __call__(self, points: Floats) -> Floats:
+        return (points @ self.matrix.T + self.shift).astype(np.float32)
+
+
+class Head:
+    """A shape in a pose: places points, outlines and light on the canvas."""
+
+    def __init__(self, shape: Shape, pose: Pose) -> None:
+        self.shape, self.pose = shape, pose
+        self.v = np.linspace(shape.top, shape.chin, ROWS, dtype=np.float32)
+        self.angle = np.linspace(-WIDEST, WIDEST, COLS, dtype=np.float32)
+        self.half_width = np.interp(self.v, *shape.outline.T).astype(np.float32) + 1.0
+        self.u = self.half_width[:, None] * np.sin(self.angle)[None]
+        self.z = self._surface()
+        self._turn()
+        self._nod()
+        self.to_canvas = self._frame()
+
+    def _surface(self) -> Floats:
+        """Depth of every grid point, [ROWS, COLS]."""
+        cos = np.cos(self.angle)[None]
+        middle = np.interp(self.v, *self.shape.profile.T).astype(np.float32)[:, None]
+        front = middle * np.maximum(cos, 0) ** np.float32(0.85)
+        z = np.where(cos >= 0, front, 0.8 * self.half_width[:, None] * cos).astype(np.float32)
+        for bump in self.shape.bumps:
+            reach = 3 * bump.height
+            rows = slice(*np.searchsorted(self.v, (bump.v - reach, bump.v + reach)))
+            across = (self.u[rows] - bump.u) / bump.width
+            down = (self.v[rows, None] - bump.v) / bump.height
+            hill = np.exp(-0.5 * (across * across + down * down)) * np.maximum(cos, 0)
+            z[rows] += np.float32(bump.lift) * hill
+        return z
+
+    def _turn(self) -> None:
+        """Turn about the upright axis; rows stay rows."""
+        c, s = np.float32(np.cos(self.pose.turn)), np.float32(np.sin(self.pose.turn))
+        x = self.u * c + self.z * s
+        self.depth = self.z * c - self.u * s
+        self.seen_x = _visible(x, float(s))
+        self.x = np.arange(X_LOW, X_HIGH, STEP, dtype=np.float32)
+        places = np.arange(COLS, dtype=np.float32)
+        # _visible never falls along a row; the tiny ramp makes it rise, as np.interp wants.
+        rising = self.seen_x + places * np.float32(1e-4)
+        self.column_at = np.stack([np.interp(self.x, row, places) for row in rising])
+        self.column_at = self.column_at.astype(np.float32)
+        rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], self.column_at.shape)
+        self.depth_at = sample(self.depth, rows, self.column_at)
+
+    def _nod(self) -> None:
+        """Then nod about the level axis; columns stay columns."""
+        c, s = np.float32(np.cos(self.pose.nod)), np.float32(np.sin(self.pose.nod))
+        y = self.v[:, None] * c + self.depth_at * s
+        self.seen_y = _visible(y.T, float(s), whole=True).T
+
+    def _frame(self) -> Similarity:
+        """Put the eyes and the mouth where CelebA-HQ's authors put them."""
+        marks = np.array([(-EYE_U, 0), (EYE_U, 0), (0, MOUTH_V)], dtype=np.float32)
+        right, left, mouth = self.screen(self.on_surface(marks))
+        eyes = (right + left) / 2
+        across, down = left - right, mouth - eyes
+        scale = min(EYE_DISTANCE / np.hypot(*across), EYE_TO_MOUTH / np.hypot(*down))
+        scale *= self.pose.scale
+        # As in the original, eyes and mouth both have a say in what is upright.
+        upright = across + np.array([down[1], -down[0]])
+        roll = self.pose.roll - np.arctan2(upright[1], upright[0])
+        c, s = scale * np.cos(roll), scale * np.sin(roll)
+        matrix = np.array([[c, -s], [s, c]], dtype=np.float32)
+        centre = np.array([SIDE / 2, SIDE / 2], dtype=np.float32) + self.pose.shift
+        shift = centre - matrix @ (eyes + CENTRE_FROM_EYES * down)
+        return Similarity(matrix, shift.astype(np.float32))
+
+    def on_surface(self, points: Floats) -> Floats:
+        """Grid places (row, column) of face coordinates (u, v) [N, 2]."""
+        u, v = points[:, 0], points[:, 1]
+        span = self.shape.chin - self.shape.top
+        rows = (v - self.shape.top) / span * (ROWS - 1)
+        half = np.interp(v, self.v, self.half_width)
+        angle = np.arcsin(np.clip(u / half, -1, 1))
+        cols = (angle + WIDEST) / (2 * WIDEST) * (COLS - 1)
+        return np.stack([rows, cols], 1).astype(np.float32)
+
+    def screen(self, places: Floats) -> Floats:
+        """Where grid places (row, column) are seen, before roll and scale, [N, 2]."""
+        return sample(self._places_seen, places[:, 0], places[:, 1])
+
+    @cached_property
+    def _places_seen(self) -> Floats:
+        """Where every grid point is seen, before roll and scale, [ROWS, COLS, 2]."""
+        rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], (ROWS, COLS))
+        y = sample(self.seen_y, rows, (self.seen_x - X_LOW) / STEP)
+        return np.stack([self.seen_x, y], 2)
+
+    def lift(self, points: Floats) -> Floats:
+        """Canvas pixels of face coordinates (u, v) [N, 2] on the surface."""
+        return self.to_canvas(self.screen(self.on_surface(np.asarray(points, dtype=np.float32))))
+
+    def project(self, points: Floats) -> Floats:
+        """Canvas pixels of points in space (u, v, z) [N, 3], on the surface or not."""
+        u, v, z = np.asarray(points, dtype=np.float32).T
+        c, s = np.cos(self.pose.turn), np.sin(self.pose.turn)
+        depth = z * c - u * s
+        y = v * np.cos(self.pose.nod) + depth * np.sin(self.pose.nod)
+        return self.to_canvas(np.stack([u * c + z * s, y], 1).astype(np.float32))
+
+    @cached_property
+    def silhouette(self) -> Floats:
+        """The head's outline on the canvas, [2 * ROWS, 2]: down its left, up its right side."""
+        return np.concatenate([self.edge(-1), self.edge(1)[::-1]])
+
+    def edge(self, side: int) -> Floats:
+        """The silhouette's left (-1) or right (1) half on the canvas, from the top, [ROWS, 2]."""
+        return self.to_canvas(self._places_seen[:, 0 if side < 0 else -1])
+
+    @property
+    def scale(self) -> float:
+        """Canvas pixels per face unit."""
+        return float(np.hypot(*self.to_canvas.matrix[:, 0]))
+
+    def show(self, texture: Floats, light: Floats) -> tuple[Floats, Floats]:
+        """Bring colours on the surface to the canvas.
+
+        Args:
+            texture: lit display colours, float32 [ROWS, COLS, 3].
+            light: the illumination alone, float32 [ROWS, COLS].
+
+        Returns:
+            Colours float32 [512, 512, 3] and illumination float32 [512, 512].
+        """
+        both = np.concatenate([texture, light[..., None] / ILLUMINATION_TOP], axis=2)
+        four = (np.clip(both, 0, 1) * 255).astype(np.uint8).view(np.uint32)[..., 0]
+        seen = four[self._seen_places()]  # the grid is as fine as the screen's: nearest will do
+        # "CMYK" is Pillow's plain four channels: the alpha of "RGBA" would be multiplied in.
+        picture = Image.frombytes("CMYK", seen.shape[1::-1], seen.tobytes())
+        back = np.linalg.inv(self.to_canvas.matrix) / STEP
+        low = np.clip(np.floor(self.silhouette.min(0)) - 8, 0, SIDE - 1).astype(int)
+        high = np.clip(np.ceil(self.silhouette.max(0)) + 8, low + 1, SIDE).astype(int)
+        offset = back @ (low - self.to_canvas.shift) - np.array([X_LOW, Y_LOW]) / STEP
+        numbers = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
+        picture = picture.transform(
+            tuple(high - low), Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR
+        )
+        values = np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+        colours = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
+        illumination = np.full((SIDE, SIDE), light.mean(), dtype=np.float32)
+        place = slice(low[1], high[1]), slice(low[0], high[0])
+        colours[place] = values[..., :3]
+        illumination[place] = values[..., 3] * ILLUMINATION_TOP
+        return colours, illumination
+
+    def _seen_places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For every cell of the screen's grid, the surface's row and column seen there."""
+        ys = np.arange(Y_LOW, Y_HIGH, STEP, dtype=np.float32)
+        places = np.arange(ROWS, dtype=np.float32)
+        rising = self.seen_y + places[:, None] * np.float32(1e-4)
+        seen = np.stack([np.interp(ys, column, places) for column in rising.T], 1)
+        rows = np.rint(seen).astype(np.intp)
+        return rows, np.rint(self.column_at)[rows, np.arange(len(self.x))].astype(np.intp)
+
+
+def _visible(x: Floats, sine: float, *, whole: bool = False) -> Floats:
+    """Picture coordinates along rows with hidden points moved to the edge that hides them.
+
+    Args:
+        x: [R, N], coordinates that rise along each row wherever the surface is seen.
+        sine: of the rotation; its sign says from which end of the row one looks first.
+        whole: no part of the row lies behind the head (used for nodding).
+    """
+    if not whole:  # beyond the outermost points the surface turns to the back
+        first, last = x.argmin(1)[:, None], x.argmax(1)[:, None]
+        at = np.arange(x.shape[1])[None]
+        x = np.where(at < first, x.min(1, keepdims=True), x)
+        x = np.where(at > last, x.max(1, keepdims=True), x)
+    if sine >= 0:
+        return np.maximum.accumulate(x, axis=1)
+    return np.minimum.accumulate(x[:, ::-1], axis=1)[:, ::-1]
+
+
+def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Floats]:
+    """Light on the surface.
+
+    Returns:
+        Display-value factors float32 [ROWS, COLS, 3] and highlights float32 [ROWS, COLS].
+    """
+    normal = _normals(head)
+    lamp, eye = _to_face(light.direction, head.pose), _to_face([0, 0, 1], head.pose)
+    facing = np.clip((normal @ lamp + light.wrap) / (1 + light.wrap), 0, 1)
+    facing *= 1 - light.cast * _cast_shadow(head, lamp)
+    # Light that enters skin leaves it elsewhere: ridges and edges of shadows are soft.
+    facing += (blurred(facing, light.scatter) - facing) * np.float32(0.75)
+    # The lip throws light up to the nose's underside, which is hardly ever black.
+    facing += _under_nose(head) * np.float32(light.bounce * facing.mean())
+    # A hollow sees less of the sky: compare the surface with its own blurred copy.
+    hollow = np.clip(1 + 0.05 * (head.z - blurred(head.z, 12)), 0.6, 1.15)
+    from_above = 0.8 - 0.2 * normal[..., 1]
+    linear = (hollow * from_above)[..., None] * light.ambient + facing[..., None] * light.key
+    # Light wanders inside skin, red the furthest: shadows on it are warm.
+    warmth = np.array([0.85, 1.0, 1.06], dtype=np.float32)
+    half = lamp + eye
+    half /= np.linalg.norm(half)
+    shine = np.clip(normal @ half, 0, 1) ** light.tightness * facing * (0.4 + _oil(head))
+    display = np.maximum(linear, 0.01) ** (warmth * np.float32(light.contrast))
+    front = display[ROWS // 3 : -ROWS // 6, COLS // 3 : -COLS // 3]
+    display *= np.float32(light.exposure / front.mean())
+    return display, shine * light.shine * skin_shine
+
+
+def _under_nose(head: Head) -> Floats:
+    """The nose's underside, 0..1, float32 [ROWS, COLS]."""
+    end, wing = head.shape.nose_length, head.shape.nose_width
+    down = (head.v[:, None] - end - 3) / 13
+    return np.exp(-(down**2) - (head.u / (0.95 * wing)) ** 2).astype(np.float32)
+
+
+def _oil(head: Head) -> Floats:
+    """Where skin shines most, forehead, nose and cheekbones, 0..1, float32 [ROWS, COLS]."""
+    v, u = head.v[:, None], np.abs(head.u)
+    middle = np.exp(-((u / 34) ** 2)) * (v < 110) * (1 - 0.5 * np.exp(-(((v - 12) / 30) ** 2)))
+    bones = np.exp(-(((u - 68) / 26) ** 2 + ((v - 42) / 20) ** 2))
+    return np.maximum(middle, 0.75 * bones).astype(np.float32)
+
+
+def _normals(head: Head) -> Floats:
+    """Unit normals in face coordinates, [ROWS, COLS, 3]."""
+    du_a, dz_a = np.gradient(head.u, axis=1), np.gradient(head.z, axis=1)
+    du_v, dz_v = np.gradient(head.u, axis=0), np.gradient(head.z, axis=0)
+    dv = float(head.v[1] - head.v[0])
+    # (du_a, 0, dz_a) x (du_v, dv, dz_v)
+    normal = np.stack([-dz_a * dv, dz_a * du_v - du_a * dz_v, du_a * dv], 2)
+    return normal / (np.linalg.norm(normal, axis=2, keepdims=True) + 1e-6)
+
+
+def _to_face(direction: object, pose: Pose) -> Floats:
+    """Turn a direction from the viewer's frame into the head's."""
+    x, y, z = np.asarray(direction, dtype=np.float32)
+    cn, sn = np.cos(pose.nod), np.sin(pose.nod)
+    y, depth = y * cn - z * sn, z * cn + y * sn
+    ct, st = np.cos(pose.turn), np.sin(pose.turn)
+    return np.array([x * ct - depth * st, y, x * st + depth * ct], dtype=np.float32)
+
+
+def _cast_shadow(head: Head, lamp: Floats) -> Floats:
+    """How much of the lamp nose and brows hide from each point, [ROWS, COLS] in 0..1."""
+    if lamp[2] < 0.05:
+        return np.full((ROWS, COLS), 0.65, dtype=np.float32)
+    shade = np.zeros((ROWS, COLS), dtype=np.float32)
+    row_step = float(head.v[1] - head.v[0])
+    col_step = 2 * WIDEST / COLS * 125  # near the middle, where nose and sockets are
+    for reach in (8, 14, 20, 28, 36, 46):
+        rows, cols = round(reach * lamp[1] / row_step), round(reach * lamp[0] / col_step)
+        there = head.z[_moved(ROWS, rows)[:, None], _moved(COLS, cols)]
+        shade = np.maximum(shade, there - head.z - reach * lamp[2])
+    return np.clip(blurred(shade, 4) / 14, 0, 1)
+
+
+def _moved(count: int, by: int) -> NDArray[np.intp]:
+    """The places `by` further on of each of `count`, staying within them."""
+    return np.clip(np.arange(count) + by, 0, count - 1)
+
+
+def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats:
+    """Unlit skin, display colours [ROWS, COLS, 3]: blush, mottling, freckles, shadowed lids."""
+    shape = (ROWS, COLS)
+    v = head.v[:, None]
+
+    def spot(u: float, at: float, width: float, height: float) -> Floats:
+        across = (np.abs(head.u) - u) / width
+        return np.exp(-0.5 * (across**2 + ((v - at) / height) ** 2)).astype(np.float32)
+
+    fair = 1 - 0.7 * person.darkness
+    red = spot(75, 60, 30, 26) * rng.uniform(0, 0.16) + spot(0, 85, 22, 16) * rng.uniform(0, 0.12)
+    red = red + rng.uniform(0.01, 0.05) * noise(rng, shape, (9, 9))
+    red = red + rng.uniform(0.01, 0.03) * noise(rng, shape, (40, 34))
+    tired = spot(EYE_U - 6, 22, 22, 11) * rng.uniform(0.06, 0.26) + spot(46, 3, 9, 14) * 0.05
+    pores = noise(rng, shape, shape) + noise(rng, shape, (ROWS // 2, COLS // 2))
+    fine = 0.02 * noise(rng, shape, (20, 16)) + rng.uniform(0.008, 0.042) * pores
+    # Powder, tan, shade of hair and hands: no face is of one tone.
+    fine = fine + rng.uniform(0, 0.06) * noise(rng, shape, (7, 6))
+    fine = fine - _contour(rng, spot, person.make_up)
+    colour = np.empty((*shape, 3), dtype=np.float32)
+    for channel, pull in enumerate((0.25, -0.95, -0.75)):
+        dark = 1 + fine - tired * (1.0 if channel else 0.8)
+        colour[..., channel] = person.skin[channel] * dark * (1 + pull * fair * red)
+    if rng.random() < 0.12:
+        spots = noise(rng, shape, (110, 90)) > rng.uniform(1.3, 2.2)
+        where = blurred(spots.astype(np.float32), 2) * spot(40, 55, 55, 40)
+        colour *= 1 - where[..., None] * np.array([0.25, 0.4, 0.5], dtype=np.float32)
+    return _wrinkled(rng, colour, head, person)
+
+
+def _contour(
+    rng: np.random.Generator, spot: Callable[[float, float, float, float], Floats], make_up: float
+) -> Floats:
+    """Darkness of hollow or powdered cheeks and of jaw and temples, [ROWS, COLS]."""
+    cheeks = spot(92, 92, 16, 34) * rng.uniform(0, 0.1 + 0.14 * make_up)
+    edges = (spot(122, 150, 26, 60) + spot(128, -90, 22, 40)) * rng.uniform(0, 0.1)
+    edges = edges + spot(0, -120, 90, 26) * rng.uniform(0, 0.16)
+    edges = edges - spot(0, 185, 60, 26) * rng.uniform(0, 0.16)
+    # The nose is a little darker and redder than the cheeks, more so at its root.
+    nose = spot(0, 50, 22, 40) * rng.normal(0.05, 0.05) + spot(0, 4, 22, 14) * rng.uniform(0, 0.2)
+    pale = spot(24, -42, 34, 15) * rng.uniform(0.0, 0.12) + spot(0, 108, 30, 12) * rng.uniform(
+        0, 0.12
+    )
+    return (cheeks + edges + nose - pale).astype(np.float32)
+
+
+def _wrinkled(rng: np.random.Generator, colour: Floats, head: Head, person: Person) -> Floats:
+    """Lines across the forehead and beside the eyes, deeper with age."""
+    depth = max(0.0, person.age - 0.3) * rng.uniform(0.05, 0.6)
+    if depth <= 0.01:
+        return colour
+    v = head.v[:, None] + 6 * noise(rng, head.u.shape, (3, 6))
+    forehead = np.exp(-0.5 * (((v + 85) / 24) ** 2 + (head.u / 60) ** 2))
+    lines = np.clip(np.sin(v / rng.uniform(2.2, 3.6)) - 0.35, 0, 1) * forehead
+    corner = np.exp(-0.5 * (((v - 6) / 16) ** 2 + ((np.abs(head.u) - 100) / 10) ** 2))
+    crow = np.clip(np.sin((v - 0.35 * np.abs(head.u)) / 2.0) - 0.3, 0, 1) * corner
+    low = head.v[:, None] + 0.2 * np.abs(head.u)
+    under = np.exp(-0.5 * (((low - 42) / 13) ** 2 + ((np.abs(head.u) - EYE_U) / 26) ** 2))
+    bags = np.clip(np.sin(low / rng.uniform(1.8, 2.8)) - 0.2, 0, 1) * under
+    between = np.exp(-0.5 * (((v + 32) / 14) ** 2 + ((np.abs(head.u) - 9) / 2.2) ** 2))
+    return colour * (1 - depth * (lines + 0.8 * crow + 0.7 * bags + 0.6 * between))[..., None]

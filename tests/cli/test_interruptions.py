@@ -1,0 +1,280 @@
+"""Whatever stops a command, the same command again ends as if nothing had happened.
+
+KILLS=50 in the environment stops each of them fifty times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damage import encoded, noise
+
+from facesegkit.checkpoint import load, load_tensors
+from facesegkit.data.cache import build_cache
+from facesegkit.synthetic import synthesize_dataset
+from facesegkit.system.files import atomic_write
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system stops processes otherwise")
+
+KILLS = int(os.environ.get("KILLS", "0"))
+IN_A_ROW = 5  # at most, before a run may end
+
+COMMAND = """
+import signal, sys
+from facesegkit.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells have it ignored
+if sys.argv[1] == "train":
+    from facesegkit import train
+    train._SAVE_EVERY = 0.1  # so that there soon is something to go on from
+    train.bf16_is_faster = lambda *_: False  # is measured, and so by chance
+print("begun", flush=True)
+sys.exit(main.main())
+"""
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start a command, and wait until all is imported that it begins with."""
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline() == "begun\n", process.communicate()[1]
+    return process
+
+
+def finish(arguments: list[str], folder: Path) -> float:
+    """Let a command end; returns the seconds it takes."""
+    process = start(arguments, folder)
+    started = time.perf_counter()
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return time.perf_counter() - started
+
+
+def send(how: signal.Signals, process: subprocess.Popen[str]) -> None:
+    """Stop a process, which may have ended meanwhile, and see that it says nothing strange."""
+    # Ctrl-C reaches all processes that belong to a terminal's command, a kill but one.
+    with suppress(ProcessLookupError):
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode in (0, -how, 130), errors
+    # As the interpreter ends, Ctrl-C is said to be ignored.
+    assert "Traceback" not in errors.split("Exception ignored")[0] or process.returncode == -how
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, and what counts of that which it leaves behind."""
+
+    arguments: list[str]
+    result: Callable[[Path], dict[str, str]]
+    has_begun: Callable[[Path], bool]
+
+
+def files(folder: Path) -> dict[str, str]:
+    """All files, by their content, hidden ones too."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def trained(folder: Path) -> dict[str, str]:
+    """Files by name only, since minutes stand in them; weights and scores by content."""
+    model = load(folder / "face_segmentation_model.pth")
+    history = [row["train_loss"] for row in model.about["history"]]
+    content = {name: repr(values.tolist()) for name, values in model.model.state_dict().items()}
+    return {
+        **dict.fromkeys(files(folder), ""),
+        **content,
+        "history": repr(history),
+        "scores": repr(model.about["scores"]),
+    }
+
+
+def has_files(folder: Path) -> bool:
+    return any(file.is_file() and file.stat().st_size > 0 for file in folder.rglob("*.*"))
+
+
+def has_packed_rows(folder: Path) -> bool:
+    state = folder / "cache" / "state"
+    return state.exists() and any(state.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+    given = tmp_path_factory.mktemp("given")
+    faces, photos = given / "faces", given / "photos"
+    synthesize_dataset(faces, 40, seed=0, progress=False)
+    build_cache(faces, given / "cache", progress=False)
+    photos.mkdir()
+    for number in range(12):
+        (photos / f"{number}.png").write_bytes(encoded(noise(300 + number, 200), "PNG"))
+    train = ["train", "--data", str(faces), "--cache", str(given / "cache"), "--epochs", "3"]
+    return {
+        "synthesize": Job(["synthesize", ".", "--count", "12", "--seed", "3"], files, has_files),
+        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, has_packed_rows),
+        "segment": Job(["segment", str(photos), "--view", "overlay"], files, has_files),
+        "train": Job([*train, "--resume"], trained, has_files),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("synthesize", signal.SIGKILL),
+        ("synthesize", signal.SIGTERM),
+        ("prepare", signal.SIGKILL),
+        ("prepare", signal.SIGINT),
+        ("segment", signal.SIGKILL),
+        ("segment", signal.SIGINT),
+        ("train", signal.SIGKILL),
+    ],
+)
+def test_stopped_in_the_middle_and_run_again(
+    name: str, how: signal.Signals, jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    job = jobs[name]
+    for attempt in range(5):  # it may end before it is stopped, on a machine that is busy
+        disturbed = tmp_path / f"disturbed-{attempt}"
+        process = start(job.arguments, disturbed)
+        while process.poll() is None and not job.has_begun(disturbed):
+            time.sleep(0.01)
+        send(how, process)
+        if process.returncode != 0:
+            break
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    finish(job.arguments, disturbed)
+    finish(job.arguments, tmp_path / "undisturbed")
+    assert job.result(disturbed) == job.result(tmp_path / "undisturbed")
+
+
+@pytest.mark.skipif(KILLS == 0, reason="KILLS is not set")
+@pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
+def test_stopped_at_any_moment_and_run_again(
+    name: str, jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    job = jobs[name]
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    seconds = finish(job.arguments, undisturbed)
+    rng = np.random.default_rng(len(name))
+    left = KILLS
+    while left > 0:
+        in_a_row = min(left, int(rng.integers(1, IN_A_ROW + 1)))
+        for how in rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], in_a_row):
+            process = start(job.arguments, disturbed)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0, seconds))
+            send(signal.Signals(how), process)
+        left -= in_a_row
+        finish(job.arguments, disturbed)
+        assert job.result(disturbed) == job.result(undisturbed)
+        disturbed = tmp_path / f"disturbed-{left}"
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        if time.monotonic() > until:
+            process.kill()
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+
+
+def test_ctrl_c_saves_the_best_model_and_says_how_to_go_on(
+    jobs: dict[str, Job], tmp_path: Path
+) -> None:
+    arguments = [*jobs["train"].arguments[:-3], "--epochs", "100"]
+    process = start(arguments, tmp_path)
+    state = tmp_path / "face_segmentation_model.training.pth"
+    wait_for(lambda: state.exists() and load_tensors(state)["history"][4:] != [], process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    model = load(tmp_path / "face_segmentation_model.pth")
+    assert 0 < model.about["history"][-1]["step"] < 200
+    assert (tmp_path / "training_loss.png").is_file()
+    steps = load_tensors(state)["step"]
+
+    process = start([*arguments, "--resume"], tmp_path)
+    wait_for(lambda: load_tensors(state)["step"] > steps, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 600 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only an administrator may mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system as Linux does")
+@pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
+def test_a_disk_that_is_full_loses_nothing(
+    name: str, jobs: dict[str, Job], tiny_disk: Path
+) -> None:
+    before = {
+        "segmentations/0.png": encoded(noise(), "PNG"),
+        "face_segmentation_model.pth": b"a model of yesterday",
+        "evaluation/scores.json": b"{}",
+    }
+    for path, content in before.items():
+        (tiny_disk / path).parent.mkdir(exist_ok=True)
+        (tiny_disk / path).write_bytes(content)
+    (tiny_disk / "fill").write_bytes(bytes(500_000))
+    process = start(jobs[name].arguments, tiny_disk)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in errors and "facesegkit: " in errors.splitlines()[-1]
+    for path, content in before.items():
+        assert (tiny_disk / path).read_bytes() == content
+    assert not [file for file in tiny_disk.rglob(".*") if file.is_file()]  # nothing unfinished
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from facesegkit.system.files import atomic_write
+with atomic_write(sys.argv[1]) as unfinished:
+    unfinished.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "new.json"], check=False)
+    assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
+    own = tmp_path / ".other.json"
+    own.write_text("hidden, but none of ours")
+    with atomic_write(tmp_path / "next.json") as unfinished:
+        unfinished.write_text("whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".other.json", "next.json"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "one.txt") as one:
+        one.write_text("first")
+        code = "import sys; from facesegkit.system.files import atomic_write\n"
+        code += "with atomic_write(sys.argv[1]) as unfinished: unfinished.write_text('second')"
+        subprocess.run([sys.executable, "-c", code, tmp_path / "two.txt"], check=True)
+    assert (tmp_path / "one.txt").read_text() == "first"
+    assert (tmp_path / "two.txt").read_text() == "second"

@@ -1,0 +1,313 @@
+"""The notebooks as they are committed: executed, in order, clean, small, and closed to the world.
+
+That every cell still runs, and that tagged outputs are still true, is nbval's part of `make test`;
+here stands what nbval does not see. `notebooks/exercises/` is in test_exercises.py.
+"""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+LESSONS = sorted((TOP / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((TOP / "notebooks" / "solutions").glob("*.ipynb"))
+
+MERGING = TOP / "notebooks" / "02-merge-the-masks.ipynb"  # its first checked cell runs at once
+
+CHECKED = "nbval-check-output"
+MAGICS = {"matplotlib", "config"}
+PROCESS_MODULES = {"subprocess", "pty", "multiprocessing", "pexpect", "sh"}
+NETWORK_MODULES = {
+    "urllib", "urllib3", "requests", "http", "httpx", "aiohttp", "socket", "ssl", "ftplib",
+    "smtplib", "paramiko", "gdown", "wget", "kagglehub", "huggingface_hub", "websockets",
+}  # fmt: skip
+SHELL_CALLS = re.compile(r"\bos\.(system|popen|spawn\w+|exec\w+|posix_spawnp?)$")
+FETCHING_CALLS = re.compile(r"(load_state_dict_from_url|download_url\w*|urlopen|urlretrieve)$")
+# /a/b at the start of a word, C:\a, or ~/a. Not 80/10/10, F1/IoU, ../data or https://a.b/c.
+MACHINE_PATH = re.compile(r"(?<![\w.\-/:<~])/[\w.-]+/[\w.-]|\b[A-Za-z]:\\\w|(?<!\w)~/\w")
+
+
+def by_name(path):
+    return str(path.relative_to(TOP / "notebooks"))
+
+
+@pytest.fixture(params=LESSONS + SOLUTIONS, ids=by_name)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def cells(path):
+    return read(path)["cells"]
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code(cells):
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def is_checked(cell):
+    return CHECKED in cell["metadata"].get("tags", [])
+
+
+def test_there_are_notebooks():
+    assert LESSONS
+
+
+# --- How they were run ---------------------------------------------------------------------------
+
+
+def test_cells_were_run_once_and_in_order(cells):
+    counts = [cell["execution_count"] for cell in code(cells)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_output_is_an_error_or_a_warning(cells):
+    for cell in code(cells):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error"
+            assert output.get("name") != "stderr", output
+
+
+def test_it_is_small_and_runs_on_any_python(path):
+    notebook = read(path)
+    assert path.stat().st_size < 400_000
+    assert len(code(notebook["cells"])) <= 30
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert notebook["metadata"]["language_info"]["name"] == "python"
+
+
+def test_it_holds_no_widget_state_and_no_times_of_running(path):
+    notebook = read(path)
+    assert "widgets" not in notebook["metadata"]
+    assert not [cell["id"] for cell in notebook["cells"] if "execution" in cell["metadata"]]
+
+
+def test_every_cell_has_an_id_that_stays(cells):
+    ids = [cell["id"] for cell in cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
+def test_enough_outputs_of_a_lesson_are_checked(lesson):
+    checked = [cell for cell in code(read(lesson)["cells"]) if is_checked(cell)]
+    assert len(checked) >= 3
+    assert all(cell["outputs"] for cell in checked)
+
+
+# --- What they show ------------------------------------------------------------------------------
+
+
+def output_texts(cell):
+    """All that an output says in letters: printed text, reprs, HTML, but no pictures."""
+    for output in cell["outputs"]:
+        yield "".join(output.get("text", ""))
+        for kind, content in output.get("data", {}).items():
+            if not kind.startswith("image/"):
+                yield json.dumps(content) if isinstance(content, dict) else "".join(content)
+
+
+def test_no_output_names_a_place_on_somebodys_machine(cells):
+    for cell in code(cells):
+        for text in output_texts(cell):
+            found = MACHINE_PATH.search(text)
+            assert not found, (cell["id"], found[0], text)
+            assert not re.search(r"\bat 0x[0-9a-f]{6,}", text), (cell["id"], text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("saved to /tmp/a/b.png", True),
+        ("'/opt/me/data'", True),
+        ("C:\\Users\\me", True),
+        ("~/data/faces", True),
+        ("train/val/test 80/10/10", False),
+        ("F1/IoU of ../data/synthetic and data/synthetic/x.jpg", False),
+        ("https://creativecommons.org/licenses/by/4.0/", False),
+        ("<td>1</td></tr>", False),
+    ],
+)
+def test_what_counts_as_a_place_on_a_machine(text, found):
+    assert bool(MACHINE_PATH.search(text)) == found
+
+
+def test_nothing_shown_is_of_the_real_data_set(cells):
+    """`lesson_data` says on which it runs; photos of CelebAMask-HQ must not be published."""
+    for cell in code(cells):
+        assert not any("do not publish" in text for text in output_texts(cell)), cell["id"]
+
+
+# --- What they do --------------------------------------------------------------------------------
+
+
+def forbidden(source, first=False):
+    """What a cell does that a lesson must not do: shells, unknown magics, calls for the network.
+
+    Args:
+        source: a code cell, as it stands in the notebook.
+        first: it is the first code cell, which may install the package in Colab.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    in_colab = colab_nodes(tree) if first else set()
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [n.name for n in node.names if is_outward(n.name)]
+        elif isinstance(node, ast.ImportFrom) and is_outward(node.module or ""):
+            found.append(node.module)
+        elif isinstance(node, ast.Call):
+            found += forbidden_call(node, node in in_colab)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.hub":
+            found.append("torch.hub")
+        elif isinstance(node, ast.Constant) and re.match(r"(https?|ftp)://", str(node.value)):
+            found.append(node.value)
+    return found
+
+
+def is_outward(module):
+    return module.partition(".")[0] in PROCESS_MODULES | NETWORK_MODULES
+
+
+def colab_nodes(tree):
+    """All nodes that only run in Colab: below `if ...colab...:`, but not below its `else`."""
+    branches = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "colab" in ast.dump(n.test)]
+    return {node for branch in branches for part in branch.body for node in ast.walk(part)}
+
+
+def forbidden_call(call, in_colab):
+    """The magic, the shell command or the download that a call is, if it is one."""
+    name = ast.unparse(call.func)
+    if name.startswith("get_ipython()."):
+        method, magic = name.removeprefix("get_ipython()."), ast.literal_eval(call.args[0])
+        if method == "run_line_magic" and (magic in MAGICS or magic == "pip" and in_colab):
+            return []
+        return [f"{method} {magic}"]
+    if name in ("get_ipython", "__import__", "importlib.import_module"):
+        # get_ipython() alone is harmless, what is called on it was looked at above
+        return [] if name == "get_ipython" else [name]
+    if SHELL_CALLS.search(name) or FETCHING_CALLS.search(name):
+        return [name]
+    return [
+        f"{name}({keyword.arg}=...)"
+        for keyword in call.keywords
+        if keyword.arg in ("download", "pretrained", "weights")
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value not in (None, False)
+    ]
+
+
+def test_it_needs_no_shell_no_network_and_no_unknown_magic(cells):
+    for number, cell in enumerate(code(cells)):
+        assert not forbidden("".join(cell["source"]), first=number == 0), cell["id"]
+
+
+INSTALL = 'if "google.colab" in sys.modules:\n    %pip install -q facesegkit\n'
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "!ls",
+        "files = !ls",
+        "if True:\n    !pip install torch",
+        "%%bash\nls",
+        "%run other.ipynb",
+        "%timeit 1 + 1",
+        "%pip install torch",
+        "get_ipython().system('ls')",
+        "import os\nos.system('ls')",
+        "import subprocess",
+        "from subprocess import run",
+        "import urllib.request",
+        "from http.client import HTTPSConnection",
+        "import requests",
+        "plt.imread('https://example.org/face.jpg')",
+        "torch.hub.load('pytorch/vision', 'resnet18')",
+        "torchvision.datasets.CelebA('data', download=True)",
+        "resnet18(weights='DEFAULT')",
+        "__import__('socket')",
+        INSTALL,  # when it does not stand in the first cell
+    ],
+)
+def test_what_a_lesson_must_not_do(source):
+    assert forbidden(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "%matplotlib inline\n%config InlineBackend.figure_formats = ['jpeg']",
+        INSTALL,
+        "percent = 7 % 3\nprint('!ls', percent != 1)",
+        "np.bincount(x, weights=w, minlength=6)",
+        "print('see https://pytorch.org')",
+    ],
+)
+def test_what_a_lesson_may_do(source):
+    assert forbidden(source, first=True) == []
+
+
+def test_pip_is_for_colab_alone():
+    assert forbidden(INSTALL + "else:\n    %pip install facesegkit", first=True)
+    assert forbidden("if sys.platform:\n    %pip install facesegkit", first=True)
+
+
+# --- nbval sees what it should -------------------------------------------------------------------
+
+
+def up_to_the_first_checked_cell(notebook):
+    cells = notebook["cells"]
+    end = next(number for number, cell in enumerate(cells) if is_checked(cell))
+    return {**notebook, "cells": cells[: end + 1]}
+
+
+def with_another_number(notebook):
+    """The same notebook, a digit of its last cell's saved output changed."""
+    changed = json.loads(json.dumps(notebook))
+    output = changed["cells"][-1]["outputs"][0]
+    text = "".join(output["text"] if "text" in output else output["data"]["text/plain"])
+    digit = re.search(r"\d", text)
+    other = text[: digit.start()] + str((int(digit[0]) + 1) % 10) + text[digit.end() :]
+    if "text" in output:
+        output["text"] = other
+    else:
+        output["data"]["text/plain"] = other
+    return changed
+
+
+def test_a_changed_output_of_a_tagged_cell_fails(tmp_path):
+    """On a real lesson, run as `make test` runs it: as committed it passes, changed it fails."""
+    lesson = up_to_the_first_checked_cell(read(MERGING))
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (tmp_path / "data").symlink_to(TOP / "data", target_is_directory=True)
+    for name, notebook in {"same": lesson, "changed": with_another_number(lesson)}.items():
+        (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    # A lesson's cells stand in an order, which pytest-randomly would change where it is installed.
+    options = "-p no:randomly -p no:cacheprovider --nbval-lax --nbval-current-env -rA"
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", *options.split(), "--nbval-cell-timeout=300", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+    )
+    report = finished.stdout
+    assert finished.returncode == 1, report + finished.stderr
+    assert re.search(r"PASSED .*same\.ipynb", report), report
+    assert not re.search(r"FAILED .*same\.ipynb", report), report
+    last_cell = len(code(lesson["cells"])) - 1
+    assert re.findall(r"FAILED \S*changed\.ipynb::Cell (\d+)", report) == [str(last_cell)], report
+    assert "mismatch" in report

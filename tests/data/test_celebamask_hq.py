@@ -1,0 +1,396 @@
+"""Finding and reading CelebAMask-HQ: layouts, masks of all kinds, damage, splits."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tracemalloc
+import zipfile
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TinyDataSet, mask_image
+from damage import damaged
+from numpy.typing import NDArray
+from PIL import Image
+
+from facesegkit.data.celebamask_hq import (
+    HASH_SPLIT,
+    OFFICIAL_SPLIT,
+    Archive,
+    BadPair,
+    hash_split,
+    official_split,
+    read_photo,
+)
+from facesegkit.errors import FaceSegKitError
+from facesegkit.labels import PARTS, paint_parts
+
+# --- Label maps ---------------------------------------------------------------------------------
+
+
+def drawn(*rows: str) -> NDArray[np.bool_]:
+    return np.array([[sign == "#" for sign in row] for row in rows])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "1"])
+def test_label_map_equals_one_painted_by_hand(empty_data_set: TinyDataSet, mode: str) -> None:
+    masks = {
+        "u_lip": drawn("....", "..##", "..##"),  # 11, over skin and nose
+        "skin": drawn("####", "####", "...."),  # 1
+        "nose": drawn(".##.", ".##.", ".#.."),  # 2, over skin
+    }
+    empty_data_set.add(3, masks, mode)
+    _, label_map = Archive(empty_data_set.root).read_pair(3)
+    assert label_map.dtype == np.uint8
+    assert label_map.tolist() == [[1, 2, 2, 1], [1, 2, 11, 11], [0, 2, 11, 11]]
+
+
+def test_label_maps_equal_those_of_paint_parts(data_set: TinyDataSet) -> None:
+    archive = Archive(data_set.root)
+    for photo_id, masks in data_set.masks.items():
+        photo, label_map = archive.read_pair(photo_id)
+        assert photo.mode == "RGB"
+        np.testing.assert_array_equal(label_map, paint_parts(masks, masks["skin"].shape))
+    sizes = [archive.read_pair(photo_id)[0].size for photo_id in (0, 1)]
+    assert sizes == [(96, 96), (520, 520)]
+
+
+def test_every_part_gets_its_own_id(empty_data_set: TinyDataSet) -> None:
+    masks = {part: np.eye(19, dtype=bool)[[i]] for i, part in enumerate(PARTS) if i}
+    empty_data_set.add(7, masks)
+    _, label_map = Archive(empty_data_set.root).read_pair(7)
+    assert label_map.tolist() == [list(range(19))]
+
+
+def test_any_colour_but_black_is_the_part(empty_data_set: TinyDataSet) -> None:
+    empty_data_set.add(0, {"nose": drawn("...")})
+    faint = np.array([[(0, 0, 1), (0, 0, 0), (1, 0, 0)]], dtype=np.uint8)
+    Image.fromarray(faint).save(empty_data_set.mask(0, "nose"))
+    assert Archive(empty_data_set.root).read_pair(0)[1].tolist() == [[2, 0, 2]]
+
+
+def test_transparent_pixels_are_not_the_part(empty_data_set: TinyDataSet) -> None:
+    empty_data_set.add(0, {"nose": drawn("...")})
+    half = np.array([[(9, 9, 9, 255), (9, 9, 9, 0), (0, 0, 0, 255)]], dtype=np.uint8)
+    Image.fromarray(half).save(empty_data_set.mask(0, "nose"))
+    assert Archive(empty_data_set.root).read_pair(0)[1].tolist() == [[2, 0, 0]]
+
+
+def test_sixteen_bit_masks_are_read(empty_data_set: TinyDataSet) -> None:
+    empty_data_set.add(0, {"nose": drawn("..")})
+    Image.fromarray(np.array([[0, 256]], dtype=np.uint16)).save(empty_data_set.mask(0, "nose"))
+    assert Archive(empty_data_set.root).read_pair(0)[1].tolist() == [[0, 2]]
+
+
+def test_a_large_photo_may_come_reduced(data_set: TinyDataSet) -> None:
+    archive = Archive(data_set.root)
+    assert read_photo(archive.files, archive.pairs[1], at_least=256).size == (260, 260)
+
+
+# --- Where the data set lies --------------------------------------------------------------------
+
+
+def all_arrays(root: Path) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    archive = Archive(root)
+    pairs = {photo_id: archive.read_pair(photo_id) for photo_id in archive.pairs}
+    return {photo_id: (np.asarray(photo), label) for photo_id, (photo, label) in pairs.items()}
+
+
+def assert_same(root: Path, data_set: TinyDataSet) -> None:
+    expected, found = all_arrays(data_set.root), all_arrays(root)
+    assert list(found) == list(expected)
+    for photo_id, (photo, label_map) in expected.items():
+        np.testing.assert_array_equal(found[photo_id][0], photo)
+        np.testing.assert_array_equal(found[photo_id][1], label_map)
+
+
+@pytest.mark.parametrize("level", ["..", "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"])
+def test_one_level_too_high_or_too_low(data_set: TinyDataSet, level: str) -> None:
+    assert_same(data_set.root / level, data_set)
+
+
+@pytest.mark.parametrize("prefix", ["", "CelebAMask-HQ/", "some/where/CelebAMask-HQ/"])
+def test_zip_gives_the_same_as_the_folder(
+    data_set: TinyDataSet, tmp_path: Path, prefix: str
+) -> None:
+    assert_same(data_set.zip(tmp_path / "faces.zip", prefix), data_set)
+
+
+def test_zip_that_does_not_compress(data_set: TinyDataSet, tmp_path: Path) -> None:
+    assert_same(data_set.zip(tmp_path / "faces.zip", method=zipfile.ZIP_STORED), data_set)
+
+
+def test_hidden_and_foreign_files_are_ignored(data_set: TinyDataSet, tmp_path: Path) -> None:
+    path = data_set.zip(tmp_path / "faces.zip", "CelebAMask-HQ/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/CelebAMask-HQ/CelebA-HQ-img/._5.jpg", b"x")
+        archive.writestr("__MACOSX/CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/._00005_nose.png", b"x")
+        archive.writestr("CelebAMask-HQ/CelebA-HQ-img/.DS_Store", b"x")
+        archive.writestr("CelebAMask-HQ/README.txt", b"x")
+    for name in (".DS_Store", "._5.jpg", "notes.txt", "cover.jpg"):
+        (data_set.root / "CelebA-HQ-img" / name).write_bytes(b"x")
+    assert_same(path, data_set)
+
+
+def test_masks_of_no_photo_and_no_part_are_ignored(data_set: TinyDataSet) -> None:
+    before = all_arrays(data_set.root)
+    shutil.copy(data_set.mask(0, "skin"), data_set.mask(0, "dimple"))
+    shutil.copy(data_set.mask(0, "skin"), data_set.mask(44, "skin"))
+    after = all_arrays(data_set.root)
+    assert list(after) == list(before)
+    np.testing.assert_array_equal(after[0][1], before[0][1])
+
+
+def test_fingerprint_tells_changes(data_set: TinyDataSet, tmp_path: Path) -> None:
+    seen = {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "a")).fingerprint}
+    assert Archive(data_set.zip(tmp_path / "b", "deeper/")).fingerprint in seen
+    data_set.add(5, mode="P")
+    seen |= {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "c")).fingerprint}
+    data_set.mask(9, "skin").unlink()
+    seen |= {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "d")).fingerprint}
+    assert len(seen) == 6
+
+
+# --- What is not the data set -------------------------------------------------------------------
+
+
+def message_of(root: Path) -> str:
+    with pytest.raises(FaceSegKitError) as caught:
+        Archive(root)
+    return str(caught.value)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    assert message_of(tmp_path / "gone").startswith(f"There is no {tmp_path / 'gone'};")
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    assert message_of(tmp_path) == (
+        f"{tmp_path} is empty; "
+        f"expected the folders CelebA-HQ-img and CelebAMask-HQ-mask-anno in it."
+    )
+
+
+def test_another_folder(tmp_path: Path) -> None:
+    for name in "gfedcba":
+        (tmp_path / name).mkdir()
+    assert message_of(tmp_path) == (
+        f"{tmp_path} is not CelebAMask-HQ: expected the folders CelebA-HQ-img and "
+        f"CelebAMask-HQ-mask-anno, found a, b, c, d, e and 2 more."
+    )
+
+
+def test_only_one_of_the_two_folders(data_set: TinyDataSet) -> None:
+    shutil.rmtree(data_set.root / "CelebAMask-HQ-mask-anno")
+    assert message_of(data_set.root).endswith("CelebAMask-HQ-mask-anno, found CelebA-HQ-img.")
+
+
+def test_no_photos(data_set: TinyDataSet) -> None:
+    for photo in (data_set.root / "CelebA-HQ-img").iterdir():
+        photo.rename(photo.with_suffix(".jpeg2000"))
+    assert "has no photos: there is no CelebA-HQ-img/<id>.jpg" in message_of(data_set.root)
+
+
+def test_another_file(tmp_path: Path) -> None:
+    (tmp_path / "faces.zip").write_text("not a zip")
+    assert "faces.zip is no zip, or a damaged one" in message_of(tmp_path / "faces.zip")
+
+
+def test_truncated_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
+    path = data_set.zip(tmp_path / "faces.zip")
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert "faces.zip is no zip, or a damaged one" in message_of(path)
+
+
+def test_another_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.writestr("cats/1.jpg", b"x")
+    assert message_of(tmp_path / "faces.zip").endswith("CelebAMask-HQ-mask-anno, found cats.")
+
+
+def test_empty_zip(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "faces.zip", "w").close()
+    assert "faces.zip is empty; expected the folders" in message_of(tmp_path / "faces.zip")
+
+
+def test_encrypted_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
+    path = data_set.zip(tmp_path / "faces.zip")
+    content = bytearray(path.read_bytes())
+    for found in re.finditer(rb"PK\x01\x02", bytes(content)):
+        content[found.start() + 8] |= 1  # the flag in the table's entry
+    path.write_bytes(content)
+    assert message_of(path) == f"{path} is encrypted; unpack it and give the folder."
+
+
+# --- Bad pairs ----------------------------------------------------------------------------------
+
+
+def reason_of(root: Path, photo_id: int) -> str:
+    with pytest.raises(BadPair) as caught:
+        Archive(root).read_pair(photo_id)
+    return str(caught.value)
+
+
+def test_truncated_photo(data_set: TinyDataSet) -> None:
+    photo = data_set.photo(5)
+    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    assert re.fullmatch(
+        r"CelebA-HQ-img/5\.jpg cannot be read: .*truncated.*\.", reason_of(data_set.root, 5)
+    )
+
+
+def test_photo_that_is_no_picture(data_set: TinyDataSet) -> None:
+    data_set.photo(5).write_text("<html>quota exceeded</html>")
+    assert reason_of(data_set.root, 5) == (
+        "CelebA-HQ-img/5.jpg cannot be read: it is no picture, or a damaged one."
+    )
+
+
+def test_empty_photo(data_set: TinyDataSet) -> None:
+    data_set.photo(5).write_bytes(b"")
+    assert "CelebA-HQ-img/5.jpg cannot be read" in reason_of(data_set.root, 5)
+
+
+def test_truncated_mask(data_set: TinyDataSet) -> None:
+    mask = data_set.mask(5, "skin")
+    mask.write_bytes(mask.read_bytes()[:60])
+    assert reason_of(data_set.root, 5).startswith(
+        "CelebAMask-HQ-mask-anno/0/00005_skin.png cannot be read: "
+    )
+
+
+def test_mask_of_another_size(data_set: TinyDataSet) -> None:
+    mask_image(np.ones((30, 20), dtype=bool), "L").save(data_set.mask(0, "cloth"))
+    assert reason_of(data_set.root, 0) == (
+        "CelebAMask-HQ-mask-anno/0/00000_cloth.png is 20 x 30 pixels, but CelebAMask-HQ-mask-anno/"
+        "0/00000_skin.png is 64 x 64; a photo's masks have one size."
+    )
+
+
+def test_photo_without_masks(data_set: TinyDataSet) -> None:
+    data_set.add(8, masks={})
+    assert reason_of(data_set.root, 8) == (
+        "CelebA-HQ-img/8.jpg has no mask in CelebAMask-HQ-mask-anno."
+    )
+
+
+def test_photo_gone_since_it_was_listed(data_set: TinyDataSet) -> None:
+    archive = Archive(data_set.root)
+    data_set.photo(5).unlink()
+    with pytest.raises(BadPair, match=r"5\.jpg cannot be read: No such file or directory\."):
+        archive.read_pair(5)
+
+
+def test_damage_inside_a_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
+    path = data_set.zip(tmp_path / "faces.zip")
+    entry = Archive(path).pairs[5].photo
+    content = bytearray(path.read_bytes())
+    content[entry.offset + 100] ^= 0xFF
+    path.write_bytes(content)
+    assert "CelebA-HQ-img/5.jpg cannot be read: the zip is damaged" in reason_of(path, 5)
+
+
+def test_a_zip_that_unpacks_to_gigabytes(data_set: TinyDataSet, tmp_path: Path) -> None:
+    os.truncate(data_set.photo(5), 300_000_000)
+    path = data_set.zip(tmp_path / "faces.zip")
+    assert path.stat().st_size < 1_000_000
+    assert "300,000,000 bytes, which no picture here has" in reason_of(path, 5)
+
+
+def test_a_zip_that_unpacks_to_more_than_it_says(data_set: TinyDataSet, tmp_path: Path) -> None:
+    data_set.photo(5).write_bytes(bytes(30_000_000))
+    path = data_set.zip(tmp_path / "faces.zip")
+    content, size = path.read_bytes(), (30_000_000).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (1000).to_bytes(4, "little")))
+    tracemalloc.start()
+    reason = reason_of(path, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "its checksum differs" in reason and peak < 10_000_000
+
+
+def test_damage_of_any_kind_to_a_zip_is_told_in_one_sentence(
+    data_set: TinyDataSet, tmp_path: Path
+) -> None:
+    rng, refused = np.random.default_rng(3), 0
+    path = data_set.zip(tmp_path / "faces.zip")
+    content = path.read_bytes()
+    table = content.rindex(b"PK\x01\x02") - 4000  # the last part of the table of contents
+    for _ in range(200):
+        path.write_bytes(content[:table] + damaged(content[table:], rng))
+        try:
+            archive = Archive(path)
+            for photo_id in archive.pairs:
+                with suppress(BadPair):
+                    archive.read_pair(photo_id)
+        except FaceSegKitError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 20
+
+
+def test_unknown_compression_inside_a_zip(data_set: TinyDataSet, tmp_path: Path) -> None:
+    path = data_set.zip(tmp_path / "faces.zip", method=zipfile.ZIP_BZIP2)
+    assert "only 'deflate' is understood" in reason_of(path, 5)
+
+
+# --- Splits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "split"),
+    [(0, "train"), (162_770, "train"), (162_771, "val"), (182_637, "val"), (182_638, "test")],
+)
+def test_official_split_boundaries(number: int, split: str) -> None:
+    assert official_split(number) == split
+
+
+def write_mapping(root: Path, numbers: dict[int, int]) -> None:
+    lines = [f"{idx:>8} {number:>8}   {number + 1:06d}.jpg" for idx, number in numbers.items()]
+    heading = "     idx    orig_idx    orig_file\n"
+    (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text(heading + "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_official_split_by_the_mapping_file(
+    data_set: TinyDataSet, tmp_path: Path, zipped: bool
+) -> None:
+    write_mapping(data_set.root, {0: 162_770, 1: 162_771, 5: 182_637, 6: 182_638, 77: 5})
+    archive = Archive(data_set.zip(tmp_path / "a.zip", "x/") if zipped else data_set.root)
+    assert archive.split_rule == OFFICIAL_SPLIT == "official"
+    assert [archive.split_of(i) for i in (0, 1, 5, 6)] == ["train", "val", "val", "test"]
+    with pytest.raises(BadPair, match=r"CelebA-HQ-img/9\.jpg has no line in CelebA-HQ-to-CelebA"):
+        archive.split_of(9)
+
+
+def test_damaged_mapping_file(data_set: TinyDataSet) -> None:
+    (data_set.root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("idx orig_idx\n0 five\n")
+    assert "CelebA-HQ-to-CelebA-mapping.txt in" in (message := message_of(data_set.root))
+    assert "'five'" in message and "such as '5 100065 100066.jpg'" in message
+
+
+def test_hash_split_without_a_mapping_file(data_set: TinyDataSet) -> None:
+    archive = Archive(data_set.root)
+    assert archive.split_rule == HASH_SPLIT == "hash of the id, 80/10/10"
+    assert [archive.split_of(photo_id) for photo_id in archive.pairs] == [
+        hash_split(photo_id) for photo_id in archive.pairs
+    ]
+
+
+def test_hash_split_never_changes() -> None:
+    splits = [hash_split(photo_id) for photo_id in range(60)]
+    assert [i for i, split in enumerate(splits) if split == "val"] == [9, 14, 17, 23, 28]
+    assert [i for i, split in enumerate(splits) if split == "test"] == [24, 27, 32, 55, 59]
+    assert splits.count("train") == 50
+
+
+def test_hash_split_is_about_80_10_10() -> None:
+    counts = Counter(hash_split(photo_id) for photo_id in range(30_000))
+    assert counts["train"] == pytest.approx(24_000, rel=0.01)
+    assert counts["val"] == pytest.approx(3_000, rel=0.05)
+    assert counts["test"] == pytest.approx(3_000, rel=0.05)

@@ -1,0 +1,203 @@
+"""What the figures show, read back from their axes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from facesegkit.errors import FaceSegKitError
+from facesegkit.inference.visualize import overlay
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
+from facesegkit.metrics import Evaluation, SegmentationMetrics, evaluate
+from facesegkit.plots import (
+    comparison,
+    confusion_figure,
+    contact_sheet,
+    example_cases,
+    pick_cases,
+    save_figure,
+    training_curves,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def history_row(
+    minutes: float, train_loss: float, val_loss: float | None, val_mean_f1: float | None
+) -> dict[str, float | None]:
+    return {
+        "step": 10 * minutes,
+        "minutes": minutes,
+        "train_loss": train_loss,
+        "val_loss": val_loss,
+        "val_mean_f1": val_mean_f1,
+    }
+
+
+HISTORY = [
+    history_row(0.5, 1.9, None, None),
+    history_row(1.0, 1.2, 1.1, 0.4),
+    history_row(1.5, 0.8, float("nan"), float("nan")),
+    history_row(2.0, 0.7, 0.9, 0.6),
+    history_row(2.5, 0.6, 1.0, 0.5),
+]
+
+
+def lines(figure: Figure) -> list[list[list[float]]]:
+    """(x, y) of each point of each line."""
+    return [np.asarray(line.get_xydata()).tolist() for axes in figure.axes for line in axes.lines]
+
+
+def test_training_curves_show_the_history() -> None:
+    figure = training_curves(HISTORY)
+    assert lines(figure) == [
+        [[0.5, 1.9], [1.0, 1.2], [1.5, 0.8], [2.0, 0.7], [2.5, 0.6]],
+        [[1.0, 1.1], [2.0, 0.9], [2.5, 1.0]],
+        [[1.0, 0.4], [2.0, 0.6], [2.5, 0.5]],
+    ]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0.600"]  # the best
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_training_curves_of_a_run_that_has_just_begun(rows: int, tmp_path: Path) -> None:
+    save_figure(training_curves(HISTORY[:rows]), tmp_path / "curves.png")
+
+
+def test_confusion_picture_shows_shares_of_the_truth() -> None:
+    matrix = np.array([[990, 10, 0], [50, 150, 0], [0, 0, 0]])
+    figure = confusion_figure(SegmentationMetrics(matrix), ["background", "nose", "mouth"])
+    axes = figure.axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["99.0", "1.0", "0", "25.0", "75.0", "0", "0", "0", "0"]
+    shown = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(shown, [[99, 1, 0], [25, 75, 0], [0, 0, 0]])
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["background", "nose", "mouth"]
+
+
+def random_faces(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Photos uint8 [n, 8, 8, 3] and part ids uint8 [n, 16, 16]."""
+    photos = RNG.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return photos, RNG.integers(0, 19, (count, 16, 16), dtype=np.uint8)
+
+
+def test_comparison_shows_photo_truth_prediction_and_overlay() -> None:
+    photos, labels = random_faces(2)
+    truths = FIVE_FEATURES.merge(labels)
+    predictions = truths[:, ::-1]
+    figure = comparison(photos, truths, predictions, FIVE_FEATURES, ["first", "second"])
+    assert len(figure.axes) == 8
+    for number in range(2):
+        row = figure.axes[4 * number : 4 * number + 4]
+        photo, truth, prediction, laid_over = (
+            np.asarray(axes.images[0].get_array()) for axes in row
+        )
+        assert photo.shape == (16, 16, 3)  # enlarged to the annotation's size
+        np.testing.assert_array_equal(truth, FIVE_FEATURES.colour(truths[number]))
+        np.testing.assert_array_equal(prediction, FIVE_FEATURES.colour(predictions[number]))
+        expected = overlay(photo, predictions[number], FIVE_FEATURES)
+        np.testing.assert_array_equal(laid_over, expected)
+    assert figure.axes[4].get_ylabel() == "second"
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == list(FIVE_FEATURES.classes)
+    assert legend.get_patches()[0].get_facecolor() == (1, 0, 0, 1)
+
+
+def test_comparison_with_many_classes_and_no_titles(tmp_path: Path) -> None:
+    photos, labels = random_faces(1)
+    save_figure(comparison(photos, labels, labels, ALL_PARTS), tmp_path / "all.png")
+
+
+@pytest.mark.parametrize(
+    ("scores", "each", "expected"),
+    [
+        ([0.3, 0.9, 0.5, np.nan, 0.7, 0.1], 1, [("best", 1), ("median", 2), ("worst", 5)]),
+        ([0.3, 0.9], 1, [("best", 1), ("worst", 0)]),
+        ([0.3], 1, [("best", 0)]),
+        ([np.nan], 1, []),
+        (
+            [0.6, 0.5, 0.4, 0.3, 0.2, 0.1],
+            2,
+            [("best", 0), ("best", 1), ("median", 2), ("median", 3), ("worst", 4), ("worst", 5)],
+        ),
+        ([0.2, 0.1], 5, [("best", 0), ("best", 1)]),
+    ],
+)
+def test_pick_cases(scores: list[float], each: int, expected: list[tuple[str, int]]) -> None:
+    assert pick_cases(np.array(scores), each) == expected
+
+
+class AlwaysNose(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        scores = torch.zeros(len(images), 6, *images.shape[2:])
+        scores[:, 3] = 1
+        return scores
+
+
+def test_cases() -> None:
+    photos, labels = random_faces(9)
+    labels[4] = 2  # nose all over: this one is right
+    evaluation = evaluate(AlwaysNose(), FIVE_FEATURES, photos, labels, [8, 4, 2, 6])
+    figure = example_cases(evaluation, photos, labels, AlwaysNose())
+    titles = [axes.get_ylabel() for axes in figure.axes[::4]]
+    assert [title.split("\n")[0] for title in titles] == ["best", "median", "worst"]
+    assert titles[0] == "best\nmean F1 1.000"
+    truth = np.asarray(figure.axes[1].images[0].get_array())
+    assert (truth == FIVE_FEATURES.palette[3]).all()
+
+
+def test_no_cases() -> None:
+    photos, labels = random_faces(1)
+    evaluation = Evaluation(FIVE_FEATURES, np.zeros((1, 6, 6), np.int64), np.array([0]))
+    with pytest.raises(FaceSegKitError, match="no cases to show"):
+        example_cases(evaluation, photos, labels, AlwaysNose())
+
+
+def test_sheet() -> None:
+    photos = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)]
+    image = np.asarray(contact_sheet(photos, columns=2))
+    assert image.shape == (4 + 2 + 4, 6 + 2 + 6, 3)
+    assert (image[:4, :6] == 10).all() and (image[:4, 8:] == 20).all()
+    assert (image[6:, :6] == 30).all() and (image[6:, 6:] == 255).all()
+    assert contact_sheet(photos, columns=10).size == (3 * 6 + 2 * 2, 4)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_same_figure_gives_the_same_bytes(suffix: str, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        save_figure(training_curves(HISTORY), tmp_path / f"{name}.{suffix}")
+    first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+def test_saved_figures_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "curves.png"
+    save_figure(training_curves(HISTORY), path)
+    with Image.open(path) as image:
+        assert image.size == (1200, 480)
+        assert "Software" not in image.info
+
+
+def test_a_figure_that_cannot_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "curves.png"
+    save_figure(training_curves(HISTORY), path)
+    before = path.read_bytes()
+    figure = training_curves(HISTORY)
+
+    def write_half(unfinished: Path, **options: object) -> None:
+        unfinished.write_bytes(before[:20])
+        raise OSError(28, "No space left on device")
+
+    figure.savefig = write_half  # type: ignore[method-assign, assignment]
+    with pytest.raises(FaceSegKitError, match="Cannot write .*curves.png: No space left"):
+        save_figure(figure, path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["curves.png"]
