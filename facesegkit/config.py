@@ -1,42 +1,30 @@
-"""TODO."""
+"""Settings of a training run: the recipe (`TrainConfig`), its length (`Budget`), and the run."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.transforms import Augmentation
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The recipe. benchmarks/recipe_notes.md has what else was tried."""
-
-    batch: int = 16
-    lr: float = 8e-3  # highest learning rate
-    warmup: float = 0.1  # share of the run in which the rate rises
-    weight_decay: float = 0.01
-    ema_decay: float = 0.98  # how much of the averaged weights is kept at each step
-    background_weight: float = 1.0  # in the cross-entropy, see loss_of
-    dice_weight: float = 1.0
-    teacher_weight: float = 0.7  # in the cross-entropy, where there is a teacher
-    validations: int = 8  # how often the averaged model is scored during the run
-    validation_photos: int = 100  # scored each time; all of the split are scored at the end
-    rows_per_validation: int = 5  # of the history, which has the training loss more often
-    # Photos are smaller in the first part of the run: (up to which share of it, their side).
-    resize_schedule: tuple[tuple[float, int], ...] = ((0.35, 128), (0.6, 192))
-    bf16: bool = False  # only where `bf16_is_faster`
-    seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
+History = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: minutes of wall time, or epochs (which may be a fraction).
+    """Length of a run: minutes of wall time, or epochs (which may be a fraction).
 
-    The learning-rate schedule is stretched over whichever is given. With epochs a run can be
+    The learning rate schedule is stretched over whichever is given. With epochs a run can be
     repeated to the last digit; with minutes it depends on how fast the machine is that day.
+
+    Raises:
+        FaceSegKitError: if not exactly one of the two is given, or it is not positive and finite.
     """
 
     minutes: float | None = None
@@ -50,9 +38,64 @@ class Budget:
                 f"minutes={self.minutes}, epochs={self.epochs}."
             )
 
-    def done(self, step: int, steps_per_epoch: int, seconds: float) -> float:
-        """How much of the run is done, 0..1."""
+    def progress(self, step: int, steps_per_epoch: int, seconds: float) -> float:
+        """Fraction of the run that is done after `step` steps and `seconds` of training, 0..1."""
         if self.minutes is not None:
             return min(1.0, seconds / (60 * self.minutes))
         assert self.epochs is not None
         return min(1.0, step / max(1, round(self.epochs * steps_per_epoch)))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training recipe. benchmarks/recipe_notes.md lists what else was tried."""
+
+    budget: Budget = Budget(minutes=10)
+    batch_size: int = 16
+    lr: float = 8e-3  # highest learning rate
+    warmup: float = 0.1  # fraction of the run during which the learning rate rises
+    weight_decay: float = 0.01
+    ema_decay: float = 0.98  # of the exponential moving average of the weights, per step
+    background_weight: float = 1.0  # in the cross-entropy, see losses.segmentation_loss
+    dice_weight: float = 1.0
+    teacher_weight: float = 0.7  # of the soft targets in the cross-entropy, if there is a teacher
+    validations: int = 8  # how often the averaged model is validated during the run
+    validation_photos: int = 100  # used each time; the whole split is evaluated at the end
+    rows_per_validation: int = 5  # of the history, which records the training loss more often
+    # Early photos are smaller: (up to which fraction of the run, side of the photos in pixels).
+    # J. Howard's progressive resizing (DAWNBench, 2018): a photo of half the side takes a quarter
+    # of the time and teaches nearly as much at first.
+    resize_schedule: tuple[tuple[float, int], ...] = ((0.35, 128), (0.6, 192))
+    bf16: bool = False  # autocast to bfloat16; only where system.torch_speed.bf16_is_faster()
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def recipe(self) -> dict[str, Any]:
+        """All settings but the budget as plain data: what a resumed run must have in common."""
+        settings = asdict(self)
+        del settings["budget"]
+        return settings
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What belongs to a single run and not to its recipe.
+
+    Args:
+        teacher: trained model with the same classes, in eval mode, to distil from.
+        state_file: file to which all that is needed to resume is saved twice a minute.
+        resume: continue from `state_file` if it exists.
+        metadata: plain data (model, scheme, data set) that must be the same on resuming.
+        on_row: called with the history whenever it has grown, for live curves.
+        stop: asked after each step; once it returns True training ends early, with the weights
+            of the best validation so far.
+        progress: show a progress bar on standard error.
+    """
+
+    teacher: nn.Module | None = None
+    state_file: Path | None = None
+    resume: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    on_row: Callable[[History], None] | None = None
+    stop: Callable[[], bool] = lambda: False
+    progress: bool = True

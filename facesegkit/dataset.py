@@ -1,11 +1,11 @@
-"""CelebAMask-HQ as a torchvision data set, at its own resolution."""
+"""CelebAMask-HQ as a torchvision data set, and batches of it for training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,14 @@ from torch import Generator, Tensor
 from facesegkit.data.celebamask_hq import SPLITS, Archive
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
-from facesegkit.labels import PARTS, LabelScheme, no_such_part
+from facesegkit.labels import FIVE_FEATURES, PARTS, LabelScheme, no_such_part
+from facesegkit.system import distributed
 from facesegkit.system.torchvision_import import Mask, VisionDataset
+from facesegkit.transforms import augment
+
+if TYPE_CHECKING:
+    from facesegkit.config import TrainConfig
+    from facesegkit.data.cache import DatasetCache
 
 
 class CelebAMaskHQ(VisionDataset):
@@ -84,46 +90,117 @@ class CelebAMaskHQ(VisionDataset):
 
 
 @dataclass(frozen=True)
+class TrainingBatch:
+    """One batch as `train.train_step` uses it.
+
+    Args:
+        images: float32 [B, 3, H, W], RGB in 0..1, channels last in memory.
+        target: what the loss compares the model's output with: class ids, int64 [B, H / 2, W / 2].
+        offset: the target holds every second row and column, from this row and column (0 or 1)
+            on; None if it is compared with the whole output.
+    """
+
+    images: Tensor
+    target: Any
+    offset: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """Photos and label maps to train or validate on; the arrays may be memory-mapped.
+    """Photos and label maps to train or evaluate on; the arrays may be memory-mapped.
 
     Args:
         photos: RGB, uint8 [N, H, W, 3].
         labels: part ids, uint8 [N, h, w], at the annotation's resolution.
         rows: which of the N to use, int64 [n].
-        crop: the part of them that a model is to look at. What lies around it comes into view
-            when a photo is turned or shrunk in training.
+        scheme: merges the parts into the model's classes.
+        crop: the part of the photos that the model sees. What lies around it comes into view
+            when augmentation rotates or shrinks a photo.
     """
 
     photos: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     rows: NDArray[np.int64]
+    scheme: LabelScheme = FIVE_FEATURES
     crop: RelativeCrop = FULL_IMAGE
 
-    def batch(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the given places in `rows`.
+    @classmethod
+    def from_cache(
+        cls,
+        cache: DatasetCache,
+        split: str,
+        scheme: LabelScheme = FIVE_FEATURES,
+        crop: RelativeCrop = FULL_IMAGE,
+    ) -> TrainingData:
+        """The 'train', 'val', 'test' or 'all' split of a data set cache.
 
         Raises:
-            FaceSegKitError: there is no such part.
+            FaceSegKitError: if there is no such split, or it is empty.
         """
-        rows = np.sort(self.rows[places])  # in file order, which a disk likes better
+        return cls(cache.photos, cache.labels, cache.rows(split), scheme, crop)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, count: int) -> TrainingData:
+        """At most `count` of the samples, spread evenly."""
+        indices = np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64)
+        return replace(self, rows=self.rows[indices])
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the samples at these indices.
+
+        Raises:
+            FaceSegKitError: if a label map holds an id that is no part's.
+        """
+        rows = self.rows[indices]
         photos, labels = self.photos[rows], self.labels[rows]
         if labels.max() >= len(PARTS):
             raise no_such_part(int(labels.max()))
         return torch.from_numpy(photos), torch.from_numpy(labels)
 
+    def training_batch(
+        self, step: int, progress: float, config: TrainConfig, device: torch.device
+    ) -> TrainingBatch:
+        """The augmented batch of a training step; each process gets its share of it.
+
+        The target covers every second row and column, others in each step: neighbouring pixels
+        are nearly redundant, and the loss at full resolution takes a quarter of a step's time.
+
+        Args:
+            step: number of the step, from 0. The same step always gives the same batch.
+            progress: fraction of the run that is done, for `config.resize_schedule`.
+            config: batch size, augmentation, seed.
+            device: where the batch is augmented.
+        """
+        indices = batch_indices(step, len(self), min(config.batch_size, len(self)), config.seed)
+        indices = distributed.shard(indices)
+        in_file_order = indices[np.argsort(self.rows[indices])]  # disks are faster that way
+        photos, labels = (values.to(device) for values in self.batch(in_file_order))
+        size = next((size for until, size in config.resize_schedule if progress < until), None)
+        rank = [distributed.rank()] if distributed.are_several() else []
+        generator = generator_for(config.seed, 1, step, *rank)
+        images, parts = augment(photos, labels, config.augmentation, generator, size, self.crop)
+        row, column = torch.randint(2, (2,), generator=generator).tolist()
+        class_of_part = torch.from_numpy(self.scheme.class_of_part).to(device).long()
+        target = class_of_part[parts[:, row::2, column::2].int()]
+        return TrainingBatch(
+            images.contiguous(memory_format=torch.channels_last), target, (row, column)
+        )
+
 
 def generator_for(*key: int) -> Generator:
-    """A generator that depends on the key alone, so that any step can be drawn anew."""
+    """A random generator that depends on the key alone, so that any step can be repeated."""
     seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(seed >> 1))
 
 
-def batch_indices(step: int, count: int, batch: int, seed: int) -> NDArray[np.int64]:
-    """Which samples make the batch of a step: each epoch goes through all in an order of its own.
+def batch_indices(step: int, count: int, batch_size: int, seed: int) -> NDArray[np.int64]:
+    """Indices, int64 [batch_size], of the samples in the batch of a step.
 
-    The last, incomplete batch of an epoch is left out.
+    Each epoch visits all `count` samples in an order of its own; an incomplete last batch is
+    dropped.
     """
-    epoch, place = divmod(step, count // batch)
+    epoch, index = divmod(step, count // batch_size)
     order = torch.randperm(count, generator=generator_for(seed, 0, epoch)).numpy()
-    return order[place * batch : (place + 1) * batch]
+    return order[index * batch_size : (index + 1) * batch_size]

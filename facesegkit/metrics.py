@@ -1,13 +1,14 @@
 """How good a model is: one confusion matrix over all pixels, and the scores that follow from it.
 
-Counting comes first (`confusion_matrix`), reducing second (`SegmentationMetrics`); `evaluate` runs a model over
-the photos of a split and adds the counts up.
+Counting comes first (`confusion_matrix`), reducing second (`SegmentationMetrics`); `evaluate` runs
+a model over the photos of a split and adds the counts up.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facesegkit.config import TrainConfig
 from facesegkit.dataset import TrainingData
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import LabelScheme
-from facesegkit.losses import segmentation_loss
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
 from facesegkit.transforms import to_float_images
@@ -140,33 +139,6 @@ def _mean_without_background(per_class: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-@torch.inference_mode()
-def predict_classes(
-    model: nn.Module,
-    photos: Tensor,
-    size: tuple[int, int] = (512, 512),
-    crop: RelativeCrop = FULL_IMAGE,
-) -> NDArray[np.uint8]:
-    """Classes of a batch of photos at `size`: the scores are resized, then the class is taken.
-
-    Args:
-        model: float32 [B, 3, h, w], RGB in 0..1, to scores float32 [B, C, h, w]; in eval mode.
-        photos: RGB, uint8 [B, h, w, 3]; they go to the device that the model is on.
-        size: (H, W) of the result.
-        crop: the part of the photos that the model looks at; the rest is background.
-
-    Returns:
-        Class ids, uint8 [B, H, W].
-    """
-    device = next((weight.device for weight in model.parameters()), photos.device)
-    seen = crop.of(photos).to(device)
-    scores = model(seen.permute(0, 3, 1, 2).float() / 255).float().cpu().numpy()
-    classes = np.zeros((len(photos), *size), dtype=np.uint8)
-    for within, photo_scores in zip(crop.of(classes), scores, strict=True):
-        within[:] = upsample_argmax(photo_scores, within.shape)
-    return classes
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What `evaluate` counted.
@@ -176,12 +148,14 @@ class Evaluation:
         matrices: one confusion matrix per photo, int64 [n, C, C], rows are the truth.
         rows: which photos of the packed set they are, int64 [n].
         split: name of the split, for reports.
+        loss: mean loss over the photos, if one was asked for.
     """
 
     scheme: LabelScheme
     matrices: NDArray[np.int64]
     rows: NDArray[np.int64]
     split: str = ""
+    loss: float = math.nan
 
     @cached_property
     def matrix(self) -> NDArray[np.int64]:
@@ -189,8 +163,8 @@ class Evaluation:
         return self.matrices.sum(axis=0)
 
     @property
-    def scores(self) -> SegmentationMetrics:
-        """The scores of the whole split."""
+    def metrics(self) -> SegmentationMetrics:
+        """Metrics of the whole split."""
         return SegmentationMetrics(self.matrix)
 
     @cached_property
@@ -204,15 +178,15 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers for a JSON file; nan becomes None."""
-        scores = self.scores
-        per_class = zip(scores.f1, scores.iou, scores.precision, scores.recall, strict=True)
+        metrics = self.metrics
+        per_class = zip(metrics.f1, metrics.iou, metrics.precision, metrics.recall, strict=True)
         return {
             "split": self.split,
             "photos": len(self.rows),
             "definition": DEFINITION,
-            "mean_f1": _plain(scores.mean_f1),
-            "mean_iou": _plain(scores.mean_iou),
-            "pixel_accuracy": _plain(scores.pixel_accuracy),
+            "mean_f1": _plain(metrics.mean_f1),
+            "mean_iou": _plain(metrics.mean_iou),
+            "pixel_accuracy": _plain(metrics.pixel_accuracy),
             "classes": {
                 name: dict(zip(_COLUMNS, map(_plain, values), strict=True))
                 for name, values in zip(self.scheme.class_names, per_class, strict=True)
@@ -222,17 +196,17 @@ class Evaluation:
 
     def table(self) -> str:
         """Scores of each class and their means as aligned text."""
-        scores, names = self.scores, self.scheme.class_names
+        metrics, names = self.metrics, self.scheme.class_names
         width = max(map(len, names))
         lines = [f"{'class':{width}}" + "".join(f"{column:>11}" for column in _COLUMNS)]
         for name, *values in zip(
-            names, scores.f1, scores.iou, scores.precision, scores.recall, strict=True
+            names, metrics.f1, metrics.iou, metrics.precision, metrics.recall, strict=True
         ):
             lines.append(f"{name:{width}}" + "".join(f"{value:>11.4f}" for value in values))
-        lines.append(f"{'mean':{width}}{scores.mean_f1:>11.4f}{scores.mean_iou:>11.4f}")
+        lines.append(f"{'mean':{width}}{metrics.mean_f1:>11.4f}{metrics.mean_iou:>11.4f}")
         lines.append(
             f"({len(self.rows):,} photos{f' of {self.split}' if self.split else ''}; "
-            f"background is left out of the mean; pixel accuracy {scores.pixel_accuracy:.4f})"
+            f"background is left out of the mean; pixel accuracy {metrics.pixel_accuracy:.4f})"
         )
         return "\n".join(lines)
 
@@ -255,82 +229,98 @@ def _plain(score: float) -> float | None:
     return None if np.isnan(score) else float(score)
 
 
+def predict_classes(
+    model: nn.Module,
+    photos: Tensor,
+    size: tuple[int, int] = (512, 512),
+    crop: RelativeCrop = FULL_IMAGE,
+) -> NDArray[np.uint8]:
+    """Class ids of a batch of photos at `size`: the logits are upsampled, then the class is taken.
+
+    Args:
+        model: images float32 [B, 3, h, w], RGB in 0..1, to logits [B, C, h, w]; in eval mode.
+        photos: RGB, uint8 [B, h, w, 3]; they are moved to the model's device.
+        size: (H, W) of the result.
+        crop: the part of the photos that the model sees; the rest is background.
+
+    Returns:
+        Class ids, uint8 [B, H, W].
+    """
+    return _upsample(_predict_logits(model, photos, crop), size, crop)
+
+
+@torch.inference_mode()
+def _predict_logits(model: nn.Module, photos: Tensor, crop: RelativeCrop) -> Tensor:
+    """Logits of a crop of photos uint8 [B, H, W, 3], float32 [B, C, h, w], on the CPU."""
+    device = next((weight.device for weight in model.parameters()), photos.device)
+    return model(to_float_images(crop.of(photos).to(device))).float().cpu()
+
+
+def _upsample(logits: Tensor, size: tuple[int, int], crop: RelativeCrop) -> NDArray[np.uint8]:
+    """Class ids, uint8 [B, H, W], at `size`, from the logits of a crop; background around it."""
+    classes = np.zeros((len(logits), *size), dtype=np.uint8)
+    for in_crop, of_photo in zip(crop.of(classes), logits.numpy(), strict=True):
+        in_crop[:] = upsample_argmax(of_photo, in_crop.shape)
+    return classes
+
+
 def evaluate(
     model: nn.Module,
-    scheme: LabelScheme,
-    photos: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    rows: Sequence[int] | NDArray[np.integer],
+    data: TrainingData,
     *,
-    crop: RelativeCrop = FULL_IMAGE,
     split: str = "",
-    batch: int = 16,
+    batch_size: int = 16,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     progress: bool = False,
 ) -> Evaluation:
-    """Run a model over photos and count, for each photo, which class was taken for which.
+    """Run a model over photos and count a confusion matrix for each of them.
 
-    Processes that torchrun has started share the photos, and each gets all counts.
+    Processes started by torchrun share the photos, and each gets all counts.
 
     Args:
-        model: as for `predict_classes`; it is put into eval mode and left in the mode it was in.
-        scheme: merges parts into the classes that the model knows.
-        photos: RGB, uint8 [N, h, w, 3]; may be memory-mapped.
-        labels: part ids, uint8 [N, H, W], at the annotation's resolution; may be memory-mapped.
-        rows: which of the N to use, in this order.
-        crop: the part of the photos that the model looks at.
-        split: name of the split, kept for reports.
-        batch: photos that go through the model at a time.
+        model: see `predict_classes`; it is put into eval mode and left in the mode it was in.
+        data: photos, label maps, scheme and crop.
+        split: name of the split, for reports.
+        batch_size: photos in a batch.
+        loss: of logits float32 [B, C, h, w] and class ids int64 [B, h, w]; by default none.
         progress: show a progress bar on standard error.
     """
-    chosen = np.asarray(rows, dtype=np.int64)
-    classes = len(scheme.class_names)
-    matrices = np.zeros((len(chosen), classes, classes), dtype=np.int64)
+    classes = len(data.scheme.class_names)
+    matrices = np.zeros((len(data), classes, classes), dtype=np.int64)
+    total_loss = 0.0
     was_training = model.training
     model.eval()
-    places = distributed.shard(np.arange(len(chosen)))
-    progress = progress and distributed.is_first()
-    with tqdm(total=len(places), desc="evaluate", unit="photo", disable=not progress) as bar:
-        for start in range(0, len(places), batch):
-            some = places[start : start + batch]
-            seen = torch.from_numpy(photos[chosen[some]])
-            predicted = predict_classes(model, seen, labels.shape[1:], crop)
-            for place, ids in zip(some, predicted, strict=True):
-                truth = scheme.merge(labels[chosen[place]])
-                matrices[place] = confusion_matrix(truth, ids, classes)
-            bar.update(len(some))
+    indices = distributed.shard(np.arange(len(data)))
+    hidden = not (progress and distributed.is_first())
+    with tqdm(total=len(indices), desc="evaluate", unit="photo", disable=hidden) as bar:
+        for start in range(0, len(indices), batch_size):
+            chosen = indices[start : start + batch_size]
+            photos, labels = data.batch(chosen)
+            logits = _predict_logits(model, photos, data.crop)
+            targets = data.scheme.merge(labels.numpy())
+            predictions = _upsample(logits, targets.shape[1:], data.crop)
+            for index, target, predicted in zip(chosen, targets, predictions, strict=True):
+                matrices[index] = confusion_matrix(target, predicted, classes)
+            if loss is not None:
+                total_loss += _loss(loss, logits, data.crop.of(targets)) * len(chosen)
+            bar.update(len(chosen))
     model.train(was_training)
-    return Evaluation(scheme, distributed.all_reduce_sum(matrices), chosen, split)
+    mean_loss = distributed.all_reduce_sum(np.array(total_loss)) / len(data)
+    return Evaluation(
+        scheme=data.scheme,
+        matrices=distributed.all_reduce_sum(matrices),
+        rows=data.rows,
+        split=split,
+        loss=math.nan if loss is None else float(mean_loss),
+    )
 
 
-def validate(
-    model: nn.Module, scheme: LabelScheme, samples: TrainingData, settings: TrainConfig
-) -> tuple[float, float]:
-    """Loss at the photos' size and mean F1 at the annotation's, over `validation_photos` of them.
-
-    Args:
-        model: in eval mode.
-        scheme: merges parts into the model's classes.
-        samples: the photos taken are spread evenly over them.
-        settings: says how many, and how the loss is weighed.
-    """
-    count = min(settings.validation_photos, len(samples.rows))
-    chosen = np.linspace(0, len(samples.rows) - 1, count).astype(np.int64)
-    chosen = distributed.shard(chosen)
-    class_of_part = torch.from_numpy(scheme.class_of_part)
-    classes = len(scheme.class_names)
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    losses = [0.0]
-    for start in range(0, len(chosen), settings.batch):
-        photos, labels = map(samples.crop.of, samples.batch(chosen[start : start + settings.batch]))
-        truth = class_of_part[labels.int()]
-        with torch.inference_mode():
-            scores = (
-                model(to_float_images(photos).to(next(model.parameters()).device)).float().cpu()
-            )
-            target = F.interpolate(truth[:, None], scores.shape[2:], mode="nearest-exact")[:, 0]
-            losses.append(segmentation_loss(scores, target.long(), settings).item() * len(photos))
-            size = (truth.shape[1], truth.shape[2])
-            predicted = np.stack([upsample_argmax(one, size) for one in scores.numpy()])
-        matrix += confusion_matrix(truth.numpy(), predicted, classes)
-    loss = distributed.all_reduce_sum(np.array(sum(losses))) / count
-    return float(loss), SegmentationMetrics(distributed.all_reduce_sum(matrix)).mean_f1
+@torch.inference_mode()
+def _loss(
+    loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: NDArray[np.uint8]
+) -> float:
+    """The loss of a batch at the resolution of its logits."""
+    resized = F.interpolate(
+        torch.from_numpy(targets)[:, None], logits.shape[2:], mode="nearest-exact"
+    )
+    return loss(logits, resized[:, 0].long()).item()

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import from_numpy, nn
+from torch import nn
 
+from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import LabelScheme
 from facesegkit.metrics import Evaluation, SegmentationMetrics, predict_classes
@@ -186,39 +186,32 @@ def _legend(figure: Figure, scheme: LabelScheme) -> None:
 
 
 def example_cases(
-    evaluation: Evaluation,
-    photos: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    model: nn.Module,
-    each: int = 1,
-    crop: RelativeCrop = FULL_IMAGE,
+    evaluation: Evaluation, data: TrainingData, model: nn.Module, each: int = 1
 ) -> Figure:
     """Best, median and worst photos of an evaluation, by each photo's own mean F1.
 
     Args:
-        evaluation: what `evaluate` returned for the same photos, labels and model.
-        photos: RGB, uint8 [N, h, w, 3].
-        labels: part ids, uint8 [N, H, W].
+        evaluation: what `evaluate` returned for the same data and model.
+        data: photos and label maps.
         model: predicts the few photos again; in eval mode.
         each: how many of the best, of the median and of the worst.
-        crop: the part of the photos that the model looks at.
 
     Raises:
-        FaceSegKitError: no photo has a class in truth or prediction, so there is nothing to rank.
+        FaceSegKitError: if no photo has a class in its annotation or prediction.
     """
     picked = pick_cases(evaluation.per_image_mean_f1, each)
     if not picked:
         raise FaceSegKitError(
-            f"None of the {len(evaluation.rows):,} photos scored shows any of "
+            f"None of the {len(evaluation.rows):,} photos shows any of "
             f"{', '.join(evaluation.scheme.classes)}; there are no cases to show."
         )
     titles = [
-        f"{name}\nmean F1 {evaluation.per_image_mean_f1[place]:.3f}" for name, place in picked
+        f"{name}\nmean F1 {evaluation.per_image_mean_f1[index]:.3f}" for name, index in picked
     ]
-    rows = evaluation.rows[[place for _, place in picked]]
-    predictions = predict_classes(model, from_numpy(photos[rows]), labels.shape[1:], crop)
-    truths = evaluation.scheme.merge(labels[rows])
-    return comparison(photos[rows], truths, predictions, evaluation.scheme, titles)
+    photos, labels = data.batch(np.array([index for _, index in picked]))
+    targets = data.scheme.merge(labels.numpy())
+    predictions = predict_classes(model, photos, targets.shape[1:], data.crop)
+    return comparison(photos.numpy(), targets, predictions, data.scheme, titles)
 
 
 def pick_cases(per_photo: NDArray[np.float64], each: int = 1) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,10 +21,12 @@ from facesegkit.system.files import check_is_file, check_writable
 # PyTorch and matplotlib take seconds to import, and need not be installed for other commands.
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from facesegkit.checkpoint import Checkpoint
     from facesegkit.config import TrainConfig
     from facesegkit.data.cache import DatasetCache
+    from facesegkit.dataset import TrainingData
     from facesegkit.geometry import RelativeCrop
     from facesegkit.labels import LabelScheme
     from facesegkit.metrics import Evaluation
@@ -93,121 +95,118 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache:
-    """Pack the data that was asked for, drawing it first when none was named.
+    """The cache of the data set that was asked for, built first if need be.
 
-    Photos are packed so large that their crop has the size that models see.
+    Without --data, synthetic faces are made first. Photos are stored so large that their crop has
+    the models' input size.
     """
     from facesegkit.data.cache import build_cache
     from facesegkit.data.cache_worker import PHOTO_SIZE
     from facesegkit.synthetic import synthesize_dataset
 
     if options.data is None:
-        print(f"no --data given: using {options.num_synthetic:,} drawn faces in {SYNTHETIC}")
+        print(f"no --data given: using {options.num_synthetic:,} synthetic faces in {SYNTHETIC}")
         if distributed.is_first():
             synthesize_dataset(SYNTHETIC, options.num_synthetic, seed=0)
         distributed.barrier()
     photo_size = crop.whole_side(PHOTO_SIZE)
-    pack = build_cache(options.data or SYNTHETIC, options.cache, photo_size=photo_size)
-    print(pack.summary())
-    return pack
+    cache = build_cache(options.data or SYNTHETIC, options.cache, photo_size=photo_size)
+    print(cache.summary())
+    return cache
 
 
 def _train(options: argparse.Namespace) -> None:
     import torch
 
     from facesegkit.checkpoint import Checkpoint, build_model
-    from facesegkit.config import Budget
+    from facesegkit.config import RunOptions
     from facesegkit.dataset import TrainingData
     from facesegkit.geometry import CROPS
     from facesegkit.profile import profile_model
     from facesegkit.train import fit, is_complete
 
-    scheme = read_scheme(options.scheme)
+    scheme, crop = read_scheme(options.scheme), CROPS[options.crop]
     _check_model_path(options.model)
     for folder in (options.model.parent, options.report):
         check_writable(folder)
-    crop = CROPS[options.crop]
-    pack = _open_cache(options, crop)
+    cache = _open_cache(options, crop)
     torch.manual_seed(options.seed)
-    start = _of_scheme(scheme, options.init_from) if options.init_from else None
-    teacher = _of_scheme(scheme, options.teacher) if options.teacher else None
+    start = _with_scheme(scheme, options.init_from) if options.init_from else None
     arch = start.arch if start else options.arch
     model = start.model if start else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {profile_model(model)}")
     device = distributed.best_device()
-    settings = _config(options, device)
-    about = {"init_from": options.init_from, "teacher": options.teacher, "data": pack.summary()}
-    train, val = (
-        TrainingData(pack.photos, pack.labels, pack.rows(split), crop) for split in ("train", "val")
-    )
-    minutes = options.minutes if options.minutes or options.epochs else 10
-    budget = Budget(minutes=minutes, epochs=options.epochs)
+    config = _config(options, device)
+    about = {"init_from": options.init_from, "teacher": options.teacher, "data": cache.summary()}
+    train, val = (TrainingData.from_cache(cache, split, scheme, crop) for split in ("train", "val"))
     with _interruptible() as is_interrupted:
-        trained, history = fit(
-            model.to(device),
-            scheme,
-            train,
-            val,
-            budget,
-            settings,
+        run = RunOptions(
+            teacher=_teacher(options, scheme, device),
             state_file=options.model.with_suffix(".training.pth"),
             resume=options.resume,
-            teacher=teacher.model.to(device) if teacher else None,
-            about={**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()},
+            metadata={**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()},
             stop=is_interrupted,
         )
-    is_whole = is_complete(history, budget, train, settings)
+        trained, history = fit(model.to(device), train, val, config, run)
+    is_whole = is_complete(history, train, config)
     if not is_whole and sum(row["val_mean_f1"] >= 0 for row in history) < 2:
-        print("It was too early for a model: nothing is saved but what --resume needs.")
+        print("Training was stopped too early for a model; only the state for --resume is saved.")
         raise KeyboardInterrupt
     checkpoint = Checkpoint(arch, trained, scheme, crop=crop)
-    # Whoever has pressed Ctrl-C does not wait for the scores of a whole split.
-    evaluation = _score(checkpoint, pack, options.split) if is_whole else None
+    # After Ctrl-C nobody wants to wait for the evaluation of a whole split.
+    evaluation = _evaluate_split(checkpoint, cache, options.split) if is_whole else None
     if not distributed.is_first():
         return
-    about |= {"split_rule": pack.split_rule, "settings": asdict(settings), "history": history}
-    _save(checkpoint, evaluation, pack, about, options.model)
+    about |= {"split_rule": cache.split_rule, "config": asdict(config), "history": history}
+    _save(checkpoint, evaluation, val, about, options.model)
     if evaluation is None:
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
         raise KeyboardInterrupt
-    _report(evaluation, pack, checkpoint, options.report)
+    _report(evaluation, cache, checkpoint, options.report)
 
 
 def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
-    """What is set for a training, as far as the options differ from what is usual."""
-    from facesegkit.config import TrainConfig
+    """The training recipe: the defaults, and what the options change."""
+    from facesegkit.config import Budget, TrainConfig
     from facesegkit.system.torch_speed import bf16_is_faster
     from facesegkit.transforms import ALIGNED_AUGMENTATION
 
-    bf16 = distributed.broadcast(bf16_is_faster(device))
-    settings = TrainConfig(seed=options.seed, bf16=bf16)
+    minutes = options.minutes if options.minutes or options.epochs else 10
+    config = TrainConfig(
+        budget=Budget(minutes=minutes, epochs=options.epochs),
+        seed=options.seed,
+        bf16=distributed.broadcast(bf16_is_faster(device)),
+    )
     if options.lr:
-        settings = replace(settings, lr=options.lr)
+        config = replace(config, lr=options.lr)
     if options.crop == "face":
-        settings = replace(settings, augmentation=ALIGNED_AUGMENTATION)
+        config = replace(config, augmentation=ALIGNED_AUGMENTATION)
     if options.init_from:  # what small photos teach is known already
-        settings = replace(settings, resize_schedule=((0.5, 192),))
-    return settings
+        config = replace(config, resize_schedule=((0.5, 192),))
+    return config
+
+
+def _teacher(
+    options: argparse.Namespace, scheme: LabelScheme, device: torch.device
+) -> nn.Module | None:
+    return _with_scheme(scheme, options.teacher).model.to(device) if options.teacher else None
 
 
 def _save(
     checkpoint: Checkpoint,
     evaluation: Evaluation | None,
-    pack: DatasetCache,
-    about: Mapping[str, Any],
+    val: TrainingData,
+    about: dict[str, Any],
     path: Path,
 ) -> None:
-    """Save a trained model with all that is known about it, and its training's history."""
+    """Save a trained model with its metadata, the training history and its curves."""
     from facesegkit.checkpoint import save
     from facesegkit.inference.pipeline import CONFIDENCE_KEY, typical_confidence
     from facesegkit.plots import save_figure, training_curves
     from facesegkit.train import save_history
 
     checkpoint.model.cpu()
-    about = dict(about)
-    some = pack.photos[pack.rows("val")[:64]]
-    if len(some):
-        about[CONFIDENCE_KEY] = typical_confidence(checkpoint.runnable(), some)
+    about[CONFIDENCE_KEY] = typical_confidence(checkpoint.runnable(), val.photos[val.rows[:64]])
     if evaluation:
         about["scores"] = evaluation.to_dict()
     save(replace(checkpoint, about=about), path)
@@ -250,7 +249,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, usual)
 
 
-def _of_scheme(scheme: LabelScheme, name: str) -> Checkpoint:
+def _with_scheme(scheme: LabelScheme, name: str) -> Checkpoint:
     """A trained model by its name or its file, for the training of another."""
     checkpoint = trained_model(name)
     if checkpoint.scheme.class_names != scheme.class_names:
@@ -291,37 +290,29 @@ def read_scheme(name: str) -> LabelScheme:
     return LabelScheme.from_dict({"name": Path(name).stem, **plain})
 
 
-def _score(checkpoint: Checkpoint, pack: DatasetCache, split: str) -> Evaluation:
+def _evaluate_split(checkpoint: Checkpoint, cache: DatasetCache, split: str) -> Evaluation:
+    from facesegkit.dataset import TrainingData
     from facesegkit.metrics import evaluate
 
-    evaluation = evaluate(
-        checkpoint.model,
-        checkpoint.scheme,
-        pack.photos,
-        pack.labels,
-        pack.rows(split),
-        crop=checkpoint.crop,
-        split=split,
-        progress=True,
-    )
+    data = TrainingData.from_cache(cache, split, checkpoint.scheme, checkpoint.crop)
+    evaluation = evaluate(checkpoint.model, data, split=split, progress=True)
     print(evaluation.table())
     return evaluation
 
 
 def _report(
-    evaluation: Evaluation, pack: DatasetCache, checkpoint: Checkpoint, folder: Path
+    evaluation: Evaluation, cache: DatasetCache, checkpoint: Checkpoint, folder: Path
 ) -> None:
-    """Save the scores as JSON, and pictures of the confusion and of best to worst cases."""
+    """Save the metrics as JSON, the confusion matrix and the best to worst photos as figures."""
+    from facesegkit.dataset import TrainingData
     from facesegkit.plots import confusion_figure, example_cases, save_figure
 
     evaluation.save(folder)
     names = evaluation.scheme.class_names
-    save_figure(confusion_figure(evaluation.scores, names), folder / "confusion.png")
-    worst = example_cases(
-        evaluation, pack.photos, pack.labels, checkpoint.model, crop=checkpoint.crop
-    )
-    save_figure(worst, folder / "cases.png")
-    print(f"scores and pictures in {folder}")
+    save_figure(confusion_figure(evaluation.metrics, names), folder / "confusion.png")
+    data = TrainingData.from_cache(cache, evaluation.split, checkpoint.scheme, checkpoint.crop)
+    save_figure(example_cases(evaluation, data, checkpoint.model), folder / "cases.png")
+    print(f"metrics and figures in {folder}")
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -336,8 +327,8 @@ def add_evaluate(commands: Commands) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     checkpoint = trained_model(options.model)
     check_writable(options.report)
-    pack = _open_cache(options, checkpoint.crop)
+    cache = _open_cache(options, checkpoint.crop)
     checkpoint.model.to(distributed.best_device())
-    evaluation = _score(checkpoint, pack, options.split)
+    evaluation = _evaluate_split(checkpoint, cache, options.split)
     if distributed.is_first():
-        _report(evaluation, pack, checkpoint, options.report)
+        _report(evaluation, cache, checkpoint, options.report)

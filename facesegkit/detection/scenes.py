@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from facesegkit.config import TrainConfig
+from facesegkit.dataset import TrainingBatch, generator_for
 from facesegkit.synthetic.background import background
 from facesegkit.transforms import Augmentation, random_blur, random_light, random_noise, uniform
 
@@ -77,6 +79,16 @@ class SceneMaker:
         drawn = [background(np.random.default_rng([7, i])) for i in range(backgrounds)]
         stacked = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
         self.backgrounds = F.interpolate(stacked, (settings.side, settings.side), mode="area")
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def training_batch(
+        self, step: int, progress: float, config: TrainConfig, device: torch.device
+    ) -> TrainingBatch:
+        """The scenes of a training step, and their faces; for `train.fit`."""
+        scenes, faces = self(config.batch_size, generator_for(config.seed, step))
+        return TrainingBatch(scenes.to(device).contiguous(memory_format=torch.channels_last), faces)
 
     def __call__(self, count: int, generator: Generator) -> tuple[Tensor, Faces]:
         """Scenes, float32 [B, 3, side, side] in 0..1, and their faces."""

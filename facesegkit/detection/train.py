@@ -7,20 +7,15 @@ limited range of sizes only; `faces` shows it the same photo at several sizes.
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from facesegkit.dataset import generator_for
-from facesegkit.detection.scenes import DOUBTFUL, FOUND, Faces, SceneMaker
+from facesegkit.config import TrainConfig
+from facesegkit.detection.scenes import DOUBTFUL, FOUND, Faces
 from facesegkit.inference.detector import STRIDE, USUAL
 from facesegkit.models import SeparableBlock, conv
-from facesegkit.system.torch_speed import keep_freed_memory
-from facesegkit.train import ema_update, lr_factor
 
 CHANNELS = 6  # how sure; x, y to the centre, in cells; log2 of the size over USUAL; cosine; sine
 
@@ -52,20 +47,12 @@ class FaceDetector(nn.Module):
         return self.head(self.stage8(self.patch4(self.stem(photos))))
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """The recipe."""
-
-    batch: int = 32
-    lr: float = 6e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    ema_decay: float = 0.995
-    place_weight: float = 1.0  # in the loss, of centre, size and angle
-    seed: int = 0
+RECIPE = TrainConfig(batch_size=32, lr=6e-3, warmup=0.05, ema_decay=0.995)
 
 
-def detection_loss(output: Tensor, faces: Faces, settings: DetectorConfig) -> Tensor:
+def detection_loss(
+    output: Tensor, faces: Faces, config: TrainConfig, teacher_probs: Tensor | None = None
+) -> Tensor:
     """How far the network's answer is from the faces of its scenes.
 
     How sure it should be falls off around each centre like a bell, and is compared by a focal
@@ -76,7 +63,7 @@ def detection_loss(output: Tensor, faces: Faces, settings: DetectorConfig) -> Te
     Args:
         output: float32 [B, 6, h, w].
         faces: of the B scenes.
-        settings: has the weight of the second part.
+        config, teacher_probs: not used; `train.fit` passes them to every loss.
     """
     height, width = output.shape[2:]
     y = torch.arange(height) + 0.5
@@ -120,51 +107,4 @@ def detection_loss(output: Tensor, faces: Faces, settings: DetectorConfig) -> Te
     scales = torch.tensor([0.5, 0.5, 2.0, 1.0, 1.0])[:, None, None]
     differences = ((output[:, 1:] - target).abs() * scales).sum(dim=1)
     place = (differences * weight).sum() / weight.sum().clamp(min=1)
-    return focal + settings.place_weight * place
-
-
-def fit_detector(
-    model: FaceDetector,
-    scenes: SceneMaker,
-    minutes: float,
-    settings: DetectorConfig | None = None,
-    *,
-    progress: bool = True,
-) -> tuple[FaceDetector, list[float]]:
-    """Train a finder on scenes that are made as it goes.
-
-    Returns:
-        The averaged model, in eval mode, and the loss of each step.
-    """
-    settings = settings or DetectorConfig()
-    keep_freed_memory()
-    model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=ema_update(settings.ema_decay), use_buffers=True
-    )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
-    losses: list[float] = []
-    started = time.perf_counter()
-    done = 0.0
-    bar = tqdm(
-        total=100, desc="train finder", disable=not progress, bar_format="{l_bar}{bar}|{postfix}"
-    )
-    while done < 1:
-        pictures, faces = scenes(settings.batch, generator_for(settings.seed, len(losses)))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * lr_factor(done, settings.warmup)
-        output = model(pictures.contiguous(memory_format=torch.channels_last))
-        loss = detection_loss(output, faces, settings)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        averaged.update_parameters(model)
-        losses.append(loss.item())
-        done = min(1.0, (time.perf_counter() - started) / (60 * minutes))
-        bar.update(100 * done - bar.n)
-        bar.set_postfix_str(f"loss {sum(losses[-50:]) / len(losses[-50:]):.3f}", refresh=False)
-    bar.close()
-    model.load_state_dict(averaged.module.state_dict())
-    return model.eval(), losses
+    return focal + place

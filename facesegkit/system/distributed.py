@@ -171,6 +171,22 @@ def all_reduce_sum(numbers: NDArray[Any]) -> NDArray[Any]:
     return total.numpy()
 
 
+def differentiable_all_reduce(amount: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes of a tensor of one shape, through which gradients flow.
+
+    Each process then has the same loss, and gets the sum of the gradients of all processes. That
+    is larger by the number of processes than `data_parallel`, which averages gradients, needs: it
+    makes up for the average. Without gradients, as in validation, where processes may have
+    different numbers of batches, the tensor itself is returned.
+    """
+    if not are_several():
+        return amount
+    import torch
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(amount) if torch.is_grad_enabled() else amount
+
+
 def mean_buffers(model: nn.Module) -> None:
     """Have batch normalisation know the mean, in place, of what all processes have counted."""
     if not are_several():
