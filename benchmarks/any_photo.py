@@ -107,7 +107,7 @@ def _free_place(rng: np.random.Generator, kind: str, frames: list[FaceROI]) -> F
             x = (margin * size, WIDTH - margin * size, x, x)[side]
             y = (y, y, margin * size, HEIGHT - margin * size)[side]
         if all(math.hypot(x - f.x, y - f.y) > 0.45 * (size + f.size) for f in frames):
-            return FaceROI(float(x), float(y), size, float(angle), 1.0)
+            return FaceROI(float(x), float(y), size, float(angle))
     return None
 
 
@@ -243,7 +243,7 @@ def main() -> None:
     options = parser.parse_args()
     pack = build_cache(options.data, options.cache)
     find = open_detector(options.finder) if options.finder else None
-    segmenter = FaceSegmenter(options.model, find=find)
+    segmenter = FaceSegmenter(options.model, detector=find)
     tally = Tally()
     for number in range(options.scenes):
         scene = make_scene(number, pack, pack.rows(options.split))

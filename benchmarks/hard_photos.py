@@ -62,7 +62,7 @@ class Maker:
 
     def frame(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
         angle = math.radians(degrees + self.rng.normal(0, 6))
-        return FaceROI(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi, 1.0)
+        return FaceROI(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi)
 
     # --- the kinds -----------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class Maker:
         """Brows to chin fill the photo."""
         whole = self.aligned(512)
         box = (112, 160, 400, 448)
-        frame = FaceROI(256 - box[0], 256 - box[1], 512, 0.0, 1.0)
+        frame = FaceROI(256 - box[0], 256 - box[1], 512, 0.0)
         photo, classes = whole.photo.crop(box), Image.fromarray(whole.classes).crop(box)
         return Scene("", photo, np.asarray(classes), [frame], [True])
 
@@ -119,7 +119,7 @@ class Maker:
         scene = self.upright()
         times = 100 / (scene.frames[0].size * HEAD)
         size = (round(1024 * times), round(768 * times))
-        frame = scene.frames[0].enlarged(times)
+        frame = scene.frames[0].scaled(times)
         photo = scene.photo.resize(size)
         classes = Image.fromarray(scene.classes).resize(size, Image.Resampling.NEAREST)
         return Scene("", _compressed(photo), np.asarray(classes), [frame], scene.cut)

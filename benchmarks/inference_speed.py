@@ -135,7 +135,7 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
             "best ms": round(min(values[CALLS:]), 2),
         }
     for name in models:
-        floor = 1000 * model_card(name)["multiply_adds"] / max(rates)
+        floor = 1000 * model_card(name)["macs"] / max(rates)
         found[name]["arithmetic floor ms"] = round(floor, 2)
         found[name]["times the floor"] = round(found[name]["median ms"] / floor, 2)
         if rival:

@@ -1,8 +1,9 @@
-"""Writes the last results into the README's tables; with --check only says whether they differ.
+"""Fill the tables of README.md and docs/ from benchmarks/results/ and the model cards.
 
     python benchmarks/readme_tables.py
+    python benchmarks/readme_tables.py --check    # change nothing, only check
 
-A table stands between <!-- name --> and <!-- /name -->.
+A table stands between the comments <!-- name --> and <!-- /name -->.
 """
 
 from __future__ import annotations
@@ -11,144 +12,95 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesegkit.inference.model_zoo import MODEL_NAMES, model_card
+from facesegkit.inference.model_zoo import MODEL_NAMES, model_card, weights_path
 
-HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+ROOT = Path(__file__).parents[1]
 CLASSES = ("eyes", "eyebrows", "nose", "mouth", "lips")
+F1_OF_CLASSES = [f"{{f1[{name}]:.3f}}" for name in CLASSES]
 
 
 def results(name: str) -> dict[str, Any]:
-    return json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    """The last results of a benchmark."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-# Published figures, and those of a trial that was not ours; see `scores`.
-RIVALS = {
-    "a second human annotator, 7 photos": (0.895, (0.890, 0.849, 0.907, 0.935, 0.895)),
-    "MediaPipe face mesh 0.10.14, contours filled, 500 photos": (
-        0.804,
-        (0.823, 0.680, 0.874, 0.806, 0.838),
-    ),
-}
+def cells(values: Mapping[str, Any], *patterns: str) -> list[str]:
+    """The patterns, such as "{best ms:.1f} ms", filled in; empty where a value is missing."""
+    filled = []
+    for pattern in patterns:
+        try:
+            filled.append(pattern.format(**values))
+        except KeyError:
+            filled.append("")
+    return filled
 
 
-def scores() -> str:
-    """The models that ship on the test split, and what others get on photos of the same data."""
+def lessons() -> str:
+    """The lessons, as listed in notebooks/README.md."""
+    lines = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if line.startswith("| ")).replace("](", "](notebooks/")
+
+
+def shipped() -> str:
+    """The models that ship, in short."""
+    speed = results("inference_speed")["networks"]
     rows = []
     for name in MODEL_NAMES:
-        about = model_card(name)
+        card = model_card(name)
+        card["MB"] = weights_path(name).stat().st_size / 1e6
+        card["ms"] = speed[name.removesuffix("-synthetic")]["median ms"]
+        card["licence"] = card["licence"].replace(" (CelebAMask-HQ)", "")
+        link = f"[`{name}`](facesegkit/weights/{name}.md)"
         rows.append(
-            [
-                f"[`{name}`](facesegkit/weights/{name}.md)",
-                about["trained on"],
-                f"{about['minutes']:.0f}",
-                f"**{about['test']['mean_f1']:.3f}**",
-                *(f"{about['test']['f1'][class_name]:.3f}" for class_name in CLASSES),
-            ]
+            [link, *cells(card, "{test[mean_f1]:.3f}", "{MB:.2f}", "{ms:.1f}", "{licence}")]
         )
-    for name, (mean, classes) in RIVALS.items():
-        rows.append([name, "", "", f"{mean:.3f}", *(f"{f1:.3f}" for f1 in classes)])
+    return table(["model", "mean F1", "MB", "ms", "licence"], rows)
+
+
+def models() -> str:
+    """The models that ship, on the test split."""
+    rows = []
+    for name in MODEL_NAMES:
+        card = model_card(name)
+        first = cells(card, "{trained on}", "{minutes:.0f}", "**{test[mean_f1]:.3f}**")
+        link = f"[`{name}`](../facesegkit/weights/{name}.md)"
+        rows.append([link, *first, *cells(card["test"], *F1_OF_CLASSES)])
     return table(["", "trained on", "minutes, one core", "mean F1", *CLASSES], rows)
 
 
-def speed() -> str:
-    """The models on ONNX Runtime, the arithmetic floor, and the rival of the same run."""
-    networks = results("inference_speed")["networks"]
-    rows = []
-    for name, row in networks.items():
-        if "median ms" not in row:
-            continue
-        rows.append(
-            [
-                name,
-                f"{row['median ms']:.1f} ms",
-                f"{row['best ms']:.1f} ms",
-                f"{row['times the floor']:.1f}" if "times the floor" in row else "",
-                f"{row['times faster than the rival']:.1f}"
-                if "times faster than the rival" in row
-                else "",
-            ]
-        )
-    head = ["one photo, one core", "median", "best", "times the arithmetic floor",
-            "times faster than MediaPipe"]  # fmt: skip
-    return table(head, rows)
+def second_annotator() -> str:
+    """One human annotation scored against another."""
+    row = cells(results("second_annotator"), "{photos}", "{mean_f1:.3f}", *F1_OF_CLASSES)
+    return table(["", "photos", "mean F1", *CLASSES], [["a second annotator", *row]])
 
 
-def path() -> str:
-    """A 12-megapixel JPEG, step by step, and the command from a cold start."""
-    found = results("inference_speed")
-    steps = found["12-megapixel JPEG"]["milliseconds"]
-    rows = [[name, f"{milliseconds:.0f} ms"] for name, milliseconds in steps.items()]
-    rows.append(["the command for one photo, from a cold start", f"{found['cold start s']:.2f} s"])
-    return table(["one core", "median"], rows)
+def robustness() -> str:
+    """How much of the mean F1 is lost on changed test photos."""
+    of_models = [model_card(name)["robustness"] for name in MODEL_NAMES]
+    reference, *changes = of_models[0]
+    rows = [[reference, *(f"{f1[reference]:.3f}" for f1 in of_models)]]
+    rows += [[name, *(f"{f1[name] - f1[reference]:+.3f}" for f1 in of_models)] for name in changes]
+    return table(["every second test photo", *(f"`{name}`" for name in MODEL_NAMES)], rows)
 
 
-def costs() -> str:
-    """What the models cost, beside a rival timed in the same run."""
-    rows = []
-    for name, cost in results("model_costs").items():
-        known = "multiply_adds" in cost
-        rows.append(
-            [
-                name,
-                f"{cost['parameters'] / 1e6:.3f} M",
-                f"{cost['multiply_adds'] / 1e6:.0f} M" if known else "",
-                f"{cost['receptive_field']} px" if known else "",
-                f"{cost['bytes_on_disk'] / 1e6:.2f} MB" if known else "",
-                f"{cost['milliseconds']:.1f} ms",
-                f"{cost['relative to the rival']:.2f}",
-            ]
-        )
-    head = [
-        "model", "parameters", "multiply-adds", "receptive field", "on disk", "PyTorch, one core",
-        "of the rival's time",
-    ]  # fmt: skip
-    return table(head, rows)
-
-
-def speeds() -> str:
-    """Drawing and packing."""
-    drawing, packing = results("synthesis_speed"), results("prepare_speed")
-    rows = [
-        [
-            "draw faces",
-            f"{drawing['faces per second']} a second",
-            f"{drawing['processor ms per face']} ms",
-            "",
-        ]
-    ]
-    kinds = {
-        "pack 320 px photos, one-channel masks": "the data set as it is",
-        "pack 1024 px photos, RGB masks": "pairs of the original's size",
-    }
-    for label, key in kinds.items():
-        kind = packing[key]
-        rows.append(
-            [
-                label,
-                f"{kind['pairs per second']} a second",
-                f"{kind['processor ms per pair']} ms",
-                f"{kind['peak MB of all processes']} MB",
-            ]
-        )
-    return table(["on two cores", "speed", "processor time of each", "peak memory"], rows)
-
-
-ANY_PHOTO = {  # group in the results: what it is called in the README
+ANY_PHOTO = {  # group in the results: its name in the table
     "all": "all",
     "upright, head of 256 pixels or more": "upright, head of 256 to 511 pixels",
     "upright, head of 128 pixels or more": "128 to 255 pixels",
     "upright, head of 64 pixels or more": "64 to 95 pixels",
-    "scene: turned": "one face, turned by any angle",
-    "scene: group": "two to six faces, some of them turned",
+    "scene: turned": "one face, rotated by any angle",
+    "scene: group": "two to six faces, some of them rotated",
     "scene: cut": "cut by the border, up to half of the face",
     "scene: dark": "dark",
     "scene: blurred": "blurred",
@@ -156,195 +108,193 @@ ANY_PHOTO = {  # group in the results: what it is called in the README
 
 
 def any_photo() -> str:
-    """Faces found and segmented where they are not aligned, by circumstance."""
-    found = results("any_photo")
+    """Detection and segmentation of faces in composed scenes."""
+    of_models = results("any_photo")
+    first = next(iter(of_models.values()))
     rows = []
     for group, name in ANY_PHOTO.items():
-        cells = [name, str(next(iter(found.values()))["groups"][group]["faces"])]
-        for of_model in found.values():
-            scored = of_model["groups"][group]
-            cells += [f"{scored['found']:.1%}", f"{scored['mean_f1']:.3f}"]
-        rows.append(cells)
-    false = [of_model["false faces a scene"] for of_model in found.values()]
-    scenes = next(iter(found.values()))["scenes"]
-    nobody = ["nobody (scenes, and false faces a scene)", str(scenes["nobody"])]
-    for of_model in false:
-        nobody += [f"{of_model['nobody']:.2f}", ""]
-    heads = [f"`{name}`: {what}" for name in found for what in ("found", "mean F1")]
-    return table(["faces in composed scenes", "faces", *heads], [*rows, nobody])
-
-
-def robust() -> str:
-    """The test photos moved and lit otherwise: how much of the mean F1 is lost."""
-    kept = {name: model_card(name)["robustness"] for name in MODEL_NAMES}
-    conditions = list(next(iter(kept.values())))
-    rows = []
-    for condition in conditions:
-        cells = [condition]
-        for robustness in kept.values():
-            aligned, f1 = robustness[conditions[0]], robustness[condition]
-            cells.append(f"{f1:.3f}" if condition == conditions[0] else f"{f1 - aligned:+.3f}")
-        rows.append(cells)
-    return table(["every second test photo", *(f"`{name}`" for name in MODEL_NAMES)], rows)
+        row = [name, str(first["groups"][group]["faces"])]
+        for result in of_models.values():
+            row += cells(result["groups"][group], "{found:.1%}", "{mean_f1:.3f}")
+        rows.append(row)
+    row = ["nobody (scenes, and false faces per scene)", str(first["scenes"]["nobody"])]
+    for result in of_models.values():
+        row += [f"{result['false faces a scene']['nobody']:.2f}", ""]
+    heads = [f"`{name}`: {what}" for name in of_models for what in ("detected", "mean F1")]
+    return table(["faces in composed scenes", "faces", *heads], [*rows, row])
 
 
 def hard_photos() -> str:
-    """Photos that are hard in other ways, kind by kind."""
-    rows = [
-        [
-            kind,
-            f"{scored['found']:.0%}",
-            f"{scored['mean_f1']:.3f}",
-            f"{scored['false faces a photo']:.2f}",
-            f"{scored['milliseconds']:.0f} ms",
-        ]
-        for kind, scored in results("hard_photos")["kinds"].items()
-    ]
-    head = ["photos", "faces found", "mean F1", "false faces a photo", "time, one core"]
+    """Photos that are difficult in other ways."""
+    patterns = (
+        "{found:.0%}",
+        "{mean_f1:.3f}",
+        "{false faces a photo:.2f}",
+        "{milliseconds:.0f} ms",
+    )
+    rows = [[kind, *cells(row, *patterns)] for kind, row in results("hard_photos")["kinds"].items()]
+    return table(["photos", "detected", "mean F1", "false faces per photo", "time, one core"], rows)
+
+
+def video() -> str:
+    """Speed and flicker on video."""
+    patterns = ("{pictures a second:.0f}", "{flicker:.1%}", "{flicker of single photos:.1%}")
+    rows = [[f"`{name}`", *cells(row, *patterns)] for name, row in results("video_speed").items()]
+    head = ["640 x 480, two cores", "frames per second", "flicker", "flicker without tracker"]
     return table(head, rows)
 
 
-def clips() -> str:
-    """Speed and steadiness where pictures move."""
-    rows = [
-        [
-            f"`{name}`",
-            f"{found['pictures a second']:.0f}",
-            f"{found['flicker']:.1%}",
-            f"{found['flicker of single photos']:.1%}",
-        ]
-        for name, found in results("video_speed").items()
-    ]
-    head = ["640 x 480, two cores", "pictures a second", "flicker", "without following"]
+def speed() -> str:
+    """The networks on ONNX Runtime, and MediaPipe in the same run."""
+    patterns = ("{median ms:.1f} ms", "{best ms:.1f} ms", "{times the floor:.1f}",
+                "{times faster than the rival:.1f}")  # fmt: skip
+    networks = results("inference_speed")["networks"]
+    rows = [[name, *cells(row, *patterns)] for name, row in networks.items() if "median ms" in row]
+    head = ["one image, one core", "median", "fastest", "median / roofline estimate",
+            "times faster than MediaPipe"]  # fmt: skip
     return table(head, rows)
+
+
+def photo_to_file() -> str:
+    """A 12-megapixel JPEG step by step, and the command from a cold start."""
+    result = results("inference_speed")
+    steps = result["12-megapixel JPEG"]["milliseconds"]
+    rows = [[name, f"{milliseconds:.0f} ms"] for name, milliseconds in steps.items()]
+    rows.append(["the command for one photo, cold start", f"{result['cold start s']:.2f} s"])
+    return table(["one core", "median"], rows)
+
+
+def costs() -> str:
+    """Size and cost of the networks, and of another network timed in the same run."""
+    rows = []
+    for name, cost in results("model_costs").items():
+        scaled = {f"{key} M": cost[key] / 1e6 for key in cost if key != "milliseconds"}
+        patterns = ("{parameters M:.3f} M", "{multiply_adds M:.0f} M", "{receptive_field} px",
+                    "{bytes_on_disk M:.2f} MB", "{milliseconds:.1f} ms",
+                    "{relative to the rival:.2f}")  # fmt: skip
+        rows.append([name, *cells({**cost, **scaled}, *patterns)])
+    head = ["model", "parameters", "MACs", "receptive field", "on disk", "PyTorch, one core",
+            "relative time"]  # fmt: skip
+    return table(head, rows)
+
+
+def data_speed() -> str:
+    """Synthesizing faces, and preparing a data set."""
+    synthesis, prepare = results("synthesis_speed"), results("prepare_speed")
+    rows = [["synthesize faces", *cells(synthesis, "{faces per second} per second",
+                                        "{processor ms per face} ms"), ""]]  # fmt: skip
+    kinds = {
+        "prepare 320 px photos, one-channel masks": "the data set as it is",
+        "prepare 1024 px photos, RGB masks": "pairs of the original's size",
+    }
+    for label, kind in kinds.items():
+        patterns = ("{pairs per second} per second", "{processor ms per pair} ms",
+                    "{peak MB of all processes} MB")  # fmt: skip
+        rows.append([label, *cells(prepare[kind], *patterns)])
+    return table(["on two cores", "throughput", "processor time of each", "peak memory"], rows)
 
 
 def time_to_quality() -> str:
-    """Minutes of training to a validation mean F1, by the plain recipe and by ours."""
-    found = results("time_to_quality")
-    plain, ours = found["plain"], found["ours"]
-    stopped = max(at["minutes"] for at in plain["course"])
+    """Minutes of training to a validation mean F1, with a plain recipe and with ours."""
+    result = results("time_to_quality")
+    plain, ours = result["plain"], result["ours"]
+    end = max(at["minutes"] for at in plain["course"])
     speeds = [run["photos per second"] for run in ours.values()]
-    of_ours = f"{min(speeds):.0f} to {max(speeds):.0f}, small ones at first"
-    rows = [["photos a second", f"{plain['photos per second']:.0f}", of_ours, ""]]
-    for goal, minutes in found["minutes to a score"].items():
-        exact = minutes.get("times sooner")
-        at_least = minutes.get("times sooner, at least")
-        times = f"{exact}" if exact else f"more than {at_least}" if at_least else "not known"
-        first, first_of_ours = minutes["plain minutes"], minutes["ours minutes"]
+    of_ours = f"{min(speeds):.0f} to {max(speeds):.0f}, small ones first"
+    rows = [["photos per second", f"{plain['photos per second']:.0f}", of_ours, ""]]
+    for goal, minutes in result["minutes to a score"].items():
+        exact, at_least = minutes.get("times sooner"), minutes.get("times sooner, at least")
         rows.append(
             [
                 f"minutes to a mean F1 of {goal}",
-                f"{first:.0f}" if first else f"not within {stopped:.0f}",
-                f"at most {first_of_ours:.0f}" if first_of_ours else "not yet",
-                times,
+                f"{minutes['plain minutes'] or 0:.0f}"
+                if minutes["plain minutes"]
+                else f"more than {end:.0f}",
+                f"at most {minutes['ours minutes']:.0f}" if minutes["ours minutes"] else "not yet",
+                f"{exact}" if exact else f"more than {at_least}" if at_least else "not known",
             ]
         )
-    return table(["", "plain recipe", "ours", "times sooner"], rows)
+    return table(["", "plain recipe", "ours", "speed-up"], rows)
 
 
 def two_processes() -> str:
-    """One model trained by one process and by two, on the same cores."""
-    found = results("two_processes")
+    """One model trained by one process and by two, on the same two cores."""
+    result = results("two_processes")
+    seconds = result["seconds to prepare, by one and by two"]
     rows = [
-        [
-            f"{run['processes']} x {2 // run['processes']} thread{'s' * (run['processes'] == 1)}",
-            f"{run['photos per second']:.0f}",
-            f"{run['test mean F1']:.4f}",
-            f"{seconds:.0f}",
-        ]
-        for run, seconds in zip(
-            found["training"], found["seconds to prepare, by one and by two"], strict=True
-        )
+        [f"{run['processes']} x {2 // run['processes']} thread{'s' * (run['processes'] == 1)}"]
+        + cells(run, "{photos per second:.0f}", "{test mean F1:.4f}")
+        + [f"{prepared:.0f}"]
+        for run, prepared in zip(result["training"], seconds, strict=True)
     ]
     rows += [
-        [f"{machines} machines, by arithmetic", f"{speed:.0f}", "", ""]
-        for machines, speed in found["photos per second by arithmetic"].items()
+        [f"{machines} machines, calculated", f"{photos:.0f}", "", ""]
+        for machines, photos in result["photos per second by arithmetic"].items()
     ]
-    head = [
-        "processes on two cores",
-        "photos a second",
-        f"mean F1 after {found['epochs']:g} epochs of {found['faces']} drawn faces",
-        "seconds to pack them",
-    ]
-    return table(head, rows)
+    quality = f"mean F1 after {result['epochs']:g} epochs of {result['faces']} synthetic faces"
+    return table(["processes", "photos per second", quality, "seconds to prepare them"], rows)
 
 
 def tested() -> str:
-    """How much the tests see, and where they have passed."""
-    lines, stress = results("line_coverage"), results("stress")
-    mutants, everywhere = results("mutants"), results("everywhere")
+    """Coverage, mutants, and the environments in which the tests have passed."""
+    coverage, mutants, stress = (results(n) for n in ("line_coverage", "mutants", "stress"))
     faults = sum(mutants["mutants"].values())
     rows = [
-        [f"the {lines['lines']:,} lines of facesegkit/", f"{lines['share of lines']:.1%} are run"],
         [
-            f"{faults:,} small faults in {', '.join(mutants['by module'])}",
-            f"{mutants['noticed']:.1%} are noticed",
+            f"{coverage['lines']:,} lines of facesegkit/",
+            f"{coverage['share of lines']:.1%} are covered",
         ],
         [
-            f"{stress['times as many damaged files']} times as many damaged files, and each of "
-            f"four commands stopped {stress['kills of each command']} times",
+            f"{faults:,} mutants of {', '.join(mutants['by module'])}",
+            f"{mutants['noticed']:.1%} are caught",
+        ],
+        [
+            f"{stress['times as many damaged files']} times as many damaged files, each of four "
+            f"commands killed {stress['kills of each command']} times",
             f"{stress['passed']} of {stress['tests']} tests passed",
         ],
     ]
-    rows += [
-        [f"{name}: {found['about'].rstrip('.')}", _passed(found)]
-        for name, found in sorted(everywhere.items())
-    ]
+    for name, environment in sorted(results("everywhere").items()):
+        counts = [f"{environment['passed']:,} tests passed"]
+        counts += [
+            f"{environment[kind]} {kind}"
+            for kind in ("failure", "error", "skipped")
+            if environment.get(kind)
+        ]
+        rows.append([f"{name}: {environment['about'].rstrip('.')}", ", ".join(counts)])
     return table(["`make stress`", "last result"], rows)
 
 
-def _passed(found: dict[str, Any]) -> str:
-    """How many tests passed in a circumstance, and how many did not if any."""
-    others = {kind: found[kind] for kind in ("failure", "error", "skipped") if found.get(kind)}
-    counts = [f"{found['passed']:,} tests passed", *(f"{n} {kind}" for kind, n in others.items())]
-    return ", ".join(counts)
+TABLES: dict[str, tuple[Callable[[], str], ...]] = {
+    "README.md": (lessons, shipped),
+    "docs/results.md": (models, second_annotator, robustness, any_photo, hard_photos, video, speed,
+                        photo_to_file, costs, data_speed, time_to_quality, two_processes),
+    "docs/testing.md": (tested,),
+}  # fmt: skip
 
 
-def lessons() -> str:
-    """The notebooks, as notebooks/README.md has them."""
-    lines = (HERE.parent / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("| ")]
-    return "\n".join(rows).replace("](", "](notebooks/")
-
-
-TABLES = {
-    "scores": scores,
-    "robust": robust,
-    "any photo": any_photo,
-    "hard photos": hard_photos,
-    "clips": clips,
-    "time to quality": time_to_quality,
-    "two processes": two_processes,
-    "tested": tested,
-    "lessons": lessons,
-    "speed": speed,
-    "path": path,
-    "costs": costs,
-    "speeds": speeds,
-}
-
-
-def filled(readme: str) -> str:
-    """The README with its tables as the results have them."""
-    for name, make in TABLES.items():
-        place = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
-        if len(place.findall(readme)) != 1:
-            raise SystemExit(f"README.md has not one place for the table {name!r}.")
-        readme = place.sub(f"<!-- {name} -->\n{make()}\n<!-- /{name} -->", readme)
-    return readme
+def filled(path: str) -> str:
+    """The text of a file with its tables filled in."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for make in TABLES[path]:
+        name = make.__name__.replace("_", " ")
+        pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
+        if len(pattern.findall(text)) != 1:
+            raise SystemExit(f"{path} must have exactly one place for the table {name!r}.")
+        text = pattern.sub(f"<!-- {name} -->\n{make()}\n<!-- /{name} -->", text)
+    return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing")
+    parser.add_argument("--check", action="store_true", help="change nothing, only check")
     check = parser.parse_args().check
-    before = README.read_text(encoding="utf-8")
-    after = filled(before)
-    if check and before != after:
-        sys.exit("README.md does not say what benchmarks/results say: run readme_tables.py.")
-    if not check:
-        README.write_text(after, encoding="utf-8")
+    for path in TABLES:
+        text = filled(path)
+        if not check:
+            (ROOT / path).write_text(text, encoding="utf-8")
+        elif (ROOT / path).read_text(encoding="utf-8") != text:
+            sys.exit(f"{path} differs from benchmarks/results; run benchmarks/readme_tables.py.")
 
 
 if __name__ == "__main__":

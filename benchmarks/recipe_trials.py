@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
     parser.add_argument("--only", nargs="*", default=list(TRIALS), help="names of trials")
     options = parser.parse_args()
-    run_trials(options.only, build_cache(options.data).cache, options.photos, options.jobs)
+    run_trials(options.only, build_cache(options.data).folder, options.photos, options.jobs)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ RESULTS = HERE / "results" / "time_to_quality.json"
 FIGURE = HERE.parent / "figures" / "time_to_quality.png"
 GOALS = (0.80, 0.85, 0.88)
 CLASSES = len(FIVE_FEATURES.class_names)
-LARGE = FACE_CROP.whole_side(INPUT_SIZE)
+LARGE = FACE_CROP.full_size(INPUT_SIZE)
 
 Run = dict[str, Any]
 

@@ -56,7 +56,7 @@ def pictures() -> Iterator[Image.Image]:
 
 def write_clip(path: Path) -> None:
     with av.open(path, "w") as clip:
-        video = clip.add_stream("libx264", lr=RATE)
+        video = clip.add_stream("libx264", rate=RATE)
         video.width, video.height = SIZE
         video.pix_fmt = "yuv420p"
         for picture in pictures():

@@ -1,4 +1,4 @@
-"""Settings of a training run: the recipe (`TrainConfig`), its length (`Budget`), and the run."""
+"""Configuration of training: the recipe (`TrainConfig`), its length (`Budget`), and one run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 from torch import nn
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.system.history import History
 from facesegkit.transforms import Augmentation
-
-History = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Budget:
         given = [value for value in (self.minutes, self.epochs) if value is not None]
         if len(given) != 1 or not 0 < given[0] < math.inf:
             raise FaceSegKitError(
-                f"Training needs minutes or epochs, one of the two and more than 0; got "
+                f"A budget needs either minutes or epochs, as a number above 0; got "
                 f"minutes={self.minutes}, epochs={self.epochs}."
             )
 
@@ -71,10 +70,8 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def recipe(self) -> dict[str, Any]:
-        """All settings but the budget as plain data: what a resumed run must have in common."""
-        settings = asdict(self)
-        del settings["budget"]
-        return settings
+        """All fields but the budget as plain data: what a resumed run must have in common."""
+        return {name: value for name, value in asdict(self).items() if name != "budget"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class RunOptions:
         resume: continue from `state_file` if it exists.
         metadata: plain data (model, scheme, data set) that must be the same on resuming.
         on_row: called with the history whenever it has grown, for live curves.
-        stop: asked after each step; once it returns True training ends early, with the weights
+        stop: called after each step; once it returns True, training ends early with the weights
             of the best validation so far.
         progress: show a progress bar on standard error.
     """

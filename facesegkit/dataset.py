@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 class CelebAMaskHQ(VisionDataset):
     """Photos and label maps of CelebAMask-HQ, read from its folder or its zip.
 
-    `data_set[i]` is the photo, a PIL RGB picture of its own size, and its label map, a
-    `tv_tensors.Mask` uint8 [H, W] of the masks' size (1024 and 512 in the original). Being a
-    `Mask`, it is resized with the nearest neighbour by `torchvision.transforms.v2`.
+    `data_set[i]` is the photo, a PIL RGB image, and its label map, a `tv_tensors.Mask`
+    uint8 [H, W] of the masks' size (1024 and 512 pixels in the original). Because it is a `Mask`,
+    `torchvision.transforms.v2` resizes it with nearest neighbours.
 
-    `v2.RandomHorizontalFlip` does not know that a mirrored left eye is a right eye. Where left and
-    right count (part ids, or a scheme that tells them apart), flip with `labels.mirror_label_map`.
+    `v2.RandomHorizontalFlip` does not know that a mirrored left eye is a right eye. For part ids,
+    or a scheme that tells left from right, flip with `labels.mirror_label_map`.
 
     Args:
-        root: as for `celebamask_hq.Archive`: folder or zip, one level too high or too low will do.
+        root: folder or zip of the data set, as for `celebamask_hq.Archive`.
         split: 'train', 'val', 'test' or 'all'.
         transforms: called with photo and label map, returns both.
         transform, target_transform: called with one of them; instead of `transforms`.
@@ -47,8 +47,8 @@ class CelebAMaskHQ(VisionDataset):
         split_rule: how the split was made, see `celebamask_hq.Archive`.
 
     Raises:
-        FaceSegKitError: `root` is not the data set, there is no such split or nothing in it.
-            Reading a pair raises its subclass `celebamask_hq.BadPair` if a file is damaged or missing.
+        FaceSegKitError: if `root` is not the data set, or the split is unknown or empty. Reading a
+            pair raises `celebamask_hq.BadPair` if a file is damaged or missing.
     """
 
     def __init__(
@@ -65,13 +65,9 @@ class CelebAMaskHQ(VisionDataset):
             raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
         self.split = split
         self.scheme = scheme
-        self._archive = Archive(root)
-        self.split_rule = self._archive.split_rule
-        self.ids = [
-            photo_id
-            for photo_id in self._archive.pairs
-            if split in ("all", self._archive.split_of(photo_id))
-        ]
+        archive = self._archive = Archive(root)
+        self.split_rule = archive.split_rule
+        self.ids = [i for i in archive.pairs if split in ("all", archive.split_of(i))]
         if not self.ids:
             raise FaceSegKitError(f"The {split} split of {root} is empty ({self.split_rule}).")
 
@@ -95,9 +91,8 @@ class TrainingBatch:
 
     Args:
         images: float32 [B, 3, H, W], RGB in 0..1, channels last in memory.
-        target: what the loss compares the model's output with: class ids, int64 [B, H / 2, W / 2].
-        offset: the target holds every second row and column, from this row and column (0 or 1)
-            on; None if it is compared with the whole output.
+        target: what the loss compares the output with, such as class ids int64 [B, H / 2, W / 2].
+        offset: first row and column (0 or 1) if the target holds every second one; else None.
     """
 
     images: Tensor
@@ -114,8 +109,8 @@ class TrainingData:
         labels: part ids, uint8 [N, h, w], at the annotation's resolution.
         rows: which of the N to use, int64 [n].
         scheme: merges the parts into the model's classes.
-        crop: the part of the photos that the model sees. What lies around it comes into view
-            when augmentation rotates or shrinks a photo.
+        crop: the part of the photos that the model sees. Augmentation brings in what is around
+            it when it rotates or shrinks a photo.
     """
 
     photos: NDArray[np.uint8]
@@ -148,10 +143,10 @@ class TrainingData:
         return replace(self, rows=self.rows[indices])
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """uint8 photos [B, H, W, 3] and part ids [B, h, w] of the samples at these indices.
+        """Photos uint8 [B, H, W, 3] and part ids uint8 [B, h, w] of the samples at these indices.
 
         Raises:
-            FaceSegKitError: if a label map holds an id that is no part's.
+            FaceSegKitError: if a label map holds an unknown part id.
         """
         rows = self.rows[indices]
         photos, labels = self.photos[rows], self.labels[rows]
@@ -162,16 +157,15 @@ class TrainingData:
     def training_batch(
         self, step: int, progress: float, config: TrainConfig, device: torch.device
     ) -> TrainingBatch:
-        """The augmented batch of a training step; each process gets its share of it.
+        """The augmented batch of a training step, or this process's part of it.
 
-        The target covers every second row and column, others in each step: neighbouring pixels
+        The target covers every second row and column, starting at random: neighbouring pixels
         are nearly redundant, and the loss at full resolution takes a quarter of a step's time.
 
         Args:
             step: number of the step, from 0. The same step always gives the same batch.
             progress: fraction of the run that is done, for `config.resize_schedule`.
-            config: batch size, augmentation, seed.
-            device: where the batch is augmented.
+            config, device: batch size, augmentation and seed; where to augment.
         """
         indices = batch_indices(step, len(self), min(config.batch_size, len(self)), config.seed)
         indices = distributed.shard(indices)
@@ -181,25 +175,23 @@ class TrainingData:
         rank = [distributed.rank()] if distributed.are_several() else []
         generator = generator_for(config.seed, 1, step, *rank)
         images, parts = augment(photos, labels, config.augmentation, generator, size, self.crop)
+        images = images.contiguous(memory_format=torch.channels_last)
         row, column = torch.randint(2, (2,), generator=generator).tolist()
         class_of_part = torch.from_numpy(self.scheme.class_of_part).to(device).long()
         target = class_of_part[parts[:, row::2, column::2].int()]
-        return TrainingBatch(
-            images.contiguous(memory_format=torch.channels_last), target, (row, column)
-        )
+        return TrainingBatch(images, target, (row, column))
 
 
 def generator_for(*key: int) -> Generator:
-    """A random generator that depends on the key alone, so that any step can be repeated."""
+    """A random generator seeded with the key, so that any step can be repeated."""
     seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(seed >> 1))
 
 
 def batch_indices(step: int, count: int, batch_size: int, seed: int) -> NDArray[np.int64]:
-    """Indices, int64 [batch_size], of the samples in the batch of a step.
+    """Indices of the samples in the batch of a step, int64 [batch_size].
 
-    Each epoch visits all `count` samples in an order of its own; an incomplete last batch is
-    dropped.
+    Each epoch visits all `count` samples in a new order and drops an incomplete last batch.
     """
     epoch, index = divmod(step, count // batch_size)
     order = torch.randperm(count, generator=generator_for(seed, 0, epoch)).numpy()

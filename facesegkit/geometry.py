@@ -1,4 +1,4 @@
-"""Which part of an aligned photo a model looks at."""
+"""Regions of an image: crops, bounding boxes, and the aligned square around a face."""
 
 from __future__ import annotations
 
@@ -12,180 +12,14 @@ from numpy.typing import NDArray
 
 from facesegkit.errors import FaceSegKitError
 
-MIN_CROP_SIZE = 0.1  # or else a model's file could ask for photos that no memory holds
-
 Images = TypeVar("Images", bound=Any)  # a numpy array or a PyTorch tensor
 
-
-@dataclass(frozen=True)
-class RelativeCrop:
-    """A square part of a square photo. All three are shares of the photo's side.
-
-    Args:
-        x: of its middle, from the left.
-        y: of its middle, from the top.
-        size: its side.
-
-    Raises:
-        FaceSegKitError: it reaches beyond the photo, or is smaller than `MIN_CROP_SIZE`.
-    """
-
-    x: float = 0.5
-    y: float = 0.5
-    size: float = 1.0
-
-    def __post_init__(self) -> None:
-        half = self.size / 2
-        inside = all(half - 1e-6 <= middle <= 1 - half + 1e-6 for middle in (self.x, self.y))
-        if not (self.size >= MIN_CROP_SIZE and inside):
-            raise FaceSegKitError(
-                f"A crop lies within its photo and has at least {MIN_CROP_SIZE:.0%} of its side; this "
-                f"one has its middle at {self.x}, {self.y} and a side of {self.size}."
-            )
-
-    def box(self, side: int) -> BBox:
-        """The same in whole pixels of a photo that is `side` pixels wide and high."""
-        left, top = (round(side * (middle - self.size / 2)) for middle in (self.x, self.y))
-        right, bottom = (round(side * (middle + self.size / 2)) for middle in (self.x, self.y))
-        return BBox(left, top, right, bottom)
-
-    def of(self, pictures: Images) -> Images:
-        """This part of square pictures: [B, H, H, ...] -> [B, h, h, ...], a view."""
-        box = self.box(pictures.shape[1])
-        part: Images = pictures[:, box.top : box.bottom, box.left : box.right]
-        return part
-
-    def whole_side(self, side: int) -> int:
-        """How large a photo has to be for this part of it to be `side` pixels wide."""
-        return round(side / self.size)
-
-    def to_dict(self) -> dict[str, float]:
-        """For a model's file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Any) -> RelativeCrop:
-        """From what `to_dict` gave; the whole photo from None.
-
-        Raises:
-            FaceSegKitError: it is something else.
-        """
-        if plain is None:
-            return FULL_IMAGE
-        try:
-            return cls(**{name: float(value) for name, value in dict(plain).items()})
-        except (TypeError, ValueError) as error:
-            raise FaceSegKitError(f"{plain!r} is not a crop: {error}.") from error
-
-
-FULL_IMAGE = RelativeCrop()
-
-# CelebAMask-HQ shows hair and shoulders too. This part has all eyes, brows, noses and mouths of its
-# validation split, with room around them, and shows each a quarter larger.
-FACE_CROP = RelativeCrop(0.5, 0.5625, 0.8)
-
-CROPS = {"photo": FULL_IMAGE, "face": FACE_CROP}
-
-
-# x' = a x + b y + c and y' = d x + e y + f as (a, b, c, d, e, f), as Pillow's `transform` wants it.
-Affine = tuple[float, float, float, float, float, float]
-
-
-@dataclass(frozen=True)
-class FaceROI:
-    """The square around a face.
-
-    Args:
-        x: of its middle, in pixels of the photo.
-        y: of its middle.
-        size: its side, in pixels.
-        angle: by how much the face is turned clockwise, in radians.
-        sure: how sure the finder is that there is a face, 0..1.
-    """
-
-    x: float
-    y: float
-    size: float
-    angle: float
-    sure: float
-
-    def enlarged(self, times: float) -> FaceROI:
-        """The same place on a photo that is enlarged."""
-        return replace(self, x=self.x * times, y=self.y * times, size=self.size * times)
-
-    def part(self, crop: RelativeCrop) -> FaceROI:
-        """The frame of a part of what this one shows."""
-        xx, xy, x, yx, yy, y = self.from_upright(1)
-        return replace(
-            self,
-            x=xx * crop.x + xy * crop.y + x,
-            y=yx * crop.x + yy * crop.y + y,
-            size=self.size * crop.size,
-        )
-
-    def shows(self, x: float, y: float, size: tuple[int, int]) -> bool:
-        """Whether a place in it, in shares of its side, is on a photo of this width and height."""
-        xx, xy, left, yx, yy, top = self.from_upright(1)
-        across, down = xx * x + xy * y + left, yx * x + yy * y + top
-        return 0 <= across < size[0] and 0 <= down < size[1]
-
-    def turned(self, angle: float) -> FaceROI:
-        """The same square, turned clockwise, in radians."""
-        return replace(self, angle=_wrapped(self.angle + angle))
-
-    @property
-    def corners(self) -> NDArray[np.float64]:
-        """x and y of the upper left, upper right, lower right and lower left corner, [4, 2].
-
-        Upper and left are the face's.
-        """
-        half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * self.size
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return half @ np.array([[cosine, sine], [-sine, cosine]]) + (self.x, self.y)
-
-    def box(self, size: tuple[int, int]) -> BBox:
-        """The part of a photo of this width and height that the frame touches; may be empty."""
-        corners = self.corners
-        left, top = np.clip(np.floor(corners.min(0)), 0, size).astype(int).tolist()
-        right, bottom = np.clip(np.ceil(corners.max(0)), 0, size).astype(int).tolist()
-        return BBox(left, top, right, bottom)
-
-    def to_upright(self, side: int) -> Affine:
-        """From places on the photo to places in what the frame shows, upright, `side` wide."""
-        scale = side / self.size
-        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
-        x, y, half = self.x, self.y, side / 2
-        return (
-            cosine, sine, half - cosine * x - sine * y,
-            -sine, cosine, half + sine * x - cosine * y,
-        )  # fmt: skip
-
-    def from_upright(self, side: int) -> Affine:
-        """From places in what the frame shows, upright, `side` wide, to places on the photo."""
-        scale = self.size / side
-        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
-        half = side / 2
-        return (
-            cosine, -sine, self.x - half * (cosine - sine),
-            sine, cosine, self.y - half * (sine + cosine),
-        )  # fmt: skip
-
-
-def aligned_roi(size: tuple[int, int]) -> FaceROI:
-    """The frame of a photo of this width and height if it is aligned already."""
-    return FaceROI(size[0] / 2, size[1] / 2, max(size), angle=0.0, sure=0.0)
-
-
-def _wrapped(angle: float) -> float:
-    """The same angle in -pi..pi."""
-    return math.remainder(angle, 2 * math.pi)
-
-
-_PIECE = 1_000_000  # pixels that are worked on at a time where all of a large photo would not fit
+MIN_CROP_SIZE = 0.1  # otherwise a damaged model file could require photos larger than memory
+_MAX_TILE = 1_000_000  # pixels
 
 
 class BBox(NamedTuple):
-    """Whole pixels from `left` up to but not including `right`, from `top` to `bottom`."""
+    """A bounding box in pixels; `right` and `bottom` are excluded."""
 
     left: int
     top: int
@@ -199,10 +33,169 @@ class BBox(NamedTuple):
 
 
 def tiles(size: tuple[int, int]) -> Iterator[BBox]:
-    """Boxes that cover a picture of this width and height, none of them too large for memory."""
+    """Boxes that cover an image of this width and height, to process large images in pieces."""
     width, height = size
-    across = max(1, min(width, _PIECE))
-    down = _PIECE // across
+    across = max(1, min(width, _MAX_TILE))
+    down = _MAX_TILE // across
     for top in range(0, height, down):
         for left in range(0, width, across):
             yield BBox(left, top, min(width, left + across), min(height, top + down))
+
+
+@dataclass(frozen=True)
+class RelativeCrop:
+    """The square part of a square image that a model sees, in fractions of the image's side.
+
+    Args:
+        x, y: centre of the crop, from the left and from the top.
+        size: side of the crop.
+
+    Raises:
+        FaceSegKitError: if it extends beyond the image or is smaller than `MIN_CROP_SIZE`.
+    """
+
+    x: float = 0.5
+    y: float = 0.5
+    size: float = 1.0
+
+    def __post_init__(self) -> None:
+        half = self.size / 2
+        inside = all(half - 1e-6 <= centre <= 1 - half + 1e-6 for centre in (self.x, self.y))
+        if not (self.size >= MIN_CROP_SIZE and inside):
+            raise FaceSegKitError(
+                f"A crop must lie within its image and have at least {MIN_CROP_SIZE:.0%} of its "
+                f"side; this one has its centre at {self.x}, {self.y} and a side of {self.size}."
+            )
+
+    def box(self, side: int) -> BBox:
+        """The crop in pixels of an image that is `side` pixels wide and high."""
+        left, top = (round(side * (centre - self.size / 2)) for centre in (self.x, self.y))
+        right, bottom = (round(side * (centre + self.size / 2)) for centre in (self.x, self.y))
+        return BBox(left, top, right, bottom)
+
+    def of(self, images: Images) -> Images:
+        """Crop square images: [B, H, H, ...] -> [B, h, h, ...], a view."""
+        rows, columns = self.box(images.shape[1]).slices
+        cropped: Images = images[:, rows, columns]
+        return cropped
+
+    def full_size(self, side: int) -> int:
+        """Side of the image, in pixels, for the crop to be `side` pixels wide."""
+        return round(side / self.size)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers, for a model's file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> RelativeCrop:
+        """The inverse of `to_dict`; None gives the full image.
+
+        Raises:
+            FaceSegKitError: if `plain` does not describe a valid crop.
+        """
+        if plain is None:
+            return FULL_IMAGE
+        try:
+            return cls(**{name: float(value) for name, value in dict(plain).items()})
+        except (TypeError, ValueError) as error:
+            raise FaceSegKitError(f"{plain!r} is not a crop: {error}.") from error
+
+
+FULL_IMAGE = RelativeCrop()
+
+# CelebAMask-HQ also shows hair and shoulders. This crop contains all eyes, brows, noses and mouths
+# of its validation split, with a margin, and enlarges them by a quarter.
+FACE_CROP = RelativeCrop(0.5, 0.5625, 0.8)
+
+CROPS = {"photo": FULL_IMAGE, "face": FACE_CROP}
+
+# x' = a x + b y + c and y' = d x + e y + f as (a, b, c, d, e, f), as Pillow's `transform` takes it.
+Affine = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class FaceROI:
+    """The square region around a face that an aligned photo of CelebAMask-HQ would show.
+
+    The face is upright and centred in it, with hair and chin inside and the eyes about a quarter
+    of the side apart.
+
+    Args:
+        x, y: centre, in pixels of the photo.
+        size: side, in pixels.
+        angle: rotation of the face, clockwise, in radians.
+    """
+
+    x: float
+    y: float
+    size: float
+    angle: float
+
+    def scaled(self, factor: float) -> FaceROI:
+        """The same region of a photo that is resized by a factor."""
+        return replace(self, x=self.x * factor, y=self.y * factor, size=self.size * factor)
+
+    def cropped(self, crop: RelativeCrop) -> FaceROI:
+        """The region of a crop of the aligned face."""
+        xx, xy, x, yx, yy, y = self.from_aligned(1)
+        return replace(
+            self,
+            x=xx * crop.x + xy * crop.y + x,
+            y=yx * crop.x + yy * crop.y + y,
+            size=self.size * crop.size,
+        )
+
+    def rotated(self, angle: float) -> FaceROI:
+        """The same square, rotated clockwise by an angle in radians."""
+        return replace(self, angle=wrap_angle(self.angle + angle))
+
+    def is_visible(self, x: float, y: float, size: tuple[int, int]) -> bool:
+        """Whether a point, in fractions of the ROI's side, lies on a photo of (width, height)."""
+        xx, xy, left, yx, yy, top = self.from_aligned(1)
+        across, down = xx * x + xy * y + left, yx * x + yy * y + top
+        return 0 <= across < size[0] and 0 <= down < size[1]
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """x and y of the face's upper left, upper right, lower right and lower left, [4, 2]."""
+        half = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * self.size
+        cosine, sine = math.cos(self.angle), math.sin(self.angle)
+        return half @ np.array([[cosine, sine], [-sine, cosine]]) + (self.x, self.y)
+
+    def bbox(self, size: tuple[int, int]) -> BBox:
+        """Bounding box on a photo of (width, height), cut at its borders; may be empty."""
+        corners = self.corners
+        left, top = np.clip(np.floor(corners.min(0)), 0, size).astype(int).tolist()
+        right, bottom = np.clip(np.ceil(corners.max(0)), 0, size).astype(int).tolist()
+        return BBox(left, top, right, bottom)
+
+    def to_aligned(self, side: int) -> Affine:
+        """Transform from the photo to the aligned face of `side` x `side` pixels."""
+        scale = side / self.size
+        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        x, y, half = self.x, self.y, side / 2
+        return (
+            cosine, sine, half - cosine * x - sine * y,
+            -sine, cosine, half + sine * x - cosine * y,
+        )  # fmt: skip
+
+    def from_aligned(self, side: int) -> Affine:
+        """Transform from the aligned face of `side` x `side` pixels to the photo."""
+        scale = self.size / side
+        cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        half = side / 2
+        return (
+            cosine, -sine, self.x - half * (cosine - sine),
+            sine, cosine, self.y - half * (sine + cosine),
+        )  # fmt: skip
+
+
+def aligned_roi(size: tuple[int, int]) -> FaceROI:
+    """The ROI of a photo of this width and height that is aligned already."""
+    return FaceROI(size[0] / 2, size[1] / 2, max(size), angle=0.0)
+
+
+def wrap_angle(angle: float) -> float:
+    """The same angle in -pi..pi."""
+    return math.remainder(angle, 2 * math.pi)

@@ -1,7 +1,7 @@
-"""The 19 parts of CelebAMask-HQ, and the schemes that merge them into classes.
+"""The 19 parts of CelebAMask-HQ, and schemes that merge them into classes.
 
-A *label map* is one picture of part ids 0..18. A *scheme* says which parts make which class;
-`Scheme.merge` turns a label map into class ids, which is what a model learns and predicts.
+A *label map* contains part ids 0..18. A *scheme* says which parts form which class;
+`LabelScheme.merge` converts a label map to class ids, which a model learns and predicts.
 """
 
 from __future__ import annotations
@@ -16,29 +16,14 @@ from numpy.typing import NDArray
 
 from facesegkit.errors import FaceSegKitError
 
-# A part's id is its place here. This is the order in which the data set's authors paint the
-# masks over each other, so it also decides who wins where two masks overlap.
+# The index is the part id. The data set's authors paint the masks over each other in this order,
+# so it also decides which part wins where two masks overlap. "l" and "r" are the person's own
+# sides: l_eye is in the right half of the image. "eye_g" are glasses, "mouth" is what is visible
+# between the lips, "ear_r" is an earring and "neck_l" a necklace.
 PARTS = (
-    "background",
-    "skin",
-    "nose",
-    "eye_g",  # glasses
-    "l_eye",  # "l" and "r" are the person's own: l_eye lies in the right half of the picture
-    "r_eye",
-    "l_brow",
-    "r_brow",
-    "l_ear",
-    "r_ear",
-    "mouth",  # what is seen inside the lips
-    "u_lip",
-    "l_lip",
-    "hair",
-    "hat",
-    "ear_r",  # earring
-    "neck_l",  # necklace
-    "neck",
-    "cloth",
-)
+    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
+    "mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
+)  # fmt: skip
 PART_IDS = {name: part_id for part_id, name in enumerate(PARTS)}
 
 Colour = tuple[int, int, int]
@@ -46,16 +31,16 @@ Colour = tuple[int, int, int]
 _MIRRORED = {"l_eye": "r_eye", "l_brow": "r_brow", "l_ear": "r_ear"}
 _MIRRORED |= {right: left for left, right in _MIRRORED.items()}
 
-# MIRROR[part id] is the part's id in a mirrored photo: what was the left eye is now the right one.
+# MIRROR[part id] is the part's id in the flipped photo, where the left eye is a right eye.
 MIRROR = np.array([PART_IDS[_MIRRORED.get(name, name)] for name in PARTS], dtype=np.uint8)
 
 
 def paint_parts(masks: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Merge part masks into one label map, in part order, later over earlier.
+    """Merge part masks into a label map, in the order of the ids, later over earlier.
 
     Args:
-        masks: part name -> [H, W], non-zero where the part is. Missing parts are absent.
-        shape: (H, W) of the result, needed when there is no mask at all.
+        masks: part name -> [H, W], non-zero where the part is. Parts without a mask are absent.
+        shape: (H, W) of the result.
 
     Returns:
         Part ids 0..18, uint8 [H, W].
@@ -68,27 +53,23 @@ def paint_parts(masks: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> ND
 
 
 def mirror_label_map(label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Flip a label map left to right, and let left and right parts change names.
-
-    Args:
-        label_map: part ids, uint8 [..., H, W].
-    """
+    """Flip a label map (part ids, uint8 [..., H, W]) and swap its left and right parts."""
     return MIRROR[label_map[..., ::-1]]
 
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """Which parts make which class, and the classes' colours. Class 0 is what is left over.
+    """Which parts form which class, and the colours of the classes.
 
     Args:
-        name: what the scheme is called in reports and checkpoints.
-        classes: class name -> names of the parts that it is made of. Class ids follow this
-            order, from 1; every part not named belongs to the background.
-        colours: one (r, g, b) in 0..255 per class, background not included.
+        name: of the scheme in reports and checkpoints.
+        classes: class name -> names of its parts. Class ids follow this order, from 1; parts that
+            are not listed belong to class 0, the background.
+        colours: one (r, g, b) in 0..255 per class, without the background.
 
     Raises:
-        FaceSegKitError: an unknown part, a part in two classes, a class without parts, a class
-            called background, or colours that do not fit.
+        FaceSegKitError: if a part is unknown or in two classes, a class has no parts or is called
+            "background", or colours are invalid or missing.
     """
 
     name: str
@@ -96,47 +77,33 @@ class LabelScheme:
     colours: Sequence[Colour]
 
     def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise FaceSegKitError(f"Scheme {self.name!r} {problem}")
+
+    def _problem(self) -> str | None:
         if not self.classes:
-            raise FaceSegKitError(f"Scheme {self.name!r} has no class; name at least one.")
+            return "has no class; define at least one."
         owner: dict[str, str] = {}
-        for class_name, parts in self.classes.items():
-            self._check_class(class_name, parts)
+        for name, parts in self.classes.items():
+            if name == "background":
+                return "names a class 'background', which is the name of class 0; rename it."
+            if not isinstance(parts, (list, tuple)) or not parts:
+                return f"has {parts!r} in the class {name!r}; a class needs a list of part names."
             for part in parts:
+                if part not in PARTS[1:]:
+                    known = ", ".join(PARTS[1:])
+                    return f"has an unknown part {part!r} in the class {name!r}; parts are {known}."
                 if part in owner:
-                    raise FaceSegKitError(
-                        f"Scheme {self.name!r} puts the part {part!r} into both {owner[part]!r} "
-                        f"and {class_name!r}; a part belongs to one class."
-                    )
-                owner[part] = class_name
+                    both = f"{owner[part]!r} and {name!r}"
+                    return f"has the part {part!r} in both {both}; a part belongs to one class."
+                owner[part] = name
         if len(self.colours) != len(self.classes):
-            raise FaceSegKitError(
-                f"Scheme {self.name!r} has {len(self.classes)} classes but "
-                f"{len(self.colours)} colours; give one colour per class."
-            )
+            counts = f"{len(self.classes)} classes but {len(self.colours)} colours"
+            return f"has {counts}; give one colour per class."
         for colour in self.colours:
             if not _is_colour(colour):
-                raise FaceSegKitError(
-                    f"Scheme {self.name!r} has the colour {colour!r}; "
-                    f"a colour is three whole numbers from 0 to 255."
-                )
-
-    def _check_class(self, class_name: str, parts: Sequence[str]) -> None:
-        if class_name == "background":
-            raise FaceSegKitError(
-                f"Scheme {self.name!r} names a class 'background'; "
-                f"that is what the parts left over become, give the class another name."
-            )
-        if not isinstance(parts, (list, tuple)) or not parts:
-            raise FaceSegKitError(
-                f"Scheme {self.name!r} gives the class {class_name!r} the parts {parts!r}; "
-                f"a class needs a list of part names."
-            )
-        unknown = [part for part in parts if part not in PARTS[1:]]
-        if unknown:
-            raise FaceSegKitError(
-                f"Scheme {self.name!r} names an unknown part {unknown[0]!r} in the class "
-                f"{class_name!r}; the parts are {', '.join(PARTS[1:])}."
-            )
+                return f"has the colour {colour!r}; a colour is three integers from 0 to 255."
+        return None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -157,19 +124,16 @@ class LabelScheme:
         return table
 
     def classes_within(self, parts: Iterable[str]) -> list[int]:
-        """Ids of the classes that are made of these parts alone, or of some of them."""
+        """Ids of the classes that consist only of these parts."""
         wanted = set(parts)
-        return [
-            number
-            for number, of_class in enumerate(self.classes.values(), start=1)
-            if wanted.issuperset(of_class)
-        ]
+        classes = enumerate(self.classes.values(), start=1)
+        return [class_id for class_id, members in classes if wanted.issuperset(members)]
 
     def merge(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class ids of a label map: part ids uint8 [...] in, class ids uint8 [...] out.
+        """Convert part ids to class ids, both uint8 [...].
 
         Raises:
-            FaceSegKitError: there is no such part.
+            FaceSegKitError: if a part id is invalid.
         """
         try:
             return self.class_of_part.take(label_map)  # twice as fast as indexing
@@ -177,7 +141,7 @@ class LabelScheme:
             raise no_such_part(int(label_map.max())) from error
 
     def colour(self, class_ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Picture of class ids: uint8 [...] in, RGB uint8 [..., 3] out."""
+        """Convert class ids, uint8 [...], to colours, RGB uint8 [..., 3]."""
         return self.palette.take(class_ids, axis=0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,45 +154,38 @@ class LabelScheme:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> LabelScheme:
-        """The reverse of `to_dict`; colours may be left out.
+        """The inverse of `to_dict`; name and colours are optional.
 
         Raises:
-            FaceSegKitError: as the constructor does, and when `plain` has another form.
+            FaceSegKitError: if `plain` does not describe a valid scheme.
         """
         classes = plain.get("classes")
         if not isinstance(classes, Mapping):
-            raise FaceSegKitError(
-                "A scheme needs 'classes', a table of class names and part names such as "
-                '{"eyes": ["l_eye", "r_eye"]}.'
-            )
+            example = '{"eyes": ["l_eye", "r_eye"]}'
+            raise FaceSegKitError(f"A scheme needs 'classes', a table such as {example}.")
         colours = plain.get("colours", distinct_colours(len(classes)))
         if not isinstance(colours, (list, tuple)):
-            raise FaceSegKitError(
-                f"A scheme's 'colours' are a list such as [[255, 0, 0]], not {colours!r}."
-            )
+            raise FaceSegKitError(f"'colours' must be a list such as [[1, 2, 3]], not {colours!r}.")
         return cls(str(plain.get("name", "own")), dict(classes), colours)
 
 
 def no_such_part(part_id: int) -> FaceSegKitError:
-    """What to say about a label map that holds a number without meaning."""
+    """The error for a label map with an invalid part id."""
     return FaceSegKitError(
-        f"A label map holds the part {part_id}, and there are only {len(PARTS)}: packed data that "
-        f"is damaged has to be deleted and packed again."
+        f"A label map contains the part id {part_id}, but ids end at {len(PARTS) - 1}: the data "
+        f"set cache is damaged; delete it and build it again."
     )
 
 
 def _is_colour(value: Any) -> bool:
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 3
-        and all(isinstance(level, int) and 0 <= level <= 255 for level in value)
-    )
+    is_triple = isinstance(value, (list, tuple)) and len(value) == 3
+    return is_triple and all(isinstance(level, int) and 0 <= level <= 255 for level in value)
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """`count` colours that differ in hue, and from black, for schemes that bring none.
+    """`count` colours that differ from each other and from black, for schemes without colours.
 
-    Bits of the class id are spread over the three channels, as PASCAL VOC's colour map does
+    The bits of the class id are spread over the three channels, as in PASCAL VOC's colour map
     (M. Everingham et al., "The PASCAL Visual Object Classes Challenge", devkit, VOClabelcolormap).
     """
     colours = []

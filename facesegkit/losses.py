@@ -51,11 +51,10 @@ def segmentation_loss(
         cross_entropy = torch.lerp(cross_entropy, soft_cross_entropy, config.teacher_weight)
 
     # All three [C]: soft counts of predicted pixels, counts of annotated ones, soft true positives.
-    predicted = log_probs.exp().sum(dim=(0, 2, 3))
-    annotated = torch.bincount(target.flatten(), minlength=logits.shape[1])
-    true_positives = torch.zeros_like(predicted)
-    true_positives = true_positives.index_add(0, target.flatten(), log_target.exp().flatten())
-    predicted, annotated, true_positives = total(predicted), total(annotated), total(true_positives)
+    predicted = total(log_probs.exp().sum(dim=(0, 2, 3)))
+    annotated = total(torch.bincount(target.flatten(), minlength=logits.shape[1]))
+    target_probs = log_target.exp().flatten()
+    true_positives = total(torch.zeros_like(predicted).index_add(0, target.flatten(), target_probs))
     # The 1 keeps a class that is absent from the batch from counting as an error.
     dice = (2 * true_positives + 1) / (predicted + annotated + 1)
     return cross_entropy + config.dice_weight * (1 - dice[1:].mean())

@@ -1,7 +1,7 @@
-"""How good a model is: one confusion matrix over all pixels, and the scores that follow from it.
+"""How good a model is: confusion matrices, and the metrics that follow from them.
 
-Counting comes first (`confusion_matrix`), reducing second (`SegmentationMetrics`); `evaluate` runs
-a model over the photos of a split and adds the counts up.
+Counting comes first (`confusion_matrix`), metrics second (`SegmentationMetrics`); `evaluate` runs
+a model over the photos of a split and adds up the counts.
 """
 
 from __future__ import annotations
@@ -30,102 +30,73 @@ from facesegkit.system.files import atomic_write
 from facesegkit.transforms import to_float_images
 
 DEFINITION = (
-    "One confusion matrix over all pixels of the split, at the annotation's resolution: the "
-    "network's scores are resized up bilinearly, then the class is taken. F1 = 2TP / (2TP + FP + "
-    "FN); the means are plain means over the classes, background left out."
+    "Pooled over all pixels of the split in one confusion matrix, at the annotation's resolution: "
+    "the logits are upsampled bilinearly, then the class is taken. F1 = 2TP / (2TP + FP + FN); the "
+    "means are plain means over the classes without the background."
 )
+_COLUMNS = ("f1", "iou", "precision", "recall")
 
 
 def confusion_matrix(
-    truth: Tensor | NDArray[np.uint8], predicted: Tensor | NDArray[np.uint8], classes: int
+    target: Tensor | NDArray[np.uint8], predicted: Tensor | NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
-    """Count how often each true class was predicted as each class.
+    """Count how often each true class (row) was predicted as each class (column), int64 [C, C].
 
     Args:
-        truth: class ids, uint8 of any shape.
+        target: class ids of the ground truth, uint8 of any shape.
         predicted: class ids, uint8 of the same shape.
-        classes: how many classes there are, at most 256.
-
-    Returns:
-        int64 [classes, classes]; rows are the truth, columns the prediction.
+        classes: number of classes C, at most 256.
 
     Raises:
-        ValueError: shapes that differ, or a class id that is not below `classes`.
+        ValueError: if the shapes differ, or a class id is not below `classes`.
     """
-    if truth.shape != predicted.shape:
-        raise ValueError(f"truth is {tuple(truth.shape)}, predicted {tuple(predicted.shape)}")
-    true_ids, predicted_ids = torch.as_tensor(truth).flatten(), torch.as_tensor(predicted).flatten()
-    highest = max((int(ids.max()) for ids in (true_ids, predicted_ids) if len(ids)), default=0)
+    if target.shape != predicted.shape:
+        raise ValueError(f"target is {tuple(target.shape)}, predicted {tuple(predicted.shape)}")
+    target_ids = torch.as_tensor(target).flatten()
+    predicted_ids = torch.as_tensor(predicted).flatten()
+    highest = max((int(ids.max()) for ids in (target_ids, predicted_ids) if len(ids)), default=0)
     if highest >= classes:
         raise ValueError(f"there is a class id {highest}, but {classes=}")
     # A pair of ids is one number. The smallest type that holds it makes the count 3 times faster.
     pair_type = torch.uint8 if classes**2 <= 256 else torch.int32
-    pairs = true_ids.to(pair_type) * classes + predicted_ids
+    pairs = target_ids.to(pair_type) * classes + predicted_ids
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes).numpy()
 
 
-@dataclass(frozen=True, eq=False)
 class SegmentationMetrics:
-    """What a confusion matrix says about each class.
+    """Metrics of each class and their means, from a confusion matrix.
 
-    A score is nan where it would be 0/0: F1 and IoU of a class that is neither annotated nor
-    predicted anywhere, precision of one never predicted, recall of one never annotated.
+    A metric is nan if it would be 0/0: F1 and IoU of a class that is neither annotated nor
+    predicted anywhere, precision of one never predicted, recall of one never annotated. Means are
+    over all classes but the background, without nan; they are nan if all are nan.
 
     Args:
-        matrix: pixel counts, int64 [C, C], rows are the truth, columns the prediction.
+        matrix: pixel counts, int64 [C, C]; rows are the ground truth, columns the prediction.
+
+    Attributes:
+        true_positives, annotated, predicted: pixels, TP, TP + FN and TP + FP, int64 [C].
+        f1: 2TP / (2TP + FP + FN), also called the Dice coefficient, float64 [C] like the next.
+        iou: intersection over union, TP / (TP + FP + FN).
+        precision: TP / (TP + FP), how much of what was predicted is right.
+        recall: TP / (TP + FN), how much of what is annotated was predicted.
+        mean_f1, mean_iou: means without the background.
+        pixel_accuracy: fraction of all pixels, background included, whose class is right. It
+            flatters any model.
     """
 
-    matrix: NDArray[np.int64]
-
-    @property
-    def hits(self) -> NDArray[np.int64]:
-        """True positives of each class, int64 [C]."""
-        return self.matrix.diagonal()
-
-    @property
-    def annotated(self) -> NDArray[np.int64]:
-        """Pixels that are each class in truth (TP + FN), int64 [C]."""
-        return self.matrix.sum(axis=1)
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Pixels predicted as each class (TP + FP), int64 [C]."""
-        return self.matrix.sum(axis=0)
-
-    @property
-    def f1(self) -> NDArray[np.float64]:
-        """2TP / (2TP + FP + FN), float64 [C]; also called the Dice coefficient."""
-        return _ratio(2 * self.hits, self.annotated + self.predicted)
-
-    @property
-    def iou(self) -> NDArray[np.float64]:
-        """Intersection over union, TP / (TP + FP + FN), float64 [C]."""
-        return _ratio(self.hits, self.annotated + self.predicted - self.hits)
-
-    @property
-    def precision(self) -> NDArray[np.float64]:
-        """TP / (TP + FP): how much of what was predicted is right, float64 [C]."""
-        return _ratio(self.hits, self.predicted)
-
-    @property
-    def recall(self) -> NDArray[np.float64]:
-        """TP / (TP + FN): how much of what is there was found, float64 [C]."""
-        return _ratio(self.hits, self.annotated)
-
-    @property
-    def mean_f1(self) -> float:
-        """Mean of `f1` over all classes but background; nan is left out, nan if all are nan."""
-        return _mean_without_background(self.f1)
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean of `iou` over all classes but background; nan is left out, nan if all are nan."""
-        return _mean_without_background(self.iou)
-
-    @property
-    def pixel_accuracy(self) -> float:
-        """Share of all pixels, background included, whose class is right. Flatters everyone."""
-        return float(_ratio(self.hits.sum(), self.matrix.sum()))
+    def __init__(self, matrix: NDArray[np.int64]) -> None:
+        self.matrix = matrix
+        self.true_positives = matrix.diagonal()
+        self.annotated = matrix.sum(axis=1)
+        self.predicted = matrix.sum(axis=0)
+        both = self.annotated + self.predicted
+        self.f1 = _ratio(2 * self.true_positives, both)
+        self.iou = _ratio(self.true_positives, both - self.true_positives)
+        self.precision = _ratio(self.true_positives, self.predicted)
+        self.recall = _ratio(self.true_positives, self.annotated)
+        self.mean_f1 = _mean_without_background(self.f1)
+        self.mean_iou = _mean_without_background(self.iou)
+        self.pixel_accuracy = float(_ratio(self.true_positives.sum(), matrix.sum()))
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
@@ -136,7 +107,7 @@ def _ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
 
 def _mean_without_background(per_class: NDArray[np.float64]) -> float:
     known = per_class[1:][~np.isnan(per_class[1:])]
-    return float(known.mean()) if known.size else float("nan")
+    return float(known.mean()) if known.size else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +115,11 @@ class Evaluation:
     """What `evaluate` counted.
 
     Args:
-        scheme: says which class is which.
-        matrices: one confusion matrix per photo, int64 [n, C, C], rows are the truth.
-        rows: which photos of the packed set they are, int64 [n].
+        scheme: the classes.
+        matrices: one confusion matrix per photo, int64 [n, C, C]; rows are the ground truth.
+        rows: which photos of the cache they belong to, int64 [n].
         split: name of the split, for reports.
-        loss: mean loss over the photos, if one was asked for.
+        loss: mean loss over the photos; nan if none was computed.
     """
 
     scheme: LabelScheme
@@ -159,27 +130,31 @@ class Evaluation:
 
     @cached_property
     def matrix(self) -> NDArray[np.int64]:
-        """One confusion matrix over all pixels of all photos, int64 [C, C]."""
+        """Confusion matrix pooled over all photos, int64 [C, C]."""
         return self.matrices.sum(axis=0)
 
-    @property
+    @cached_property
     def metrics(self) -> SegmentationMetrics:
-        """Metrics of the whole split."""
+        """Pooled metrics of the whole split."""
         return SegmentationMetrics(self.matrix)
 
     @cached_property
     def per_image_mean_f1(self) -> NDArray[np.float64]:
         """Mean F1 of each photo by itself, float64 [n], nan for a photo without any class.
 
-        For picking the best, median and worst cases only: its mean is *not* the mean F1 of the
-        tables, which comes from the one matrix over all pixels.
+        For picking example cases only: its mean is *not* the pooled mean F1 of the tables.
         """
         return np.array([SegmentationMetrics(matrix).mean_f1 for matrix in self.matrices])
+
+    def _per_class(self) -> dict[str, list[float]]:
+        """F1, IoU, precision and recall by class name."""
+        metrics = self.metrics
+        values = np.stack([metrics.f1, metrics.iou, metrics.precision, metrics.recall], axis=1)
+        return dict(zip(self.scheme.class_names, values.tolist(), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers for a JSON file; nan becomes None."""
         metrics = self.metrics
-        per_class = zip(metrics.f1, metrics.iou, metrics.precision, metrics.recall, strict=True)
         return {
             "split": self.split,
             "photos": len(self.rows),
@@ -189,19 +164,16 @@ class Evaluation:
             "pixel_accuracy": _plain(metrics.pixel_accuracy),
             "classes": {
                 name: dict(zip(_COLUMNS, map(_plain, values), strict=True))
-                for name, values in zip(self.scheme.class_names, per_class, strict=True)
+                for name, values in self._per_class().items()
             },
             "matrix": self.matrix.tolist(),
         }
 
     def table(self) -> str:
-        """Scores of each class and their means as aligned text."""
-        metrics, names = self.metrics, self.scheme.class_names
-        width = max(map(len, names))
+        """Metrics of each class and their means as aligned text."""
+        metrics, width = self.metrics, max(map(len, self.scheme.class_names))
         lines = [f"{'class':{width}}" + "".join(f"{column:>11}" for column in _COLUMNS)]
-        for name, *values in zip(
-            names, metrics.f1, metrics.iou, metrics.precision, metrics.recall, strict=True
-        ):
+        for name, values in self._per_class().items():
             lines.append(f"{name:{width}}" + "".join(f"{value:>11.4f}" for value in values))
         lines.append(f"{'mean':{width}}{metrics.mean_f1:>11.4f}{metrics.mean_iou:>11.4f}")
         lines.append(
@@ -211,10 +183,10 @@ class Evaluation:
         return "\n".join(lines)
 
     def save(self, folder: Path | str) -> Path:
-        """Write `to_dict` to scores.json in `folder`, which is made if need be; return its path.
+        """Write `to_dict` to scores.json in `folder`, creating it if need be; return the path.
 
         Raises:
-            FaceSegKitError: the file cannot be written.
+            FaceSegKitError: if the file cannot be written.
         """
         path = Path(folder) / "scores.json"
         with atomic_write(path) as unfinished:
@@ -222,11 +194,8 @@ class Evaluation:
         return path
 
 
-_COLUMNS = ("f1", "iou", "precision", "recall")
-
-
-def _plain(score: float) -> float | None:
-    return None if np.isnan(score) else float(score)
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def predict_classes(
@@ -235,16 +204,13 @@ def predict_classes(
     size: tuple[int, int] = (512, 512),
     crop: RelativeCrop = FULL_IMAGE,
 ) -> NDArray[np.uint8]:
-    """Class ids of a batch of photos at `size`: the logits are upsampled, then the class is taken.
+    """Predict class ids, uint8 [B, H, W]: the logits are upsampled, then the class is taken.
 
     Args:
         model: images float32 [B, 3, h, w], RGB in 0..1, to logits [B, C, h, w]; in eval mode.
-        photos: RGB, uint8 [B, h, w, 3]; they are moved to the model's device.
+        photos: RGB, uint8 [B, h, w, 3]; moved to the model's device.
         size: (H, W) of the result.
-        crop: the part of the photos that the model sees; the rest is background.
-
-    Returns:
-        Class ids, uint8 [B, H, W].
+        crop: the part of the photos that the model sees; the rest becomes background.
     """
     return _upsample(_predict_logits(model, photos, crop), size, crop)
 
@@ -278,7 +244,7 @@ def evaluate(
     Processes started by torchrun share the photos, and each gets all counts.
 
     Args:
-        model: see `predict_classes`; it is put into eval mode and left in the mode it was in.
+        model: see `predict_classes`; run in eval mode, and left in the mode it was in.
         data: photos, label maps, scheme and crop.
         split: name of the split, for reports.
         batch_size: photos in a batch.
@@ -286,8 +252,7 @@ def evaluate(
         progress: show a progress bar on standard error.
     """
     classes = len(data.scheme.class_names)
-    matrices = np.zeros((len(data), classes, classes), dtype=np.int64)
-    total_loss = 0.0
+    matrices, total_loss = np.zeros((len(data), classes, classes), dtype=np.int64), 0.0
     was_training = model.training
     model.eval()
     indices = distributed.shard(np.arange(len(data)))
@@ -305,14 +270,9 @@ def evaluate(
                 total_loss += _loss(loss, logits, data.crop.of(targets)) * len(chosen)
             bar.update(len(chosen))
     model.train(was_training)
-    mean_loss = distributed.all_reduce_sum(np.array(total_loss)) / len(data)
-    return Evaluation(
-        scheme=data.scheme,
-        matrices=distributed.all_reduce_sum(matrices),
-        rows=data.rows,
-        split=split,
-        loss=math.nan if loss is None else float(mean_loss),
-    )
+    mean_loss = float(distributed.all_reduce_sum(np.array(total_loss)) / len(data))
+    matrices = distributed.all_reduce_sum(matrices)
+    return Evaluation(data.scheme, matrices, data.rows, split, mean_loss if loss else math.nan)
 
 
 @torch.inference_mode()
@@ -320,7 +280,6 @@ def _loss(
     loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: NDArray[np.uint8]
 ) -> float:
     """The loss of a batch at the resolution of its logits."""
-    resized = F.interpolate(
-        torch.from_numpy(targets)[:, None], logits.shape[2:], mode="nearest-exact"
-    )
+    ids = torch.from_numpy(targets)[:, None]
+    resized = F.interpolate(ids, logits.shape[2:], mode="nearest-exact")
     return loss(logits, resized[:, 0].long()).item()

@@ -1,16 +1,14 @@
 """The two networks: a slim U-Net and a leaner one of depthwise separable convolutions.
 
-Both take photos as float32 [B, 3, H, W], RGB in 0..1, and give scores (before softmax) as
-float32 [B, C, H, W], one channel per class. H and W must be multiples of the model's `stride`;
-the usual size is 256 x 256. Nobody can forget to normalise: the batch normalisation after the
-first convolution does it.
+Both take photos as float32 [B, 3, H, W], RGB in 0..1, and return logits, float32 [B, C, H, W],
+one channel per class. H and W must be multiples of the model's `stride`; the usual size is
+256 x 256. No normalization is needed: the batch normalization after the first convolution does it.
 
-Both are shaped by what a CPU does quickly. They start by halving the picture, since at full
-resolution most of the time would go into the first few channels. Convolutions make use of the
-processor; what merely moves numbers around (bilinear resizing, concatenation, an addition of its
-own) takes a large share of the time without a single multiply-add, so there is little of it:
-coarse features are made narrow before they are enlarged, and by repeating pixels, which the next
-convolution smooths.
+Both are designed for what a CPU does quickly. They start by halving the resolution, since at full
+resolution most of the time would go into the first few channels. Convolutions keep the processor
+busy; operations that only move data (bilinear resizing, concatenation, a separate addition) take a
+large part of the time without a single MAC, so there are few of them: coarse feature maps are
+narrowed before they are upsampled, with nearest neighbours, which the next convolution smooths.
 """
 
 from __future__ import annotations
@@ -28,51 +26,47 @@ INPUT_SIZE = 256
 def conv(
     channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Convolution that keeps the size (but for its stride), then batch normalisation.
+    """Convolution that pads to keep the size (divided by its stride), then batch normalization.
 
-    A kernel of 2 goes with a stride of 2 only.
+    A kernel of 2 needs a stride of 2.
     """
-    return nn.Sequential(
-        # Batch normalisation has a bias of its own.
-        nn.Conv2d(
-            channels_in, channels_out, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
-        ),
+    padding = (kernel - 1) // 2
+    return nn.Sequential(  # no bias, since batch normalization has one
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out),
     )
 
 
 def upsample_nearest(features: Tensor) -> Tensor:
-    """Each pixel four times: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
+    """Nearest-neighbour upsampling: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
     return F.interpolate(features, scale_factor=2, mode="nearest")
 
 
-def upsample_bilinear(scores: Tensor) -> Tensor:
-    """Bilinear enlargement: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
-    return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
+def upsample_bilinear(logits: Tensor) -> Tensor:
+    """Bilinear upsampling: [B, C, H, W] -> [B, C, 2 * H, 2 * W]."""
+    return F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def upsample_bilinear_quarter(scores: Tensor, row: int, column: int) -> Tensor:
-    """Every second row and column of what `upsample_bilinear` gives, from `row` and `column` (0 or 1) on.
+def upsample_bilinear_quarter(logits: Tensor, row: int, column: int) -> Tensor:
+    """`upsample_bilinear(logits)[:, :, row::2, column::2]` for a quarter of the work.
 
-    It is the same as `enlarge(scores)[:, :, row::2, column::2]`, for a quarter of the work.
-
-    Shape: [B, C, H, W] in and out.
+    Shape: [B, C, H, W] in and out; `row` and `column` are 0 or 1.
     """
-    height, width = scores.shape[2:]
-    neighbour = scores[:, :, (torch.arange(height) + 2 * row - 1).clamp(0, height - 1)]
-    scores = torch.lerp(scores, neighbour, 0.25)
-    neighbour = scores[:, :, :, (torch.arange(width) + 2 * column - 1).clamp(0, width - 1)]
-    return torch.lerp(scores, neighbour, 0.25)
+    height, width = logits.shape[2:]
+    neighbour = logits[:, :, (torch.arange(height) + 2 * row - 1).clamp(0, height - 1)]
+    logits = torch.lerp(logits, neighbour, 0.25)
+    neighbour = logits[:, :, :, (torch.arange(width) + 2 * column - 1).clamp(0, width - 1)]
+    return torch.lerp(logits, neighbour, 0.25)
 
 
 class FaceParser(nn.Module):
-    """What both models share: they score at half the photo's size, then enlarge.
+    """Base class of both models: logits at half the photo's resolution are upsampled.
 
-    Shape: photos float32 [B, 3, H, W] -> scores float32 [B, C, H, W].
+    Shape: photos float32 [B, 3, H, W] -> logits float32 [B, C, H, W].
     """
 
     def half_logits(self, photos: Tensor) -> Tensor:
-        """Scores at half the photos' size: [B, 3, H, W] -> [B, C, H / 2, W / 2]."""
+        """Logits at half the photos' resolution: [B, 3, H, W] -> [B, C, H / 2, W / 2]."""
         raise NotImplementedError
 
     def forward(self, photos: Tensor) -> Tensor:
@@ -80,11 +74,11 @@ class FaceParser(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """A depthwise convolution (looks around), then a pointwise one (mixes channels).
+    """A depthwise convolution (mixes neighbouring pixels), then a pointwise one (mixes channels).
 
-    The two together stand for one plain k x k convolution at about 1 / k^2 of its multiply-adds
-    (A. Howard et al., "MobileNets", 2017). Where input and output have the same shape the input
-    is added, so that the block only learns what to change.
+    Together they replace a plain k x k convolution at about 1 / k^2 of its MACs (A. Howard et
+    al., "MobileNets", 2017). If input and output have the same shape, the input is added (a
+    residual connection), so the block only learns what to change.
 
     Shape: [B, channels_in, H, W] -> [B, channels_out, H / stride, W / stride].
     """
@@ -102,10 +96,19 @@ class SeparableBlock(nn.Module):
         return torch.relu_(x + y if self.residual else y)
 
 
-class GlobalGate(nn.Module):
-    """Weighs each channel by what the whole picture holds (J. Hu et al., "SENet", 2018).
+def separable_stage(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
+    """A block that halves the resolution, then `blocks` residual blocks with a kernel of 5."""
+    return nn.Sequential(
+        SeparableBlock(channels_in, channels_out, 3, stride=2),
+        *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
+    )
 
-    It is how a small net learns, for a few thousand multiply-adds, which way a face looks.
+
+class GlobalGate(nn.Module):
+    """Channel attention from the global average of the features (J. Hu et al., "SENet", 2018).
+
+    For a few thousand MACs, it tells a small network about the whole photo, such as which way the
+    face is turned.
 
     Shape: [B, C, H, W] in and out.
     """
@@ -121,7 +124,7 @@ class GlobalGate(nn.Module):
 
 
 class LightweightSegmentationModel(FaceParser):
-    """Depthwise separable encoder and decoder with additive skips.
+    """Depthwise separable encoder and decoder with additive skip connections.
 
         photo 3 ------------------------------------------------------------- 1
         stem 8 -------------------------------------------> + -> look -> head C   1/2
@@ -129,15 +132,15 @@ class LightweightSegmentationModel(FaceParser):
             stage 64 ------> + -> block -> up -^                                  1/8
               stage 128 -> gate -> up -^                                          1/16
 
-    At half the photo's size everything is dear, so only 8 channels live there. The step from
-    there is a plain convolution of 2 x 2: depthwise ones would hand on no more than 8 views of the
-    photo, however many channels are mixed from them.
+    At half the photo's resolution every operation is expensive, so there are only 8 channels.
+    Downsampling from there is a plain convolution of 2 x 2: a depthwise one would pass on no more
+    than 8 different features, however many channels are then mixed from them.
 
     Args:
         classes: number of output channels.
         widths: channels at 1/2, 1/4, 1/8 and 1/16 of the input size.
-        blocks: how many residual blocks the stages at 1/8 and 1/16 have. At the coarse sizes
-            they cost least and see furthest.
+        blocks: number of residual blocks in the stages at 1/8 and 1/16. At the coarse
+            resolutions they cost least and have the largest receptive field.
     """
 
     stride = 16
@@ -150,15 +153,11 @@ class LightweightSegmentationModel(FaceParser):
     ) -> None:
         super().__init__()
         w2, w4, w8, w16 = widths
-        self.config: dict[str, Any] = {
-            "classes": classes,
-            "widths": list(widths),
-            "blocks": list(blocks),
-        }
+        self.config: dict[str, Any] = {"classes": classes, "widths": [*widths], "blocks": [*blocks]}
         self.stem = nn.Sequential(conv(3, w2, 3, stride=2), nn.ReLU(inplace=True))
         self.patch4 = nn.Sequential(conv(w2, w4, 2, stride=2), nn.ReLU(inplace=True))
-        self.stage8 = self._stage(w4, w8, blocks[0])
-        self.stage16 = self._stage(w8, w16, blocks[1])
+        self.stage8 = separable_stage(w4, w8, blocks[0])
+        self.stage16 = separable_stage(w8, w16, blocks[1])
         self.gate = GlobalGate(w16)
         self.up8 = conv(w16, w8, 1)
         self.block8 = SeparableBlock(w8, w8, 5)
@@ -167,13 +166,6 @@ class LightweightSegmentationModel(FaceParser):
         self.up2 = conv(w4, w2, 1)
         self.look2 = conv(w2, w2, 3, groups=w2)
         self.head = nn.Conv2d(w2, classes, 1)
-
-    @staticmethod
-    def _stage(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
-        return nn.Sequential(
-            SeparableBlock(channels_in, channels_out, 3, stride=2),
-            *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
-        )
 
     def half_logits(self, photos: Tensor) -> Tensor:
         x2 = self.stem(photos)
@@ -202,11 +194,11 @@ class DoubleConv(nn.Sequential):
 
 
 class FuseConv(nn.Module):
-    """Brings a coarser level and a skip together, then looks around.
+    """Decoder block: joins coarser features and a skip connection, then a 3 x 3 convolution.
 
-    The coarse features are narrowed before they are enlarged, and pointwise convolutions come
-    before the 3 x 3 one: concatenation makes wide inputs, on which it would be the dearest step
-    of the network.
+    The coarse features are narrowed before they are upsampled, and a pointwise convolution comes
+    before the 3 x 3 one: on the wide result of the concatenation, that would be the most expensive
+    step of the network.
 
     Shape: coarse [B, coarse, H, W] and skip [B, skip, 2 * H, 2 * W] -> [B, out, 2 * H, 2 * W].
     """
@@ -222,7 +214,7 @@ class FuseConv(nn.Module):
 
 
 class LightweightUNet(FaceParser):
-    """A slim U-Net (O. Ronneberger et al., 2015): plain convolutions, skips by concatenation.
+    """A slim U-Net (O. Ronneberger et al., 2015): skip connections by concatenation.
 
         photo 3 ---------------------------------------------------------------------- 1
         down 16 -----------------------------------------------> cat -> up -> head C   1/2
@@ -241,7 +233,7 @@ class LightweightUNet(FaceParser):
     def __init__(self, classes: int = 6, widths: Sequence[int] = (16, 32, 48, 64, 96)) -> None:
         super().__init__()
         w2, w4, w8, w16, w32 = widths
-        self.config: dict[str, Any] = {"classes": classes, "widths": list(widths)}
+        self.config: dict[str, Any] = {"classes": classes, "widths": [*widths]}
         self.down2 = nn.Sequential(conv(3, w2, 3, stride=2), nn.ReLU(inplace=True))
         self.down4 = DoubleConv(w2, w4, stride=2)
         self.down8 = DoubleConv(w4, w8, stride=2)

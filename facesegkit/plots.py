@@ -1,7 +1,7 @@
-"""Everything that matplotlib draws, and contact sheets.
+"""Figures: training curves, confusion matrix, predictions beside the ground truth, contact sheets.
 
-Figures are made without pyplot, so they need no screen, leave no state behind and may be drawn
-in a thread. A notebook shows one after `%matplotlib inline`.
+Figures are made without pyplot, so they need no screen, leave no global state behind and can be
+made in any thread. A notebook shows one after `%matplotlib inline`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facesegkit.labels import LabelScheme
 from facesegkit.metrics import Evaluation, SegmentationMetrics, predict_classes
 from facesegkit.system.files import atomic_write
 
-Arrays = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # several, or one of one dimension more
+Arrays = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # several arrays, or one that stacks them
 
 STYLE: dict[Any, Any] = {
     "font.size": 11,
@@ -40,14 +40,14 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 120,
-    "svg.hashsalt": "facesegkit",  # or an SVG's ids differ each time
+    "svg.hashsalt": "facesegkit",  # otherwise an SVG's ids differ each time
 }
 
-# Three of the eight colours that Okabe and Ito chose to differ for colour-blind readers too,
-# https://jfly.uni-koeln.de/color/. The classes' own colours are for masks only.
+# Three of the eight colours of Okabe and Ito, which colour-blind readers can tell apart,
+# https://jfly.uni-koeln.de/color/. The colours of the classes are for masks only.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
-# What a file would otherwise say about when and by what it was written.
+# Entries that would say when a file was written, and by which version.
 _NO_METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None},
@@ -57,96 +57,71 @@ _NO_METADATA: dict[str, dict[str, Any]] = {
 
 @matplotlib.rc_context(STYLE)
 def training_curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
-    """Losses, and the validation mean F1, over the minutes of training.
+    """Training and validation loss, and validation mean F1, over the minutes of training.
 
     Args:
-        history: rows as training returns them, with `minutes`, `train_loss`, `val_loss` and
-            `val_mean_f1`; the latter two are None or nan where no validation took place.
+        history: rows as `train.fit` returns them, with `minutes`, `train_loss`, `val_loss` and
+            `val_mean_f1`; the latter two are None or nan in rows without a validation.
     """
     figure = Figure(figsize=(10, 4))
-    loss, score = figure.subplots(1, 2)
-    _curve(loss, history, "train_loss", "training", BLUE)
-    _curve(loss, history, "val_loss", "validation", ORANGE, marker="o")
+    loss, mean_f1 = figure.subplots(1, 2)
+    _curve(loss, history, "train_loss", color=BLUE, label="training")
+    _curve(loss, history, "val_loss", color=ORANGE, label="validation", marker="o")
     loss.set(title="Loss", xlabel="minutes of training")
     loss.legend()
-    _curve(score, history, "val_mean_f1", "validation", GREEN, marker="o")
-    score.set(title="Validation mean F1", xlabel="minutes of training")
-    _name_best(score)
+    points = _curve(mean_f1, history, "val_mean_f1", color=GREEN, marker="o")
+    mean_f1.set(title="Validation mean F1", xlabel="minutes of training")
+    if points:
+        best = max(points, key=lambda point: point[1])
+        offset: Any = dict(textcoords="offset points", xytext=(-6, -16), ha="right")
+        mean_f1.annotate(f"{best[1]:.3f}", best, **offset)
     return figure
 
 
 def _curve(
-    axes: Axes,
-    history: Sequence[Mapping[str, float | None]],
-    key: str,
-    label: str,
-    colour: str,
-    marker: str = "",
-) -> None:
-    """Draw the rows in which `key` has a value, as one line."""
-    rows = [row for row in history if not np.isnan(_number(row.get(key)))]
-    minutes, values = ([_number(row[name]) for row in rows] for name in ("minutes", key))
-    axes.plot(minutes, values, color=colour, label=label, marker=marker, markersize=4)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _name_best(axes: Axes) -> None:
-    """Write the highest value of the only line beside it."""
-    minutes, values = (np.asarray(data) for data in axes.lines[0].get_data())
-    if len(values):
-        best = values.argmax()
-        axes.annotate(
-            f"{values[best]:.3f}",
-            (minutes[best], values[best]),
-            textcoords="offset points",
-            xytext=(-6, -16),
-            ha="right",
-        )
+    axes: Axes, history: Sequence[Mapping[str, float | None]], key: str, **style: Any
+) -> list[tuple[float, float]]:
+    """Plot and return the points (minutes, value) of the rows in which `key` has a value."""
+    rows = [(row["minutes"], row.get(key)) for row in history]
+    points = [(x, y) for x, y in rows if x is not None and y is not None and not np.isnan(y)]
+    axes.plot(*np.reshape(points, (-1, 2)).T, markersize=4, **style)
+    return points
 
 
 @matplotlib.rc_context(STYLE)
-def confusion_figure(scores: SegmentationMetrics, class_names: Sequence[str]) -> Figure:
-    """Which class was taken for which: of the pixels of each true class (a row), the shares in %.
-
-    Args:
-        scores: hold the confusion matrix.
-        class_names: by class id, background first.
-    """
+def confusion_figure(metrics: SegmentationMetrics, class_names: Sequence[str]) -> Figure:
+    """Confusion matrix in percent of the pixels of each true class (a row)."""
     count = len(class_names)
-    annotated = np.maximum(scores.annotated, 1)[:, None]  # a row of zeros stays one
-    shares = 100 * scores.matrix / annotated
+    annotated = np.maximum(metrics.annotated, 1)[:, None]  # a row of zeros remains one
+    percentages = 100 * metrics.matrix / annotated
     figure = Figure(figsize=(2.7 + 0.65 * count, 1.6 + 0.6 * count))
     axes = figure.subplots()
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(percentages, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(count), class_names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(count), class_names)
-    axes.set(xlabel="predicted", ylabel="truth")
+    axes.set(xlabel="prediction", ylabel="ground truth")
     axes.grid(visible=False)
-    for row, column in np.ndindex(shares.shape):
-        share = shares[row, column]
-        colour = "white" if share > 55 else "black" if share >= 0.05 else "0.6"
-        text = f"{share:.1f}" if 0.05 <= share < 99.95 else f"{share:.0f}"
+    for (row, column), value in np.ndenumerate(percentages):
+        colour = "white" if value > 55 else "black" if value >= 0.05 else "0.6"
+        text = f"{value:.1f}" if 0.05 <= value < 99.95 else f"{value:.0f}"
         axes.text(column, row, text, color=colour, ha="center", va="center", fontsize=10)
-    figure.colorbar(picture, label="% of the true class's pixels", aspect=30)
+    figure.colorbar(image, label="% of the true class's pixels", aspect=30)
     return figure
 
 
 @matplotlib.rc_context(STYLE)
 def comparison(
     photos: Arrays,
-    truths: Arrays,
+    targets: Arrays,
     predictions: Arrays,
     scheme: LabelScheme,
     titles: Sequence[str] = (),
 ) -> Figure:
-    """One row per photo: the photo, its truth, the prediction, and the prediction laid over it.
+    """One row per photo: the photo, ground truth, prediction, and the prediction over the photo.
 
     Args:
-        photos: RGB, uint8 [h, w, 3] each; enlarged to the truth's size if it differs.
-        truths: class ids, uint8 [H, W] each.
+        photos: RGB, uint8 [h, w, 3] each; resized to the target's size if it differs.
+        targets: class ids of the ground truth, uint8 [H, W] each.
         predictions: class ids, uint8 [H, W] each.
         scheme: gives the colours and the legend.
         titles: one per row, written at its left; none by default.
@@ -154,109 +129,88 @@ def comparison(
     count = len(photos)
     figure = Figure(figsize=(10.6, 2.5 * count + 0.7))
     grid = figure.subplots(count, 4, squeeze=False)
-    for row, photo, truth, predicted in zip(grid, photos, truths, predictions, strict=True):
-        height, width = truth.shape
-        photo = np.asarray(Image.fromarray(photo).resize((width, height)))
-        laid_over = overlay(photo, predicted, scheme)
-        pictures = (photo, scheme.colour(truth), scheme.colour(predicted), laid_over)
-        for axes, picture in zip(row, pictures, strict=True):
-            _show(axes, picture)
-    for axes, title in zip(grid[0], ("photo", "truth", "prediction", "overlay"), strict=True):
+    for row, photo, target, prediction in zip(grid, photos, targets, predictions, strict=True):
+        photo = np.asarray(Image.fromarray(photo).resize(target.shape[::-1]))
+        on_photo = overlay(photo, prediction, scheme)
+        images = (photo, scheme.colour(target), scheme.colour(prediction), on_photo)
+        for axes, image in zip(row, images, strict=True):
+            axes.imshow(image)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+    columns = ("photo", "ground truth", "prediction", "overlay")
+    for axes, title in zip(grid[0], columns, strict=True):
         axes.set_title(title)
     for axes, title in zip(grid[:, 0], titles, strict=False):
         axes.set_ylabel(title)
-    _legend(figure, scheme)
-    return figure
-
-
-def _show(axes: Axes, picture: NDArray[np.uint8]) -> None:
-    """Show a picture without ticks and frame."""
-    axes.imshow(picture)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def _legend(figure: Figure, scheme: LabelScheme) -> None:
-    """The classes' names and colours below the figure."""
     patches = [
         Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=name)
         for name, colour in zip(scheme.classes, scheme.colours, strict=True)
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
+    return figure
 
 
 def example_cases(
     evaluation: Evaluation, data: TrainingData, model: nn.Module, each: int = 1
 ) -> Figure:
-    """Best, median and worst photos of an evaluation, by each photo's own mean F1.
+    """Best, median and worst photos of an evaluation, by the mean F1 of each photo.
 
     Args:
-        evaluation: what `evaluate` returned for the same data and model.
-        data: photos and label maps.
-        model: predicts the few photos again; in eval mode.
+        evaluation: what `evaluate` returned for `data` and `model`.
+        data, model: photos and label maps; the model, in eval mode, predicts the few photos again.
         each: how many of the best, of the median and of the worst.
 
     Raises:
         FaceSegKitError: if no photo has a class in its annotation or prediction.
     """
-    picked = pick_cases(evaluation.per_image_mean_f1, each)
+    scores = evaluation.per_image_mean_f1
+    picked = pick_cases(scores, each)
     if not picked:
         raise FaceSegKitError(
             f"None of the {len(evaluation.rows):,} photos shows any of "
             f"{', '.join(evaluation.scheme.classes)}; there are no cases to show."
         )
-    titles = [
-        f"{name}\nmean F1 {evaluation.per_image_mean_f1[index]:.3f}" for name, index in picked
-    ]
+    titles = [f"{name}\nmean F1 {scores[index]:.3f}" for name, index in picked]
     photos, labels = data.batch(np.array([index for _, index in picked]))
     targets = data.scheme.merge(labels.numpy())
     predictions = predict_classes(model, photos, targets.shape[1:], data.crop)
     return comparison(photos.numpy(), targets, predictions, data.scheme, titles)
 
 
-def pick_cases(per_photo: NDArray[np.float64], each: int = 1) -> list[tuple[str, int]]:
-    """Names and places of the best, median and worst scores; nan is left out, no place is twice."""
-    order = [int(place) for place in np.argsort(-per_photo) if not np.isnan(per_photo[place])]
+def pick_cases(per_image: NDArray[np.float64], each: int = 1) -> list[tuple[str, int]]:
+    """Names and indices of the best, median and worst scores, without nan and without repeats."""
+    order = [int(index) for index in np.argsort(-per_image) if not np.isnan(per_image[index])]
     middle = max(0, (len(order) - each) // 2)
-    spans = {
-        "best": order[:each],
-        "median": order[middle : middle + each],
-        "worst": order[max(0, len(order) - each) :],
-    }
-    picked: dict[int, str] = {}
-    for name, places in spans.items():
-        for place in places:
-            picked.setdefault(place, name)
-    return [(name, place) for place, name in picked.items()]
+    picked: dict[int, str] = dict.fromkeys(order[:each], "best")
+    for index in order[middle : middle + each]:
+        picked.setdefault(index, "median")
+    for index in order[max(0, len(order) - each) :]:
+        picked.setdefault(index, "worst")
+    return [(name, index) for index, name in picked.items()]
 
 
 def contact_sheet(photos: Arrays, columns: int) -> Image.Image:
-    """Contact sheet: photos of one size, row by row, on white with a narrow gap between them.
-
-    Args:
-        photos: RGB, uint8 [H, W, 3] each.
-        columns: photos in a row.
-    """
+    """Photos of one size, uint8 [H, W, 3] each, row by row on white with a narrow gap."""
     gap = 2
     height, width = photos[0].shape[:2]
     columns = min(columns, len(photos))
     rows = -(-len(photos) // columns)
     size = (columns * (width + gap) - gap, rows * (height + gap) - gap)
     canvas = Image.new("RGB", size, "white")
-    for number, photo in enumerate(photos):
-        row, column = divmod(number, columns)
+    for index, photo in enumerate(photos):
+        row, column = divmod(index, columns)
         canvas.paste(Image.fromarray(photo), (column * (width + gap), row * (height + gap)))
     return canvas
 
 
 @matplotlib.rc_context(STYLE)
 def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure as PNG, SVG or PDF, by suffix, whole or not at all.
+    """Write a figure as PNG, SVG or PDF (by suffix), atomically.
 
-    The same figure gives the same bytes: nothing says when it was written.
+    The same figure gives the same bytes: there is no date in the file.
 
     Raises:
-        FaceSegKitError: the file cannot be written.
+        FaceSegKitError: if the file cannot be written.
     """
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished, metadata=_NO_METADATA.get(unfinished.suffix.lower()))

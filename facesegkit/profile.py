@@ -1,4 +1,4 @@
-"""What a model costs and how far it sees, computed from the model itself."""
+"""Parameters, MACs and receptive field of a model, computed from the model itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from facesegkit.models import INPUT_SIZE, GlobalGate
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """Args:
-    parameters: numbers that training changes.
-    macs: of the convolutions, for one photo; one multiplication and one addition each.
-    receptive_field: side of the square of input pixels that one output pixel is computed from,
-        leaving aside global gates, which look at the whole picture.
-    bytes_on_disk: of the weights, as torch.save writes them.
+    """Size and cost of a model.
+
+    Args:
+        parameters: number of trainable parameters.
+        macs: multiply-accumulates of all convolutions for one photo.
+        receptive_field: side of the square of input pixels that one output pixel depends on,
+            apart from global gates, which depend on the whole photo.
+        bytes_on_disk: size of the weights as torch.save writes them.
     """
 
     parameters: int
@@ -37,19 +39,21 @@ class ModelProfile:
 
 
 def profile_model(model: nn.Module, size: int = INPUT_SIZE) -> ModelProfile:
-    """Measure a model for photos of `size` x `size` pixels."""
+    """Profile of a model for photos of `size` x `size` pixels."""
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
     return ModelProfile(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         macs=count_macs(model, size),
         receptive_field=receptive_field(model),
-        bytes_on_disk=bytes_on_disk(model),
+        bytes_on_disk=file.tell(),
     )
 
 
 def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
-    """Multiply-adds of all convolutions for one photo of `size` x `size` pixels.
+    """Multiply-accumulates of all convolutions for one photo of `size` x `size` pixels.
 
-    Each output number of a convolution takes as many as one of its filters has weights.
+    Each output value of a convolution takes one per weight of its filter.
     """
     total = 0
 
@@ -67,14 +71,14 @@ def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
 
 
 def receptive_field(model: nn.Module, size: int = 1024) -> int:
-    """Side, in pixels, of the input square that the middle output pixel is computed from.
+    """Side, in pixels, of the input square that the middle output pixel depends on.
 
-    The gradient of that one pixel says which inputs it hangs on. For it to vanish nowhere in
-    between, all weights are made positive, and the channels' gates are held still.
+    It depends on the inputs for which its gradient is not 0. So that the gradient does not vanish
+    on the way, all weights are made positive, and the global gates are treated as constants.
 
     Args:
         model: any model of this package; a copy is changed.
-        size: of the photo that this is tried on, larger than any answer.
+        size: side of the test image in pixels, larger than any receptive field.
     """
     model = copy.deepcopy(model).double().eval()
     for layer in model.modules():
@@ -88,12 +92,5 @@ def receptive_field(model: nn.Module, size: int = 1024) -> int:
     photo = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
     model(photo)[0, :, size // 2, size // 2].sum().backward()
     assert photo.grad is not None
-    touched = torch.nonzero(photo.grad[0].abs().amax(dim=(0, 1)))
-    return int(touched.max() - touched.min()) + 1
-
-
-def bytes_on_disk(model: nn.Module) -> int:
-    """Size of the weights as torch.save writes them."""
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    return file.tell()
+    columns = torch.nonzero(photo.grad[0].abs().amax(dim=(0, 1)))
+    return int(columns.max() - columns.min()) + 1

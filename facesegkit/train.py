@@ -1,18 +1,15 @@
 """The training loop, made for CPUs: learning rate schedule, EMA of the weights, `fit`.
 
-All random numbers come from generators seeded with (seed, step), so a run that was killed and
-resumed sees the same batches as one that was not.
+All random numbers come from generators seeded with (seed, step), so a resumed run sees the same
+batches as one that was not interrupted. system/resume.py saves and restores its state.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -20,28 +17,25 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from facesegkit.checkpoint import load_tensors, save_tensors
-from facesegkit.config import Budget, History, RunOptions, TrainConfig
+from facesegkit.config import RunOptions, TrainConfig
 from facesegkit.dataset import TrainingBatch, TrainingData
-from facesegkit.errors import FaceSegKitError, first_line
+from facesegkit.errors import FaceSegKitError
 from facesegkit.losses import Loss, segmentation_loss
 from facesegkit.metrics import evaluate
 from facesegkit.models import FaceParser, upsample_bilinear_quarter
 from facesegkit.system import distributed
-from facesegkit.system.files import atomic_write
+from facesegkit.system.history import (
+    HISTORY_COLUMNS,
+    History,
+    ends_with_validation,
+    mean,
+    summary,
+    validated_mean_f1,
+)
+from facesegkit.system.resume import restore, state_dict, state_to_resume
+from facesegkit.system.tensor_files import save_tensors
 from facesegkit.system.torch_speed import keep_freed_memory
 
-HISTORY_COLUMNS = (
-    "step",
-    "photos",  # seen so far, with repeats
-    "minutes",  # of training, validation included
-    "lr",
-    "train_loss",  # mean since the row before
-    "val_loss",  # nan in the rows without a validation, like the next
-    "val_mean_f1",
-)
-
-_STATE_KIND = "training state"
 _SAVE_EVERY = 30.0  # seconds between two saves of the training state
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -94,11 +88,9 @@ def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]
 
 
 def quarter_logits(model: nn.Module, images: Tensor, row: int, column: int) -> Tensor:
-    """Logits of every second row and column, from `row` and `column` (0 or 1) on.
+    """Logits of every second row and column, from `row` and `column` (0 or 1): [B, C, H/2, W/2].
 
-    Our own models need not even upsample their logits to the full resolution for that.
-
-    Shape: [B, 3, H, W] -> [B, C, H / 2, W / 2].
+    The package's own models need not upsample their logits to the full resolution for that.
     """
     if isinstance(model, FaceParser):
         return upsample_bilinear_quarter(model.half_logits(images), row, column)
@@ -119,89 +111,39 @@ class _Forward(nn.Module):
 class TrainState:
     """All that changes during training: what a step needs, and what is saved to resume."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, run: RunOptions) -> None:
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, run: RunOptions, batch_size: int | None = None
+    ) -> None:
         self.config = config
         self.run = run
+        self.batch_size = batch_size or config.batch_size
         # PyTorch's own type hints do not know memory_format.
         self.model = model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = AveragedModel(
-            model, multi_avg_fn=ema_update(config.ema_decay), use_buffers=True
-        )
-        self.averaged.eval()
+        update = ema_update(config.ema_decay)
+        self.averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True).eval()
         self.forward = distributed.data_parallel(_Forward(self.model))
         # Decaying batch norm's scales and offsets towards 0 makes no sense.
-        weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
         groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": [p for p in model.parameters() if p.ndim > 1]},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         # Fused: one call for all weights; one call each would be a third of a small step's time.
-        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
         self.step = 0
         self.seconds = 0.0
         self.history: History = []
         self.losses: list[float] = []  # of the steps since the last row of the history
         self.best_weights: dict[str, Tensor] = {}  # of the averaged model at its best validation
+        self.saved_at = time.perf_counter()
 
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to resume, as tensors and plain data."""
-        return {
-            "kind": _STATE_KIND,
-            "given": {**self.config.recipe(), **self.run.metadata},
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": self.history,
-            "losses": self.losses,
-            "best_weights": self.best_weights,
-            "run_id": distributed.run_id(),
-        }
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Resume from what `state_dict` returned.
-
-        Raises:
-            FaceSegKitError: if it was saved with other settings or for another model or data set,
-                by another version, or is not a training state.
-        """
-        self._check_same_run(saved)
-        try:
-            self.model.load_state_dict(saved["model"])
-            self.averaged.load_state_dict(saved["averaged"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.step = saved["step"]
-            self.seconds = saved["seconds"]
-            self.history = saved["history"]
-            self.losses = saved["losses"]
-            self.best_weights = saved["best_weights"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise FaceSegKitError(
-                f"The run to resume was saved by another version, or its file is damaged "
-                f"({first_line(error)}); start again without --resume."
-            ) from error
-
-    def _check_same_run(self, saved: dict[str, Any]) -> None:
-        before = saved.get("given")
-        if saved.get("kind") != _STATE_KIND or not isinstance(before, dict):
-            raise FaceSegKitError(
-                "The file to resume from is not a training state; start again without --resume."
-            )
-        # Whether bfloat16 is faster is measured, and today's measurement may differ.
-        self.config = replace(self.config, bf16=bool(before.get("bf16")))
-        given = {**self.config.recipe(), **self.run.metadata}
-        changed = [name for name in given if given[name] != before.get(name)]
-        if changed:
-            raise FaceSegKitError(
-                f"The run to resume was started with {changed[0]} = {before.get(changed[0])}, not "
-                f"{given[changed[0]]}; give the same again, or start again without --resume."
-            )
+    def save(self, is_end: bool) -> None:
+        """Write the state to the run's file: at the end, and otherwise twice a minute."""
+        is_due = is_end or time.perf_counter() - self.saved_at > _SAVE_EVERY
+        if self.run.state_file is not None and distributed.is_first() and is_due:
+            save_tensors(state_dict(self), self.run.state_file)
+            self.saved_at = time.perf_counter()
 
     def validate(self, val: TrainingData, loss: Loss) -> tuple[float, float]:
         """Loss and mean F1 of the averaged model, whose weights are kept if they are the best.
@@ -216,39 +158,24 @@ class TrainState:
             loss=lambda logits, target: loss(logits, target, config, None),
         )
         mean_f1 = result.metrics.mean_f1
-        before = (row["val_mean_f1"] for row in self.history if row["val_mean_f1"] >= 0)
-        if not self.best_weights or mean_f1 > max(before, default=0):
+        if not self.best_weights or mean_f1 > max(validated_mean_f1(self.history), default=0):
             self.best_weights = {name: v.clone() for name, v in model.state_dict().items()}
         return result.loss, mean_f1
 
-    def add_row(self, batch_size: int, lr: float, val_loss: float, val_mean_f1: float) -> None:
+    def add_row(self, lr: float, val_loss: float = math.nan, val_mean_f1: float = math.nan) -> None:
         """Append to the history what happened since its last row."""
-        train_loss = sum(self.losses) / len(self.losses) if self.losses else math.nan
-        photos, minutes = self.step * batch_size, self.seconds / 60
-        row = (self.step, photos, minutes, lr, train_loss, val_loss, val_mean_f1)
+        photos, minutes = self.step * self.batch_size, self.seconds / 60
+        row = (self.step, photos, minutes, lr, mean(self.losses), val_loss, val_mean_f1)
         self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)))
         self.losses = []
-
-    def ends_with_validation(self) -> bool:
-        """Whether the last row of the history validates the weights as they are now."""
-        last = self.history[-1] if self.history else {"step": -1}
-        return last["step"] == self.step and not math.isnan(last["val_loss"])
-
-    def summary(self, batch_size: int) -> str:
-        """Loss, speed and last validation in a few words, for the progress bar."""
-        parts = [f"{self.step * batch_size / self.seconds:.0f} photos/s"]
-        if self.losses:
-            parts.insert(0, f"loss {sum(self.losses[-20:]) / len(self.losses[-20:]):.3f}")
-        validated = [score for row in self.history if (score := row["val_mean_f1"]) >= 0]
-        if validated:
-            parts.append(f"val mean F1 {validated[-1]:.3f}")
-        return ", ".join(parts)
+        if self.run.on_row is not None and distributed.is_first():
+            self.run.on_row(self.history)
 
 
 def train_step(
     state: TrainState, batch: TrainingBatch, lr: float, loss: Loss = segmentation_loss
 ) -> None:
-    """One optimisation step: forward, loss, backward, update of the weights and of their EMA.
+    """One optimization step: forward, loss, backward, update of the weights and of their EMA.
 
     Raises:
         FaceSegKitError: if the loss is no longer finite.
@@ -295,13 +222,11 @@ def fit(
         model: images float32 [B, 3, H, W] in 0..1 to logits [B, C, H, W]; trained in place.
         train: what to train on.
         val: what the averaged model is validated on, `config.validations` times; None: not at all.
-        config: the recipe, with the budget.
-        run: teacher, resuming, callbacks.
-        loss: see `losses.Loss`.
-        schedule: see `lr_factor`.
+        config, run: the recipe with its budget; teacher, resuming, callbacks.
+        loss, schedule: see `losses.Loss` and `lr_factor`.
 
     Returns:
-        The averaged model (EMA of the weights), in eval mode, and the history; if there is a
+        The averaged model (EMA of the weights) in eval mode, and the history; if there is a
         `val`, its last row has a validation.
 
     Raises:
@@ -309,55 +234,68 @@ def fit(
             saved state does not fit, or the loss is no longer finite.
     """
     run = run or RunOptions()
-    batch_size = _batch_size(train, config)
-    _check_enough_samples(train, val, batch_size)
-    keep_freed_memory()
-    state = TrainState(model, config, run)
-    steps_per_epoch = len(train) // batch_size
-    is_first = distributed.is_first()
-    saved = _state_to_resume(run, config.budget, steps_per_epoch) if is_first else None
-    if saved := distributed.broadcast(saved):
-        state.load_state_dict(saved)
-    saved_at = time.perf_counter()
-    started = saved_at - state.seconds  # as if this process had trained from the first step
-    done = config.budget.progress(state.step, steps_per_epoch, state.seconds)
-    stopping = False
-    hidden = not (run.progress and is_first)
+    state = _start(model, train, val, config, run)
+    device = next(model.parameters()).device
+    started = time.perf_counter() - state.seconds  # as if this process had trained from step 0
+    done, stopping = _progress(train, config, state.step, state.seconds), False
+    hidden = not (run.progress and distributed.is_first())
     with tqdm(total=100, desc="train", bar_format=_BAR, initial=100 * done, disable=hidden) as bar:
         while done < 1 and not stopping:
             lr = config.lr * schedule(done, config.warmup)
-            batch = train.training_batch(state.step, done, config, state.device)
+            batch = train.training_batch(state.step, done, config, device)
             train_step(state, batch, lr, loss)
             # All processes have to agree on what comes next, or they would wait forever.
             elapsed = time.perf_counter() - started
             state.seconds, stopping = distributed.broadcast((elapsed, run.stop()))
-            before, done = done, config.budget.progress(state.step, steps_per_epoch, state.seconds)
-
+            before, done = done, _progress(train, config, state.step, state.seconds)
             is_end = stopping or done >= 1
-            if is_end or _passes(before, done, config.validations * config.rows_per_validation):
-                val_metrics = (math.nan, math.nan)
-                if val is not None and (is_end or _passes(before, done, config.validations)):
-                    val_metrics = state.validate(val, loss)
-                    state.seconds = distributed.broadcast(time.perf_counter() - started)
-                state.add_row(batch_size, lr, *val_metrics)
-                if run.on_row is not None and is_first:
-                    run.on_row(state.history)
-            is_due = is_end or time.perf_counter() - saved_at > _SAVE_EVERY
-            if run.state_file is not None and is_first and is_due:
-                save_tensors(state.state_dict(), run.state_file)
-                saved_at = time.perf_counter()
+            if val is not None and (is_end or _passes(before, done, config.validations)):
+                metrics = state.validate(val, loss)
+                state.seconds = distributed.broadcast(time.perf_counter() - started)
+                state.add_row(lr, *metrics)
+            elif is_end or _passes(before, done, config.validations * config.rows_per_validation):
+                state.add_row(lr)
+            state.save(is_end)
             bar.update(100 * done - bar.n)
-            bar.set_postfix_str(state.summary(batch_size), refresh=False)
-    if val is not None and done >= 1 and not state.ends_with_validation():  # resumed when over
-        state.add_row(batch_size, 0.0, *state.validate(val, loss))
-    elif done < 1 and state.best_weights:
-        state.averaged.module.load_state_dict(state.best_weights)
+            photos_per_second = state.step * state.batch_size / state.seconds
+            bar.set_postfix_str(summary(state.history, state.losses, photos_per_second), False)
+    _finish(state, val, loss, done)
     return state.averaged.module, state.history
 
 
-def _passes(before: float, after: float, count: int) -> bool:
-    """Whether one of `count` equal parts of the run ended between two values of its progress."""
-    return math.floor(after * count) > math.floor(before * count)
+def _start(
+    model: nn.Module,
+    train: BatchSource,
+    val: TrainingData | None,
+    config: TrainConfig,
+    run: RunOptions,
+) -> TrainState:
+    """Check that there are enough samples, and return a fresh state or one to resume from."""
+    if len(train) == 0 or (val is not None and len(val) == 0):
+        raise FaceSegKitError(
+            f"There are {len(train)} photos to train on and {len(val or [])} to validate on; "
+            f"both need at least one, so give a larger data set."
+        )
+    batch_size = _batch_size(train, config)
+    if batch_size < distributed.world_size():
+        raise FaceSegKitError(
+            f"A batch of {batch_size} photos cannot be shared by {distributed.world_size()} "
+            f"processes; start fewer."
+        )
+    keep_freed_memory()
+    state = TrainState(model, config, run, batch_size)
+    progress = partial(_progress, train, config)
+    if saved := state_to_resume(run.state_file, run.resume, progress):
+        restore(state, saved)
+    return state
+
+
+def _finish(state: TrainState, val: TrainingData | None, loss: Loss, done: float) -> None:
+    """Use the best weights of a run that was stopped; validate one that was over when resumed."""
+    if done < 1 and state.best_weights:
+        state.averaged.module.load_state_dict(state.best_weights)
+    elif done >= 1 and val is not None and not ends_with_validation(state.history, state.step):
+        state.add_row(0.0, *state.validate(val, loss))
 
 
 def _batch_size(train: BatchSource, config: TrainConfig) -> int:
@@ -365,60 +303,17 @@ def _batch_size(train: BatchSource, config: TrainConfig) -> int:
     return min(config.batch_size, len(train))
 
 
-def _check_enough_samples(train: BatchSource, val: TrainingData | None, batch_size: int) -> None:
-    if len(train) == 0 or (val is not None and len(val) == 0):
-        raise FaceSegKitError(
-            f"There are {len(train)} photos to train on and {len(val or [])} to validate on; "
-            f"both need at least one, so give a larger data set."
-        )
-    if batch_size < distributed.world_size():
-        raise FaceSegKitError(
-            f"A batch of {batch_size} photos cannot be shared by {distributed.world_size()} "
-            f"processes; start fewer."
-        )
+def _progress(train: BatchSource, config: TrainConfig, step: int, seconds: float) -> float:
+    """Fraction of the budget that is used up after `step` steps and `seconds`, 0..1."""
+    return config.budget.progress(step, len(train) // _batch_size(train, config), seconds)
 
 
-def _state_to_resume(
-    run: RunOptions, budget: Budget, steps_per_epoch: int
-) -> dict[str, Any] | None:
-    """The saved state, if the run is to be resumed; None for a fresh start.
-
-    A run is resumed where this was asked for, and where torchrun restarts it after a failure.
-    torchrun's first start removes the state of earlier runs: the run might be killed before it
-    saves its own.
-    """
-    path = run.state_file
-    if path is None or not path.exists():
-        return None
-    if run.resume:
-        return load_tensors(path)
-    if distributed.run_id() is None:
-        return None
-    if not distributed.may_be_a_restart():
-        path.unlink()
-        return None
-    with suppress(FaceSegKitError, KeyError, TypeError):  # nobody has asked for this file
-        saved = load_tensors(path)
-        is_over = budget.progress(saved["step"], steps_per_epoch, saved["seconds"]) >= 1
-        if saved["run_id"] == distributed.run_id() and not is_over:
-            return saved
-    return None
+def _passes(before: float, after: float, count: int) -> bool:
+    """Whether one of `count` equal parts of the run ended between two values of its progress."""
+    return math.floor(after * count) > math.floor(before * count)
 
 
 def is_complete(history: History, train: BatchSource, config: TrainConfig) -> bool:
     """Whether a run has used up its budget, according to its history."""
-    steps_per_epoch = len(train) // _batch_size(train, config)
     last = history[-1]
-    return config.budget.progress(int(last["step"]), steps_per_epoch, 60 * last["minutes"]) >= 1
-
-
-def save_history(history: History, path: Path) -> None:
-    """Write the history as CSV.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
-    """
-    with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.DictWriter(f, HISTORY_COLUMNS)
-        writer.writeheader()
-        writer.writerows(history)
+    return _progress(train, config, int(last["step"]), 60 * last["minutes"]) >= 1

@@ -1,7 +1,7 @@
-"""Random geometry, light and occlusion, on whole batches at once.
+"""Augmentation: random geometry, light and occlusion, on whole batches at once.
 
-One photo at a time, a CPU spends longer on augmentation than on the network. On a batch each step
-is one tensor operation. Steps that cost much touch a random share of the photos only.
+One photo at a time, a CPU would spend longer on augmentation than on the network. On a batch each
+step is one tensor operation. Expensive steps are applied to a random fraction of the photos only.
 
 Every random number comes from the generator that is passed in, so the same seed gives the same
 batch.
@@ -22,105 +22,104 @@ from facesegkit.labels import MIRROR
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each random change may go. Shares are of the photos in a batch.
+    """Strength of the random changes. Fractions are of the photos in a batch.
 
-    Rotation, scale and shift are drawn from a triangle around no change, light and colour evenly.
+    Rotation, scale and shift have a triangular distribution around no change; light and colour
+    have a uniform one.
     """
 
     degrees: float = 45.0  # rotation, either way
     scales: tuple[float, float] = (0.5, 1.6)  # of the face's size, on a logarithmic scale
-    shift: float = 0.15  # of the picture's side, either way
-    flip: float = 0.5  # share of mirrored photos
-    light: float = 0.4  # exposure, contrast and slope of light: about +- 40 %
+    shift: float = 0.15  # of the photo's side, either way
+    flip: float = 0.5  # fraction that is mirrored
+    light: float = 0.4  # exposure, contrast and gradient of light: about +- 40 %
     colour: float = 0.3  # saturation and colour cast
-    grey: float = 0.05  # share of photos without colour
-    blur: float = 0.15  # share of blurred photos
-    noise: float = 0.15  # share of photos with sensor noise
-    occluder: float = 0.15  # share of photos with something in front of the face
+    grey: float = 0.05  # fraction without colour
+    blur: float = 0.15  # fraction that is blurred
+    noise: float = 0.15  # fraction with sensor noise
+    occluder: float = 0.15  # fraction with something in front of the face
 
 
-# For a model that looks at faces only: they are found and cut out for it, so all lie much the same.
+# For a model of aligned face crops, which vary less in angle, size and position.
 ALIGNED_AUGMENTATION = Augmentation(degrees=30.0, scales=(0.7, 1.45), shift=0.1)
 
 
 def augment(
     photos: Tensor,
     labels: Tensor,
-    settings: Augmentation,
+    config: Augmentation,
     generator: Generator,
     side: int | None = None,
     crop: RelativeCrop = FULL_IMAGE,
 ) -> tuple[Tensor, Tensor]:
-    """Change a batch at random, photos and labels alike.
+    """Augment a batch of photos and their label maps.
 
     Args:
         photos: uint8 [B, H, W, 3], RGB.
         labels: part ids, uint8 [B, h, w]; may be finer than the photos, the result is not.
-        settings: how far changes may go.
-        generator: source of chance.
-        side: H and W of the result, in pixels; by default they are the crop's own.
-        crop: the part of the photos that is seen, before it is moved, scaled and turned.
+        config: strength of the changes.
+        generator: source of random numbers.
+        side: H and W of the result, in pixels; by default the crop's own.
+        crop: the part of the photos that is used, before it is shifted, scaled and rotated.
 
     Returns:
         Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
-        uint8 [B, H, W]. What lies outside the original picture is background.
+        uint8 [B, H, W]. Pixels from outside the original photo are background.
     """
     images = to_float_images(photos)
-    images, labels = random_affine(images, labels, settings, generator, side, crop)
-    images = random_light(images, settings, generator)
-    images = random_blur(images, settings.blur, generator)
-    images, labels = random_occlusion(images, labels, settings.occluder, generator)
-    images = random_noise(images, settings.noise, generator)
+    images, labels = random_affine(images, labels, config, generator, side, crop)
+    images = random_light(images, config, generator)
+    images = random_blur(images, config.blur, generator)
+    images, labels = random_occlusion(images, labels, config.occluder, generator)
+    images = random_noise(images, config.noise, generator)
     return images.clamp_(0, 1), labels
 
 
 def to_float_images(photos: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in 0..1, without moving a byte around."""
+    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in 0..1, still channels last in memory."""
     return photos.permute(0, 3, 1, 2).float().div_(255)
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
-    """Random numbers of the given shape, evenly spread over low..high."""
+    """Random numbers of the given shape, uniform in low..high."""
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
 def around_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Random numbers in -1..1, the likelier the closer to 0: the extremes are seen, but rarely."""
+    """Random numbers in -1..1 with a triangular distribution: the extremes occur, but rarely."""
     return torch.rand(shape, generator=generator) - torch.rand(shape, generator=generator)
 
 
 def random_affine(
     images: Tensor,
     labels: Tensor,
-    settings: Augmentation,
+    config: Augmentation,
     generator: Generator,
     side: int | None = None,
     crop: RelativeCrop = FULL_IMAGE,
 ) -> tuple[Tensor, Tensor]:
     """Rotate, scale, shift and flip: bilinear for the photos, nearest for the labels.
 
-    A flip turns left parts into right ones, so the labels change names as well (`labels.MIRROR`).
+    A flip turns left parts into right ones, so it swaps their ids (`labels.MIRROR`).
     """
     batch, _, height, width = images.shape
-    angle = around_zero((batch,), generator) * math.radians(settings.degrees)
+    angle = around_zero((batch,), generator) * math.radians(config.degrees)
     zoom = around_zero((batch,), generator)
-    low, high = settings.scales
+    low, high = config.scales
     scale = torch.where(zoom < 0, low**-zoom, high**zoom)
-    shift = around_zero((batch, 2), generator) * 2 * settings.shift  # the grid is 2 wide
-    flipped = torch.rand(batch, generator=generator) < settings.flip
+    shift = around_zero((batch, 2), generator) * 2 * config.shift  # the grid is 2 wide
+    flipped = torch.rand(batch, generator=generator) < config.flip
     fill = torch.rand((batch, 3, 1, 1), generator=generator).to(images.device)
 
-    # The grid says for each pixel of the result where it comes from: the inverse transform.
+    # For each pixel of the result, the grid holds where it comes from: the inverse transform.
     cosine, sine = angle.cos() / scale, angle.sin() / scale
     sign = torch.where(flipped, -1.0, 1.0)
-    inverse = torch.stack(
-        [
-            torch.stack([sign * cosine, sign * sine, sign * shift[:, 0]], dim=1),
-            torch.stack([-sine, cosine, shift[:, 1]], dim=1),
-        ],
-        dim=1,
-    )
-    # Of the crop, in which all this happens, within the photo. Both are -1..1 wide.
+    rows = [
+        torch.stack([sign * cosine, sign * sine, sign * shift[:, 0]], dim=1),
+        torch.stack([-sine, cosine, shift[:, 1]], dim=1),
+    ]
+    inverse = torch.stack(rows, dim=1)
+    # So far in coordinates of the crop, now in those of the photo. Both run from -1 to 1.
     inverse = inverse * crop.size
     inverse[:, :, 2] += torch.tensor([2 * crop.x - 1, 2 * crop.y - 1])
     inverse = inverse.to(images.device)
@@ -130,35 +129,35 @@ def random_affine(
     images = F.grid_sample(images - fill, grid, align_corners=False) + fill
 
     labels = _sample_nearest(labels, grid)
-    names = torch.from_numpy(MIRROR).to(labels.device)
+    mirror = torch.from_numpy(MIRROR).to(labels.device)
     mirrored = torch.nonzero(flipped)[:, 0].to(labels.device)
-    labels[mirrored] = names[labels[mirrored].int()]
+    labels[mirrored] = mirror[labels[mirrored].int()]
     return images, labels
 
 
 def _sample_nearest(labels: Tensor, grid: Tensor) -> Tensor:
-    """Labels uint8 [B, h, w] at the grid's places [B, H, W, 2]; 0 outside. uint8 [B, H, W].
+    """Labels uint8 [B, h, w] at the grid's points [B, H, W, 2], 0 outside: uint8 [B, H, W].
 
-    `grid_sample(mode="nearest")` does the same, but on floats: four times the memory to touch.
+    `grid_sample(mode="nearest")` does the same, but on floats: four times the memory traffic.
     """
     batch, height, width = labels.shape
     column = (grid[..., 0] + 1).mul_(width / 2).floor_().long()
     row = (grid[..., 1] + 1).mul_(height / 2).floor_().long()
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    place = row.clamp_(0, height - 1).mul_(width).add_(column.clamp_(0, width - 1))
-    sampled = labels.flatten(1).gather(1, place.flatten(1)).view(place.shape)
+    index = row.clamp_(0, height - 1).mul_(width).add_(column.clamp_(0, width - 1))
+    sampled = labels.flatten(1).gather(1, index.flatten(1)).view(index.shape)
     return sampled.mul_(inside)
 
 
-def random_light(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
-    """Exposure, contrast, saturation, colour cast, a slope of light, and a bend of the tones."""
+def random_light(images: Tensor, config: Augmentation, generator: Generator) -> Tensor:
+    """Exposure, contrast, saturation, colour cast, a gradient of light, and a tone curve."""
     batch, _, height, width = images.shape
-    light, colour = settings.light, settings.colour
+    light, colour = config.light, config.colour
     contrast = uniform((batch, 1, 1), -light, light, generator).exp()
     brightness = uniform((batch, 1, 1), -light, light, generator) * 0.5
     cast = uniform((batch, 3, 1), -colour, colour, generator).mul(0.5).exp()
     saturation = uniform((batch, 1, 1), 1 - 2 * colour, 1 + 2 * colour, generator)
-    grey = torch.rand((batch, 1, 1), generator=generator) < settings.grey
+    grey = torch.rand((batch, 1, 1), generator=generator) < config.grey
     saturation = torch.where(grey, torch.zeros(()), saturation)
 
     # All of these are linear in the colour, so one 3 x 3 matrix and one offset do them at once.
@@ -177,14 +176,14 @@ def random_light(images: Tensor, settings: Augmentation, generator: Generator) -
     return images + bend * images * (1 - images)  # lifts or lowers mid-tones, keeps black and white
 
 
-def pick(batch: int, share: float, generator: Generator) -> Tensor:
-    """Indices of a random share of the batch, int64 [n]."""
-    return torch.nonzero(torch.rand(batch, generator=generator) < share)[:, 0]
+def pick(batch: int, fraction: float, generator: Generator) -> Tensor:
+    """Indices of a random fraction of the batch, int64 [n]."""
+    return torch.nonzero(torch.rand(batch, generator=generator) < fraction)[:, 0]
 
 
-def random_blur(images: Tensor, share: float, generator: Generator) -> Tensor:
-    """Gaussian blur of 0.5 to 2 pixels on a share of the photos, changed in place."""
-    chosen = pick(len(images), share, generator)
+def random_blur(images: Tensor, fraction: float, generator: Generator) -> Tensor:
+    """Gaussian blur of 0.5 to 2 pixels on a fraction of the photos, in place."""
+    chosen = pick(len(images), fraction, generator)
     if len(chosen) == 0:
         return images
     sigma = uniform((len(chosen), 1), 0.5, 2.0, generator)
@@ -200,9 +199,9 @@ def random_blur(images: Tensor, share: float, generator: Generator) -> Tensor:
     return images
 
 
-def random_noise(images: Tensor, share: float, generator: Generator) -> Tensor:
-    """Gaussian noise of up to 8 % of the range on a share of the photos, changed in place."""
-    chosen = pick(len(images), share, generator)
+def random_noise(images: Tensor, fraction: float, generator: Generator) -> Tensor:
+    """Gaussian noise of up to 8 % of the range on a fraction of the photos, in place."""
+    chosen = pick(len(images), fraction, generator)
     strength = uniform((len(chosen), 1, 1, 1), 0.01, 0.08, generator)
     noise = torch.randn((len(chosen), *images.shape[1:]), generator=generator) * strength
     images[chosen.to(images.device)] += noise.to(images.device)
@@ -210,13 +209,13 @@ def random_noise(images: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def random_occlusion(
-    images: Tensor, labels: Tensor, share: float, generator: Generator
+    images: Tensor, labels: Tensor, fraction: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Put a tilted, shaded ellipse or bar over a share of the photos, changed in place.
+    """Paint a rotated, shaded ellipse or bar over a fraction of the photos, in place.
 
-    What is under it belongs to the background: a hand or a cup is no part of a face.
+    The labels under it become background: a hand or a cup is no part of a face.
     """
-    chosen = pick(len(images), share, generator)
+    chosen = pick(len(images), fraction, generator)
     for index in chosen.tolist():
         covered, colour = _occluder(images.shape[2], images.shape[3], generator)
         covered, colour = covered.to(images.device), colour.to(images.device)
@@ -226,7 +225,7 @@ def random_occlusion(
 
 
 def _occluder(height: int, width: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Where something covers the photo, bool [H, W], and its colours, float32 [3, H, W]."""
+    """Mask bool [H, W] and colours float32 [3, H, W] of something that covers a photo."""
     centre_x, centre_y, angle, tall, wide, power = torch.rand(6, generator=generator).tolist()
     y = torch.linspace(0, 1, height)[:, None] - centre_y
     x = torch.linspace(0, 1, width) - centre_x

@@ -1,4 +1,4 @@
-"""A tiny data set in CelebAMask-HQ's layout; and which tests can run where PyTorch is missing."""
+"""A tiny data set in CelebAMask-HQ's layout, and the choice of tests that run without PyTorch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from PIL import Image
 
 from facesegkit.labels import PARTS
 
-# To the last digit the same is only what a CPU computes twice.
+# Only a CPU computes the same result twice, to the last digit.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 TESTS = Path(__file__).parent
 
-# A warning that our own code causes is an error, also in processes that tests start.
+# Warnings caused by our own code are errors, also in processes that tests start.
 _OURS = (file.relative_to(TESTS.parent) for file in (TESTS.parent / "facesegkit").rglob("*.py"))
 os.environ["PYTHONWARNINGS"] = ",".join(
     "error:::" + ".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in _OURS
@@ -32,7 +32,7 @@ os.environ["PYTHONWARNINGS"] = ",".join(
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """Modules that a file imports at its top."""
+    """Modules that a file imports at its top level."""
     for statement in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Import):
             yield from (module.name for module in statement.names)
@@ -41,33 +41,32 @@ def _imports(file: Path) -> Iterator[str]:
 
 
 def _can_be_imported(module: str) -> bool:
+    if (helper := TESTS / f"{module}.py").exists():
+        return all(map(_can_be_imported, _imports(helper)))
     try:
         importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        # The tests' own modules are found once pytest has put their folder into the path.
-        return error.name is not None and (TESTS / f"{error.name}.py").exists()
+    except ModuleNotFoundError:
+        return False
     return True
 
 
-# Whoever only segments installs neither PyTorch nor matplotlib, and can still run these tests.
-_ONLY_SEGMENTS = importlib.util.find_spec("torch") is None
-_OF_THE_COURSE = ("test_notebooks.py", "test_exercises.py")  # which run lessons
+# `facesegkit segment` needs neither PyTorch nor matplotlib; without them its tests still run.
+_RUN_LESSONS = ("test_notebooks.py", "test_exercises.py")
 collect_ignore = [
-    file.name
-    for file in sorted(TESTS.glob("test_*.py"))
-    if _ONLY_SEGMENTS
-    and (file.name in _OF_THE_COURSE or not all(map(_can_be_imported, _imports(file))))
+    file.relative_to(TESTS).as_posix()
+    for file in sorted(TESTS.rglob("test_*.py"))
+    if importlib.util.find_spec("torch") is None
+    and (file.name in _RUN_LESSONS or not all(map(_can_be_imported, _imports(file))))
 ]
 
 
 def pytest_report_header() -> list[str]:
-    left_out = ", ".join(name.removesuffix(".py") for name in collect_ignore)
-    return [f"without PyTorch: {left_out} left out"] if left_out else []
+    return [f"without PyTorch: {', '.join(collect_ignore)} ignored"] if collect_ignore else []
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures are made
 def pytest_runtest_setup() -> None:
-    """Have each test draw the same random numbers, whichever tests have run before it."""
+    """Give each test the same random numbers, whichever tests have run before it."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
 
@@ -76,11 +75,11 @@ MASK_MODES = ("RGB", "L", "P", "1")
 
 
 class TinyDataSet:
-    """Photos of noise and masks of random rectangles, which overlap."""
+    """Photos of noise and masks of random, overlapping rectangles."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.masks: dict[int, dict[str, NDArray[np.bool_]]] = {}  # what was written
+        self.masks: dict[int, dict[str, NDArray[np.bool_]]] = {}  # as written
 
     def photo(self, photo_id: int) -> Path:
         return self.root / "CelebA-HQ-img" / f"{photo_id}.jpg"
@@ -97,7 +96,7 @@ class TinyDataSet:
         mask_size: tuple[int, int] = (64, 64),
         photo_size: tuple[int, int] = (96, 96),
     ) -> None:
-        """Write a photo and its masks, random ones when none are given. Sizes are (H, W)."""
+        """Write a photo and its masks, by default random ones. Sizes are (H, W)."""
         rng = np.random.default_rng(photo_id)
         coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
         self.photo(photo_id).parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +107,7 @@ class TinyDataSet:
             mask_image(pixels, mode).save(self.mask(photo_id, part))
 
     def zip(self, path: Path, prefix: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
-        """Pack the folder into a zip whose names start with `prefix`."""
+        """Write the folder into a zip whose names start with `prefix`."""
         with zipfile.ZipFile(path, "w", method) as archive:
             for file in sorted(self.root.rglob("*")):
                 archive.write(file, prefix + file.relative_to(self.root).as_posix())
@@ -128,8 +127,8 @@ def random_masks(rng: np.random.Generator, size: tuple[int, int]) -> dict[str, N
 
 
 def mask_image(pixels: NDArray[np.bool_], mode: str) -> Image.Image:
-    """A mask picture of the given mode: white, or in mode 'P' red, where the part is."""
-    if mode == "P":  # index 0 is the part and 1 is not: only the palette tells
+    """A mask in the given mode: white, or in mode 'P' red, where the part is."""
+    if mode == "P":  # index 0 is the part: only the palette says so
         image = Image.fromarray(np.where(pixels, 0, 1).astype(np.uint8), "P")
         image.putpalette([255, 0, 0, 0, 0, 0])
         return image
@@ -138,13 +137,13 @@ def mask_image(pixels: NDArray[np.bool_], mode: str) -> Image.Image:
 
 @pytest.fixture
 def empty_data_set(tmp_path: Path) -> TinyDataSet:
-    """Nothing yet, to be filled by the test."""
+    """Nothing yet; the test fills it."""
     return TinyDataSet(tmp_path / "CelebAMask-HQ")
 
 
 @pytest.fixture
 def data_set(empty_data_set: TinyDataSet) -> TinyDataSet:
-    """Twelve pairs with gaps in their ids, in two mask folders, of all modes and some sizes."""
+    """Twelve pairs with gaps in their ids, in two mask folders, in all modes and some sizes."""
     sizes: list[dict[str, Any]] = [{}, {"photo_size": (520, 520)}, {"mask_size": (40, 72)}]
     for number, photo_id in enumerate((0, 1, 5, 6, 9, 17, 100, 1999, 2000, 2001, 2501, 3999)):
         empty_data_set.add(photo_id, mode=MASK_MODES[number % 4], **sizes[number % 3])

@@ -1,4 +1,4 @@
-"""Runs commands in a process of their own, and says what they took."""
+"""Running commands in a process of their own, and measuring their time and memory."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from typing import Any
 
 import pytest
 
-_MOST_BY_THE_CLOCK = 60  # seconds, also on a busy machine
+MAX_WALL_SECONDS = 60  # also on a busy machine
 
 REPORT = """
 import json, resource, sys, time
 from pathlib import Path
-from facesegkit import main
+from facesegkit.cli.main import main
 
 def peak():
     status = Path("/proc/self/status").read_text()
     lines = dict(line.split(":", 1) for line in status.splitlines())
-    of_processes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(int(lines["VmHWM"].split()[0]), of_processes) * 1024
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(int(lines["VmHWM"].split()[0]), of_children) * 1024
 
-def processor_seconds():
-    of_processes = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + of_processes.ru_utime + of_processes.ru_stime
+def cpu_seconds():
+    of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + of_children.ru_utime + of_children.ru_stime
 
 report = {}
 for file in sys.argv[2:]:
-    started, worked = time.perf_counter(), processor_seconds()
+    started, worked = time.perf_counter(), cpu_seconds()
     status = main([*sys.argv[1].split(), file])
-    took = time.perf_counter() - started, processor_seconds() - worked
-    report[file] = [status, *took, peak()]
+    report[file] = [status, time.perf_counter() - started, cpu_seconds() - worked, peak()]
 print(json.dumps(report))
 """
 
@@ -41,19 +40,19 @@ def measured(command: str, files: list[Path], folder: Path) -> tuple[dict[str, A
     """Run a command on each of the files in one process.
 
     Returns:
-        Exit status, seconds and highest memory by file, and standard error. Seconds are those
-        that the work takes by the clock, or the processor's where other programs run beside it.
+        Exit status, seconds and peak memory in bytes by file, and standard error. Seconds are wall
+        time, or CPU time if that is less because other programs are running.
     """
     if not Path("/proc/self/status").exists():
-        pytest.skip("this system does not say how much memory a process has had")
+        pytest.skip("this system does not report the peak memory of a process")
     finished = subprocess.run(
         [sys.executable, "-c", REPORT, command, *map(str, files)],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     report = {}
-    for file, found in json.loads(finished.stdout.splitlines()[-1]).items():
-        status, by_the_clock, of_the_processor, memory = found
-        assert by_the_clock < _MOST_BY_THE_CLOCK, file
-        report[file] = (status, min(by_the_clock, of_the_processor), memory)
+    for file, measurements in json.loads(finished.stdout.splitlines()[-1]).items():
+        status, wall, cpu, memory = measurements
+        assert wall < MAX_WALL_SECONDS, file
+        report[file] = (status, min(wall, cpu), memory)
     return report, finished.stderr

@@ -1,8 +1,9 @@
-"""CelebAMask-HQ as a torchvision data set."""
+"""CelebAMask-HQ as a torchvision data set, and training batches."""
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,17 @@ import torch
 from conftest import TinyDataSet
 from torch.utils.data import DataLoader
 
+from facesegkit.config import TrainConfig
+from facesegkit.data.cache import build_cache
 from facesegkit.data.celebamask_hq import hash_split
-from facesegkit.dataset import CelebAMaskHQ
+from facesegkit.dataset import CelebAMaskHQ, TrainingData
 from facesegkit.errors import FaceSegKitError
-from facesegkit.labels import FIVE_FEATURES, paint_parts
+from facesegkit.geometry import FACE_CROP
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, paint_parts
 from facesegkit.system.torchvision_import import Mask, VisionDataset
 
 
-def test_gives_photo_and_label_map_at_their_own_sizes(data_set: TinyDataSet) -> None:
+def test_photos_and_label_maps_have_their_own_sizes(data_set: TinyDataSet) -> None:
     faces = CelebAMaskHQ(data_set.root, split="all")
     assert isinstance(faces, VisionDataset) and len(faces) == 12
     assert faces.ids == list(data_set.masks)
@@ -29,27 +33,23 @@ def test_gives_photo_and_label_map_at_their_own_sizes(data_set: TinyDataSet) -> 
         np.testing.assert_array_equal(label_map, paint_parts(masks, masks["skin"].shape))
 
 
-def test_scheme_turns_parts_into_classes(data_set: TinyDataSet) -> None:
+def test_a_scheme_merges_parts_to_classes(data_set: TinyDataSet) -> None:
     _, parts = CelebAMaskHQ(data_set.root)[0]
     _, classes = CelebAMaskHQ(data_set.root, scheme=FIVE_FEATURES)[0]
     np.testing.assert_array_equal(classes, FIVE_FEATURES.merge(parts.numpy()))
     assert 1 < len(classes.unique()) <= 6
 
 
-def test_transforms_resize_label_maps_without_mixing_ids(data_set: TinyDataSet) -> None:
+def test_transforms(data_set: TinyDataSet) -> None:
     from torchvision.transforms import v2
 
     smaller = v2.Compose([v2.ToImage(), v2.Resize((37, 37))])
     photo, label_map = CelebAMaskHQ(data_set.root, transforms=smaller)[0]
     _, original = CelebAMaskHQ(data_set.root)[0]
     assert photo.shape == (3, 37, 37) and label_map.shape == (37, 37)
-    assert set(label_map.unique().tolist()) <= set(original.unique().tolist())
-
-
-def test_transform_and_target_transform(data_set: TinyDataSet) -> None:
+    assert set(label_map.unique().tolist()) <= set(original.unique().tolist())  # no mixed ids
     faces = CelebAMaskHQ(data_set.root, transform=lambda p: p.size, target_transform=torch.sum)
-    size, total = faces[0]
-    assert size == (96, 96) and total > 0
+    assert faces[0] == ((96, 96), original.sum())
 
 
 def test_splits(data_set: TinyDataSet) -> None:
@@ -70,21 +70,59 @@ def test_unknown_and_empty_splits(empty_data_set: TinyDataSet) -> None:
         CelebAMaskHQ(empty_data_set.root, split="test")
 
 
-def test_zip_gives_the_same(data_set: TinyDataSet, tmp_path: Path) -> None:
-    folder = CelebAMaskHQ(data_set.root)
-    zipped = CelebAMaskHQ(data_set.zip(tmp_path / "faces.zip"))
-    assert folder.ids == zipped.ids
-    for (photo, label_map), (other_photo, other_map) in zip(folder, zipped, strict=True):
-        np.testing.assert_array_equal(photo, other_photo)
-        np.testing.assert_array_equal(label_map, other_map)
-
-
 @pytest.mark.parametrize("zipped", [False, True])
-def test_works_pickled_and_in_loader_processes(
+def test_folder_and_zip_can_be_pickled_and_read_by_workers(
     data_set: TinyDataSet, tmp_path: Path, zipped: bool
 ) -> None:
+    expected = [label_map for _, label_map in CelebAMaskHQ(data_set.root)]
     root = data_set.zip(tmp_path / "faces.zip") if zipped else data_set.root
     faces = pickle.loads(pickle.dumps(CelebAMaskHQ(root)))
     loader = DataLoader(faces, batch_size=None, num_workers=2, collate_fn=None)
-    sums = [int(label_map.sum()) for _, label_map in loader]
-    assert sums == [int(label_map.sum()) for _, label_map in faces]
+    for (photo, label_map), (own_photo, _), target in zip(loader, faces, expected, strict=True):
+        np.testing.assert_array_equal(photo, own_photo)
+        np.testing.assert_array_equal(label_map, target)
+
+
+def numbered(count: int, size: int = 32) -> TrainingData:
+    """Photos and label maps filled with their index."""
+    labels = np.arange(count, dtype=np.uint8)[:, None, None].repeat(size, 1).repeat(size, 2)
+    photos = labels[..., None].repeat(3, 3)
+    return TrainingData(photos, labels, np.arange(count)[::-1], ALL_PARTS)
+
+
+def test_training_data_of_a_cache(data_set: TinyDataSet, tmp_path: Path) -> None:
+    cache = build_cache(data_set.root, tmp_path / "cache", progress=False)
+    data = TrainingData.from_cache(cache, "val", ALL_PARTS, FACE_CROP)
+    assert data.photos is cache.photos and data.labels is cache.labels
+    assert [*data.rows] == [*cache.rows("val")] and len(data) == len(data.rows) > 0
+    assert (data.scheme, data.crop) == (ALL_PARTS, FACE_CROP)
+
+
+def test_batches_and_subsets_pair_photos_with_their_label_maps() -> None:
+    data = numbered(12)
+    for chosen, expected in (
+        (data.batch(np.array([7, 2, 5])), [4, 9, 6]),
+        (data.subset(3).batch(np.arange(3)), [11, 6, 0]),
+        (data.subset(100).batch(np.arange(12)), [*data.rows]),
+    ):
+        photos, labels = chosen
+        assert photos[:, 0, 0, 0].tolist() == labels[:, 0, 0].tolist() == expected
+    assert len(data.subset(3)) == 3 and data.subset(3).scheme is ALL_PARTS
+    with pytest.raises(FaceSegKitError, match="19"):
+        numbered(20).batch(np.array([0]))
+
+
+def test_training_batches_can_be_repeated() -> None:
+    data, config = numbered(10), TrainConfig(batch_size=4, resize_schedule=((0.5, 16),))
+    first, again, later, other = (
+        data.training_batch(step, progress, config, torch.device("cpu"))
+        for step, progress in ((3, 0.2), (3, 0.2), (3, 0.5), (4, 0.2))
+    )
+    assert first.images.shape == (4, 3, 16, 16) and first.target.shape == (4, 8, 8)
+    assert first.images.is_contiguous(memory_format=torch.channels_last)
+    assert later.images.shape == (4, 3, 32, 32) and later.target.dtype == torch.int64
+    assert torch.equal(first.images, again.images) and first.offset == again.offset
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.images, other.images)
+    few = replace(data, rows=data.rows[:3])
+    assert len(few.training_batch(0, 1.0, config, torch.device("cpu")).images) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ LABEL_MAP = np.arange(19, dtype=np.uint8)[None]  # every part once
 # --- Ids and colours that must never change -----------------------------------------------------
 
 
-def test_part_ids() -> None:
+def test_part_ids():
     assert dict(enumerate(PARTS)) == {
         0: "background", 1: "skin", 2: "nose", 3: "eye_g", 4: "l_eye", 5: "r_eye", 6: "l_brow",
         7: "r_brow", 8: "l_ear", 9: "r_ear", 10: "mouth", 11: "u_lip", 12: "l_lip", 13: "hair",
@@ -33,7 +33,7 @@ def test_part_ids() -> None:
     }  # fmt: skip
 
 
-def test_five_features() -> None:
+def test_five_features():
     assert FIVE_FEATURES.class_names == (
         "background", "eyes", "eyebrows", "nose", "mouth", "lips",
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_five_features() -> None:
     ]  # fmt: skip
 
 
-def test_all_parts_keeps_every_id() -> None:
+def test_all_parts_keeps_every_id():
     np.testing.assert_array_equal(ALL_PARTS.merge(LABEL_MAP), LABEL_MAP)
     assert len({tuple(colour) for colour in ALL_PARTS.palette.tolist()}) == 19
 
@@ -53,7 +53,7 @@ def test_all_parts_keeps_every_id() -> None:
 # --- Painting -----------------------------------------------------------------------------------
 
 
-def test_later_parts_are_painted_over_earlier_ones() -> None:
+def test_later_parts_are_painted_over_earlier_ones():
     masks = {
         "hair": np.array([[0, 0, 0, 1]]),  # 13
         "nose": np.array([[0, 255, 255, 0]]),  # 2
@@ -62,27 +62,18 @@ def test_later_parts_are_painted_over_earlier_ones() -> None:
     }
     label_map = paint_parts(masks, (1, 4))
     assert label_map.tolist() == [[1, 2, 11, 13]] and label_map.dtype == np.uint8
-
-
-def test_no_masks_make_an_empty_label_map() -> None:
     assert paint_parts({}, (2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 # --- Mirroring ----------------------------------------------------------------------------------
 
 
-def test_mirroring_swaps_left_and_right() -> None:
+def test_mirroring_swaps_left_and_right():
     label_map = np.array([[4, 6, 8, 0, 2], [5, 7, 9, 15, 12]], dtype=np.uint8)
     assert mirror_label_map(label_map).tolist() == [[2, 0, 9, 7, 5], [12, 15, 8, 6, 4]]
 
 
-def test_mirroring_twice_changes_nothing() -> None:
-    batch = np.random.default_rng(0).integers(0, 19, (3, 8, 8), dtype=np.uint8)
-    np.testing.assert_array_equal(mirror_label_map(mirror_label_map(batch)), batch)
-    assert not np.array_equal(mirror_label_map(batch), batch)
-
-
-def test_only_eyes_brows_and_ears_have_two_sides() -> None:
+def test_only_eyes_brows_and_ears_have_two_sides():
     assert {PARTS[i] for i in range(19) if MIRROR[i] != i} == {
         "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
     }  # fmt: skip
@@ -91,7 +82,7 @@ def test_only_eyes_brows_and_ears_have_two_sides() -> None:
 # --- Schemes ------------------------------------------------------------------------------------
 
 
-def test_own_scheme_merges_and_colours() -> None:
+def test_own_scheme_merges_and_colours():
     scheme = LabelScheme(
         "own", {"face": ["skin", "nose"], "lids": ["r_eye"]}, [(1, 2, 3), (4, 5, 6)]
     )
@@ -100,42 +91,39 @@ def test_own_scheme_merges_and_colours() -> None:
     assert scheme.colour(class_ids)[0, 1:].tolist() == [[1, 2, 3], [1, 2, 3], [0, 0, 0], [4, 5, 6]]
 
 
-def test_a_part_that_there_is_not_is_told() -> None:
-    with pytest.raises(FaceSegKitError, match="holds the part 77, and there are only 19: packed"):
+def test_invalid_part_ids_are_an_error():
+    with pytest.raises(FaceSegKitError, match="part id 77, but ids end at 18: the data set"):
         FIVE_FEATURES.merge(np.array([[3, 77, 0]], dtype=np.uint8))
 
 
-def test_classes_that_some_parts_make_up() -> None:
+def test_classes_that_consist_of_some_parts():
     scheme = LabelScheme(
         "own", {"lids": ["l_eye", "r_eye"], "nose": ["nose"]}, [(1, 2, 3), (4, 5, 6)]
     )
     assert scheme.classes_within(["l_eye", "r_eye", "skin"]) == [1]
-    assert scheme.classes_within(["l_eye", "nose"]) == [2]  # of the lids only a half
+    assert scheme.classes_within(["l_eye", "nose"]) == [2]  # without half of the lids
     assert scheme.classes_within(iter(("nose", "r_eye", "l_eye"))) == [1, 2]
 
 
 @pytest.mark.parametrize("scheme", [FIVE_FEATURES, ALL_PARTS])
-def test_scheme_survives_json(scheme: LabelScheme) -> None:
+def test_scheme_survives_json(scheme):
     again = LabelScheme.from_dict(json.loads(json.dumps(scheme.to_dict())))
     assert again.to_dict() == scheme.to_dict()
     np.testing.assert_array_equal(again.palette, scheme.palette)
     np.testing.assert_array_equal(again.merge(LABEL_MAP), scheme.merge(LABEL_MAP))
 
 
-def test_scheme_without_colours_gets_distinct_ones() -> None:
+def test_scheme_without_colours_gets_distinct_ones():
     scheme = LabelScheme.from_dict({"classes": {"a": ["nose"], "b": ["hat"], "c": ["hair"]}})
     assert len({tuple(colour) for colour in scheme.palette.tolist()}) == 4
     assert scheme.name == "own"
 
 
-def test_distinct_colours_are_those_of_pascal_voc() -> None:
+def test_distinct_colours_are_those_of_pascal_voc():
     colours = distinct_colours(20)
     assert colours[:4] == [(128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]
     assert colours[7:9] == [(64, 0, 0), (192, 0, 0)] and colours[19] == (0, 64, 128)  # VOC's screen
     assert distinct_colours(64)[63] == (32, 0, 0)
-
-
-def test_distinct_colours_are_distinct() -> None:
     assert len({(0, 0, 0), *distinct_colours(255)}) == 256
 
 
@@ -148,17 +136,13 @@ def test_distinct_colours_are_distinct() -> None:
         ({"background": ["skin"]}, [(1, 2, 3)], "names a class 'background'"),
         ({"eyes": []}, [(1, 2, 3)], "a class needs a list of part names"),
         ({"nose": "nose"}, [(1, 2, 3)], "a class needs a list of part names"),
-        (
-            {"a": ["nose"], "b": ["nose"]},
-            [(1, 2, 3), (4, 5, 6)],
-            "puts the part 'nose' into both 'a' and 'b'",
-        ),
+        ({"a": ["nose"], "b": ["nose"]}, [(1, 2, 3)] * 2, "the part 'nose' in both 'a' and 'b'"),
         ({"a": ["nose"]}, [], "has 1 classes but 0 colours"),
         ({"a": ["nose"]}, [(1, 2)], r"has the colour \(1, 2\)"),
         ({"a": ["nose"]}, [(1, 2, 256)], r"has the colour \(1, 2, 256\)"),
     ],
 )
-def test_bad_schemes(classes: dict[str, Any], colours: list[Any], said: str) -> None:
+def test_bad_schemes(classes, colours, said):
     with pytest.raises(FaceSegKitError, match=said):
         LabelScheme("own", classes, colours)
 
@@ -168,16 +152,11 @@ def test_bad_schemes(classes: dict[str, Any], colours: list[Any], said: str) -> 
     [
         (
             {"classes": ["eyes"]},
-            "A scheme needs 'classes', a table of class names and part names such as "
-            '{"eyes": ["l_eye", "r_eye"]}.',
+            """needs 'classes', a table such as {"eyes": ["l_eye", "r_eye"]}.""",
         ),
-        (
-            {"classes": {"a": ["nose"]}, "colours": "red"},
-            "A scheme's 'colours' are a list such as [[255, 0, 0]], not 'red'.",
-        ),
+        ({"classes": {"a": ["nose"]}, "colours": "red"}, "'colours' must be a list such as "),
     ],
 )
-def test_scheme_that_is_no_table(plain: dict[str, Any], said: str) -> None:
-    with pytest.raises(FaceSegKitError) as caught:
+def test_invalid_descriptions_of_a_scheme(plain, said):
+    with pytest.raises(FaceSegKitError, match=re.escape(said)):
         LabelScheme.from_dict(plain)
-    assert str(caught.value) == said

@@ -1,4 +1,4 @@
-"""Counting and scoring: against tables worked out by hand, and against scikit-learn."""
+"""Counting and metrics: against tables worked out by hand, and against scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from sklearn import metrics
+from sklearn import metrics as sklearn_metrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP, FULL_IMAGE, RelativeCrop
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
@@ -36,78 +37,9 @@ def class_ids(*shape: int, classes: int = 6) -> NDArray[np.uint8]:
     return RNG.integers(0, classes, shape, dtype=np.uint8)
 
 
-# Rows are the truth. Class 1: TP 3, FN 1, FP 2 (one of them in truth class 2). Class 2: TP 4,
-# FN 2 (one each called background and class 1), FP 0.
-BY_HAND_TRUTH = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], dtype=np.uint8)
-BY_HAND_PREDICTED = np.array([0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2, 0, 1], dtype=np.uint8)
-
-
-def test_count_by_hand() -> None:
-    matrix = confusion_matrix(BY_HAND_TRUTH, BY_HAND_PREDICTED, 3)
-    assert matrix.dtype == np.int64
-    np.testing.assert_array_equal(matrix, [[2, 1, 0], [1, 3, 0], [1, 1, 4]])
-
-
-def test_scores_by_hand() -> None:
-    scores = SegmentationMetrics(np.array([[2, 1, 0], [1, 3, 0], [1, 1, 4]]))
-    np.testing.assert_allclose(scores.f1, [4 / 7, 6 / 9, 8 / 10])
-    np.testing.assert_allclose(scores.iou, [2 / 5, 3 / 6, 4 / 6])
-    np.testing.assert_allclose(scores.precision, [2 / 4, 3 / 5, 4 / 4])
-    np.testing.assert_allclose(scores.recall, [2 / 3, 3 / 4, 4 / 6])
-    assert scores.mean_f1 == pytest.approx((6 / 9 + 8 / 10) / 2)  # background is left out
-    assert scores.mean_iou == pytest.approx((3 / 6 + 4 / 6) / 2)
-    assert scores.pixel_accuracy == pytest.approx(9 / 13)
-
-
-@pytest.mark.parametrize("classes", [2, 6, 16, 17, 19])
-def test_against_scikit_learn(classes: int) -> None:
-    truth, predicted = class_ids(5, 40, 30, classes=classes), class_ids(5, 40, 30, classes=classes)
-    predicted = np.where(RNG.random(truth.shape) < 0.7, truth, predicted)
-    matrix = confusion_matrix(truth, predicted, classes)
-    flat = truth.ravel(), predicted.ravel()
-    np.testing.assert_array_equal(matrix, metrics.confusion_matrix(*flat))
-    scores = SegmentationMetrics(matrix)
-    np.testing.assert_allclose(scores.f1, metrics.f1_score(*flat, average=None))
-    np.testing.assert_allclose(scores.iou, metrics.jaccard_score(*flat, average=None))
-    np.testing.assert_allclose(scores.precision, metrics.precision_score(*flat, average=None))
-    np.testing.assert_allclose(scores.recall, metrics.recall_score(*flat, average=None))
-    features = list(range(1, classes))
-    mean_f1 = metrics.f1_score(*flat, labels=features, average="macro")
-    assert scores.mean_f1 == pytest.approx(mean_f1)
-    assert scores.pixel_accuracy == pytest.approx(metrics.accuracy_score(*flat))
-
-
-def test_tensors_and_arrays_count_alike() -> None:
-    truth, predicted = class_ids(7, 9), class_ids(7, 9)
-    from_tensors = confusion_matrix(torch.from_numpy(truth), torch.from_numpy(predicted), 6)
-    np.testing.assert_array_equal(from_tensors, confusion_matrix(truth, predicted, 6))
-
-
-def test_counting_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="truth is"):
-        confusion_matrix(class_ids(2, 3), class_ids(3, 2), 6)
-    with pytest.raises(ValueError, match="class id 6"):
-        confusion_matrix(np.array([6], dtype=np.uint8), np.array([0], dtype=np.uint8), 6)
-
-
-def test_counting_nothing() -> None:
-    assert confusion_matrix(class_ids(0), class_ids(0), 3).sum() == 0
-
-
-def test_nan_is_0_by_0_only() -> None:
-    # Class 1 was predicted but is not there, class 2 is there but was not predicted, 3 is neither.
-    scores = SegmentationMetrics(np.array([[5, 2, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]]))
-    np.testing.assert_array_equal(scores.f1, [10 / 15, 0, 0, np.nan])
-    np.testing.assert_array_equal(scores.iou, [5 / 10, 0, 0, np.nan])
-    np.testing.assert_array_equal(scores.precision, [5 / 8, 0, np.nan, np.nan])
-    np.testing.assert_array_equal(scores.recall, [5 / 7, np.nan, 0, np.nan])
-    assert scores.mean_f1 == 0  # over classes 1 and 2; class 3 is left out
-    assert np.isnan(SegmentationMetrics(np.array([[9, 0], [0, 0]])).mean_f1)
-
-
-def slowly(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    resized = F.interpolate(scores[None], size, mode="bilinear", align_corners=False)
-    return resized[0].argmax(dim=0).to(torch.uint8)
+def random_data(rows: list[int], scheme: LabelScheme = FIVE_FEATURES) -> TrainingData:
+    photos = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+    return TrainingData(photos, class_ids(7, 64, 64, classes=19), np.array(rows), scheme)
 
 
 def toy_model(classes: int) -> nn.Module:
@@ -115,76 +47,149 @@ def toy_model(classes: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU(), nn.Conv2d(8, classes, 1)).eval()
 
 
-def test_predict_classes() -> None:
-    model = toy_model(6)
-    photos = torch.from_numpy(RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
-    found = predict_classes(model, photos, (64, 64))
-    for photo, classes in zip(photos, found, strict=True):
-        image = photo.permute(2, 0, 1)[None].float() / 255
-        with torch.no_grad():
-            expected = slowly(model(image)[0], (64, 64))
-        assert (classes != expected.numpy()).mean() < 1e-3
-
-
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    photos = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
-    labels = RNG.integers(0, 19, (7, 64, 64), dtype=np.uint8)
-    return evaluate(toy_model(3), TWO_CLASSES, photos, labels, [5, 0, 3], split="val", batch=2)
+    return evaluate(toy_model(3), random_data([5, 0, 3], TWO_CLASSES), split="val", batch_size=2)
+
+
+# Rows are the ground truth. Class 1: TP 3, FN 1, FP 2 (one of them of class 2). Class 2: TP 4,
+# FN 2 (one each predicted as background and class 1), FP 0.
+BY_HAND = np.array([[2, 1, 0], [1, 3, 0], [1, 1, 4]])
+
+
+def test_confusion_matrix_by_hand() -> None:
+    target = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], dtype=np.uint8)
+    predicted = np.array([0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2, 0, 1], dtype=np.uint8)
+    for matrix in (
+        confusion_matrix(target, predicted, 3),
+        confusion_matrix(torch.from_numpy(target), torch.from_numpy(predicted), 3),
+    ):
+        assert matrix.dtype == np.int64
+        np.testing.assert_array_equal(matrix, BY_HAND)
+    assert confusion_matrix(class_ids(0), class_ids(0), 3).sum() == 0
+
+
+def test_metrics_by_hand() -> None:
+    metrics = SegmentationMetrics(BY_HAND)
+    np.testing.assert_allclose(metrics.f1, [4 / 7, 6 / 9, 8 / 10])
+    np.testing.assert_allclose(metrics.iou, [2 / 5, 3 / 6, 4 / 6])
+    np.testing.assert_allclose(metrics.precision, [2 / 4, 3 / 5, 4 / 4])
+    np.testing.assert_allclose(metrics.recall, [2 / 3, 3 / 4, 4 / 6])
+    assert metrics.mean_f1 == pytest.approx((6 / 9 + 8 / 10) / 2)  # without the background
+    assert metrics.mean_iou == pytest.approx((3 / 6 + 4 / 6) / 2)
+    assert metrics.pixel_accuracy == pytest.approx(9 / 13)
+
+
+@pytest.mark.parametrize("classes", [2, 6, 16, 17, 19])
+def test_against_scikit_learn(classes: int) -> None:
+    target, predicted = class_ids(5, 40, 30, classes=classes), class_ids(5, 40, 30, classes=classes)
+    predicted = np.where(RNG.random(target.shape) < 0.7, target, predicted)
+    matrix = confusion_matrix(target, predicted, classes)
+    flat = target.ravel(), predicted.ravel()
+    np.testing.assert_array_equal(matrix, sklearn_metrics.confusion_matrix(*flat))
+    metrics = SegmentationMetrics(matrix)
+    np.testing.assert_allclose(metrics.f1, sklearn_metrics.f1_score(*flat, average=None))
+    np.testing.assert_allclose(metrics.iou, sklearn_metrics.jaccard_score(*flat, average=None))
+    precision = sklearn_metrics.precision_score(*flat, average=None)
+    np.testing.assert_allclose(metrics.precision, precision)
+    np.testing.assert_allclose(metrics.recall, sklearn_metrics.recall_score(*flat, average=None))
+    mean_f1 = sklearn_metrics.f1_score(*flat, labels=[*range(1, classes)], average="macro")
+    assert metrics.mean_f1 == pytest.approx(mean_f1)
+    assert metrics.pixel_accuracy == pytest.approx(sklearn_metrics.accuracy_score(*flat))
+
+
+def test_counting_refuses_other_shapes_and_unknown_classes() -> None:
+    with pytest.raises(ValueError, match="target is"):
+        confusion_matrix(class_ids(2, 3), class_ids(3, 2), 6)
+    with pytest.raises(ValueError, match="class id 6"):
+        confusion_matrix(np.array([6], dtype=np.uint8), np.array([0], dtype=np.uint8), 6)
+
+
+def test_only_0_by_0_is_nan() -> None:
+    # Class 1 is predicted but not annotated, class 2 annotated but not predicted, 3 is neither.
+    matrix = np.array([[5, 2, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0], [0, 0, 0, 0]])
+    metrics = SegmentationMetrics(matrix)
+    np.testing.assert_array_equal(metrics.f1, [10 / 15, 0, 0, np.nan])
+    np.testing.assert_array_equal(metrics.iou, [5 / 10, 0, 0, np.nan])
+    np.testing.assert_array_equal(metrics.precision, [5 / 8, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(metrics.recall, [5 / 7, np.nan, 0, np.nan])
+    assert metrics.mean_f1 == 0  # of classes 1 and 2, without class 3
+    assert np.isnan(SegmentationMetrics(np.array([[9, 0], [0, 0]])).mean_f1)
+
+
+def test_predict_classes_upsamples_logits() -> None:
+    model = toy_model(6)
+    photos = torch.from_numpy(RNG.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
+    with torch.no_grad():
+        logits = model(photos.permute(0, 3, 1, 2).float() / 255)
+    expected = F.interpolate(logits, (64, 64), mode="bilinear", align_corners=False).argmax(1)
+    assert (predict_classes(model, photos, (64, 64)) != expected.numpy()).mean() < 1e-3
 
 
 @pytest.mark.parametrize("crop", [FULL_IMAGE, FACE_CROP])
-def test_evaluate_is_predict_merge_and_count(crop: RelativeCrop) -> None:
-    photos = RNG.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
-    labels = RNG.integers(0, 19, (7, 64, 64), dtype=np.uint8)
+def test_evaluate_predicts_merges_and_counts(crop: RelativeCrop) -> None:
     model, rows = toy_model(6), [5, 0, 3, 6, 1, 2]
+    data = replace(random_data(rows), crop=crop)
     batches: list[int] = []
     model.register_forward_pre_hook(lambda _, images: batches.append(len(images[0])))
-    found = evaluate(model, FIVE_FEATURES, photos, labels, rows, crop=crop, split="val", batch=2)
+    result = evaluate(model, data, split="val", batch_size=2)
     assert batches == [2, 2, 2]
-    assert found.scheme is FIVE_FEATURES and found.split == "val" and found.rows.tolist() == rows
-    assert found.matrices.dtype == np.int64
-    for row, matrix in zip(rows, found.matrices, strict=True):
-        predicted = predict_classes(model, torch.from_numpy(photos[[row]]), (64, 64), crop)[0]
-        truth = FIVE_FEATURES.merge(labels[row])
-        np.testing.assert_array_equal(matrix, confusion_matrix(truth, predicted, 6))
-    np.testing.assert_array_equal(found.matrix, found.matrices.sum(axis=0))
-    assert found.matrix.sum() == 6 * 64 * 64
+    assert result.scheme is FIVE_FEATURES and result.split == "val" and [*result.rows] == rows
+    assert result.matrices.dtype == np.int64 and np.isnan(result.loss)
+    for row, matrix in zip(rows, result.matrices, strict=True):
+        predicted = predict_classes(model, torch.from_numpy(data.photos[[row]]), (64, 64), crop)[0]
+        target = FIVE_FEATURES.merge(data.labels[row])
+        np.testing.assert_array_equal(matrix, confusion_matrix(target, predicted, 6))
+    np.testing.assert_array_equal(result.matrix, result.matrices.sum(axis=0))
 
 
-def test_progress_of_scoring_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    photos, labels = np.zeros((3, 8, 8, 3), np.uint8), np.zeros((3, 8, 8), np.uint8)
-    unnamed = evaluate(toy_model(6), FIVE_FEATURES, photos, labels, [0, 1, 2])
-    assert unnamed.split == "" and capsys.readouterr().err == ""
-    evaluate(toy_model(6), FIVE_FEATURES, photos, labels, [0, 1, 2], batch=2, progress=True)
+@pytest.mark.parametrize("crop", [FULL_IMAGE, RelativeCrop(0.5, 0.5, 0.5)])
+def test_evaluate_averages_the_loss_over_photos(crop: RelativeCrop) -> None:
+    """Batches differ in size; the targets are those of the crop at the logits' resolution."""
+    data = replace(random_data([4, 1, 2]), crop=crop)
+    model = toy_model(6)
+    result = evaluate(model, data, batch_size=2, loss=F.cross_entropy)
+    targets = torch.from_numpy(FIVE_FEATURES.merge(data.labels[data.rows])).long()
+    photos = torch.from_numpy(data.photos[data.rows])
+    if crop != FULL_IMAGE:
+        photos, targets = photos[:, 8:24, 8:24], targets[:, 16:48, 16:48]
+    with torch.no_grad():
+        logits = model(photos.permute(0, 3, 1, 2).float() / 255)
+    expected = F.cross_entropy(logits, targets[:, 1::2, 1::2]).item()
+    assert result.loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_progress_of_evaluate_is_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    data = random_data([0, 1, 2])
+    assert evaluate(toy_model(6), data).split == "" and capsys.readouterr().err == ""
+    evaluate(toy_model(6), data, batch_size=2, progress=True)
     shown = capsys.readouterr().err.split("\r")
     assert shown[-1].startswith("evaluate: 100%") and " 3/3 " in shown[-1]
     assert re.search(r"\dphoto/s", shown[-1])
 
 
-def test_a_model_that_knows_scores_1() -> None:
-    """Photos that show each part in a grey of its own, and a model that reads it off."""
-    labels = RNG.integers(0, 19, (2, 16, 16), dtype=np.uint8)
-    photos = np.repeat(labels[..., None] * 10, 3, axis=3)
+def test_a_perfect_model_has_a_mean_f1_of_1() -> None:
+    """Photos show each part in its own grey value, from which the model reads the part."""
+    labels = class_ids(2, 16, 16, classes=19)
+    data = TrainingData(np.repeat(labels[..., None] * 10, 3, axis=3), labels, np.arange(2))
 
-    class Reader(nn.Module):
+    class ReadsParts(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             parts = (images[:, 0] * 25.5).round().long()  # [B, H, W]
             return F.one_hot(parts, 19).permute(0, 3, 1, 2).float()
 
-    assert evaluate(Reader(), ALL_PARTS, photos, labels, [0, 1]).scores.mean_f1 == 1
+    assert evaluate(ReadsParts(), replace(data, scheme=ALL_PARTS)).metrics.mean_f1 == 1
 
 
-def test_evaluate_scores_in_eval_mode_and_leaves_the_model_in_its_own() -> None:
+def test_evaluate_uses_eval_mode_and_restores_the_mode() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3), toy_model(6)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    photos, labels = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8), np.uint8)
-    evaluate(model, FIVE_FEATURES, photos, labels, [0])
+    evaluate(model, random_data([0]))
     assert model.training
-    torch.testing.assert_close(model.state_dict(), before)  # no running mean has moved
+    torch.testing.assert_close(model.state_dict(), before)  # no running mean has changed
 
 
-def test_per_photo_mean_f1(evaluation: Evaluation) -> None:
+def test_mean_f1_per_image(evaluation: Evaluation) -> None:
     expected = [SegmentationMetrics(matrix).mean_f1 for matrix in evaluation.matrices]
     np.testing.assert_array_equal(evaluation.per_image_mean_f1, expected)
 
@@ -193,35 +198,38 @@ def test_table(evaluation: Evaluation) -> None:
     lines = evaluation.table().splitlines()
     assert lines[0].split() == ["class", "f1", "iou", "precision", "recall"]
     assert [line.split()[0] for line in lines[1:5]] == ["background", "nose", "mouth", "mean"]
-    assert lines[2].split()[1] == f"{evaluation.scores.f1[1]:.4f}"
-    assert lines[4].split()[1] == f"{evaluation.scores.mean_f1:.4f}"
+    assert lines[2].split()[1] == f"{evaluation.metrics.f1[1]:.4f}"
+    assert lines[4].split()[1] == f"{evaluation.metrics.mean_f1:.4f}"
     assert len({len(line) for line in lines[:4]}) == 1  # aligned
-    assert lines[1].startswith("background     ") and lines[1][15] != " "  # in 11 places
+    assert lines[1].startswith("background     ") and lines[1][15] != " "  # columns of 11
     assert lines[5].startswith("(3 photos of val; background is left out")
     assert replace(evaluation, split="").table().splitlines()[5].startswith("(3 photos; ")
 
 
-def test_saved_scores(evaluation: Evaluation, tmp_path: Path) -> None:
-    path = evaluation.save(tmp_path / "scores")
-    assert path == tmp_path / "scores" / "scores.json"
+def test_saved_metrics(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = evaluation.save(tmp_path / "report")
+    assert path == tmp_path / "report" / "scores.json"
     text = path.read_text(encoding="utf-8")
-    assert text.startswith('{\n  "split"') and text.endswith("]\n}\n")  # to be read by people, too
-    saved = json.loads(text)
-    assert saved == evaluation.to_dict()
-    assert saved["mean_iou"] == evaluation.scores.mean_iou
-    assert saved["pixel_accuracy"] == evaluation.scores.pixel_accuracy
-    assert saved["split"] == "val" and saved["photos"] == 3
-    assert saved["mean_f1"] == evaluation.scores.mean_f1
-    assert saved["classes"]["mouth"]["iou"] == evaluation.scores.iou[2]
-    assert saved["matrix"] == evaluation.matrix.tolist()
-    assert "2TP" in saved["definition"]
+    assert text.startswith('{\n  "split"') and text.endswith("]\n}\n")  # readable for people, too
+    saved, metrics = json.loads(text), evaluation.metrics
+    assert saved == evaluation.to_dict() and "2TP" in saved.pop("definition")
+    assert saved.pop("classes")["mouth"] == {
+        name: getattr(metrics, name)[2] for name in ("f1", "iou", "precision", "recall")
+    }
+    assert saved == {
+        "split": "val",
+        "photos": 3,
+        "mean_f1": metrics.mean_f1,
+        "mean_iou": metrics.mean_iou,
+        "pixel_accuracy": metrics.pixel_accuracy,
+        "matrix": evaluation.matrix.tolist(),
+    }
 
 
 def test_nan_is_null_in_json(tmp_path: Path) -> None:
     only_background = Evaluation(TWO_CLASSES, np.array([np.diag([9, 0, 0])]), np.array([0]))
     text = only_background.save(tmp_path).read_text()
-    assert "NaN" not in text
-    assert json.loads(text)["classes"]["nose"]["f1"] is None
+    assert "NaN" not in text and json.loads(text)["classes"]["nose"]["f1"] is None
 
 
 def test_a_folder_that_cannot_be_written(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The two models: shapes, sizes, cost, and that each can learn."""
+"""The two models: shapes, parameters, MACs, receptive field, and that each can learn."""
 
 import pytest
 import torch
@@ -20,10 +20,9 @@ MODELS = [LightweightSegmentationModel, LightweightUNet]
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("classes", [2, 6, 19])
 @pytest.mark.parametrize("size", [(256, 256), (64, 96), (320, 160)])
-def test_scores_have_the_photos_size_and_one_channel_per_class(model, classes, size):
-    scores = model(classes=classes).eval()(torch.rand(2, 3, *size))
-    assert scores.shape == (2, classes, *size)
-    assert scores.dtype == torch.float32
+def test_logits_have_the_photos_size_and_one_channel_per_class(model, classes, size):
+    logits = model(classes=classes).eval()(torch.rand(2, 3, *size))
+    assert logits.shape == (2, classes, *size) and logits.dtype == torch.float32
 
 
 @pytest.mark.parametrize(("model", "limit"), [(MODELS[0], 100_000), (MODELS[1], 500_000)])
@@ -33,7 +32,7 @@ def test_parameters_stay_within_the_limit(model, limit):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_it_can_learn_one_batch_by_heart(model):
+def test_it_can_overfit_one_batch(model):
     torch.manual_seed(0)
     network = model(classes=3).train()
     photos = F.interpolate(torch.rand(2, 3, 4, 4), size=64)
@@ -48,13 +47,10 @@ def test_it_can_learn_one_batch_by_heart(model):
     assert right > 0.95
 
 
-def test_multiply_adds_of_a_convolution_worked_out_by_hand():
-    # 8 filters of 3 x 3 x 4 weights, at each of 16 x 16 places
-    layer = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 3, padding=1))
-    assert count_macs(layer, 16) == 16 * 16 * (3 * 4 + 8 * 3 * 3 * 4)
-
-
-def test_multiply_adds_of_a_depthwise_convolution_worked_out_by_hand():
+def test_macs_worked_out_by_hand():
+    # 8 filters of 3 x 3 x 4 weights, at each of 16 x 16 pixels
+    layers = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 3, padding=1))
+    assert count_macs(layers, 16) == 16 * 16 * (3 * 4 + 8 * 3 * 3 * 4)
     block = nn.Sequential(nn.Conv2d(3, 6, 1), SeparableBlock(6, 10, 5, stride=2))
     assert count_macs(block, 32) == 32 * 32 * 3 * 6 + 16 * 16 * (6 * 25 + 6 * 10)
 
@@ -65,34 +61,31 @@ def test_receptive_field_worked_out_by_hand():
     assert receptive_field(two, 64) == 7
     strided = nn.Sequential(conv(3, 4, 3, stride=2), conv(4, 4, 3), nn.Upsample(scale_factor=2))
     assert receptive_field(strided, 64) == 3 + 2 * 2
-
-
-def test_receptive_field_leaves_the_global_gate_aside():
     gated = nn.Sequential(conv(3, 8, 3), GlobalGate(8))
-    assert receptive_field(gated, 64) == 3
+    assert receptive_field(gated, 64) == 3  # without the gate
 
 
-def test_measuring_a_model_leaves_it_alone():
+def test_profiling_does_not_change_the_model():
     network = LightweightSegmentationModel()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    profile_model(network)
-    after = network.state_dict()
+    profile = str(profile_model(network))
     assert network.training
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
+    assert "M parameters" in profile and "M MACs" in profile and "MB on disk" in profile
 
 
-def test_the_gate_weighs_channels_by_what_the_whole_picture_holds():
+def test_the_gate_weights_channels_by_the_whole_photo():
     torch.manual_seed(0)
     gate = GlobalGate(8)
     x = torch.rand(1, 8, 4, 4)
-    weighed = gate(x) / x
-    assert torch.allclose(weighed, weighed[:, :, :1, :1].expand_as(weighed))  # one per channel
-    elsewhere = x.clone()
-    elsewhere[..., 3, 3] += 5
-    assert not torch.allclose(gate(elsewhere)[..., 0, 0], gate(x)[..., 0, 0])
+    weights = gate(x) / x
+    assert torch.allclose(weights, weights[:, :, :1, :1].expand_as(weights))  # one per channel
+    changed = x.clone()
+    changed[..., 3, 3] += 5
+    assert not torch.allclose(gate(changed)[..., 0, 0], gate(x)[..., 0, 0])
 
 
-def test_a_block_adds_its_input_only_where_shapes_allow():
+def test_a_block_is_residual_only_if_the_shapes_are_the_same():
     assert SeparableBlock(8, 8).residual
     assert not SeparableBlock(8, 16).residual
     assert not SeparableBlock(8, 8, stride=2).residual

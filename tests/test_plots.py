@@ -1,4 +1,4 @@
-"""What the figures show, read back from their axes."""
+"""The contents of figures, read back from their axes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
+from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
@@ -30,24 +29,15 @@ from facesegkit.plots import (
 RNG = np.random.default_rng(0)
 
 
-def history_row(
-    minutes: float, train_loss: float, val_loss: float | None, val_mean_f1: float | None
-) -> dict[str, float | None]:
-    return {
-        "step": 10 * minutes,
-        "minutes": minutes,
-        "train_loss": train_loss,
-        "val_loss": val_loss,
-        "val_mean_f1": val_mean_f1,
-    }
-
-
-HISTORY = [
-    history_row(0.5, 1.9, None, None),
-    history_row(1.0, 1.2, 1.1, 0.4),
-    history_row(1.5, 0.8, float("nan"), float("nan")),
-    history_row(2.0, 0.7, 0.9, 0.6),
-    history_row(2.5, 0.6, 1.0, 0.5),
+HISTORY: list[dict[str, float | None]] = [
+    dict(zip(("minutes", "train_loss", "val_loss", "val_mean_f1"), row, strict=True))
+    for row in (
+        (0.5, 1.9, None, None),
+        (1.0, 1.2, 1.1, 0.4),
+        (1.5, 0.8, float("nan"), float("nan")),
+        (2.0, 0.7, 0.9, 0.6),
+        (2.5, 0.6, 1.0, 0.5),
+    )
 ]
 
 
@@ -67,11 +57,11 @@ def test_training_curves_show_the_history() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_training_curves_of_a_run_that_has_just_begun(rows: int, tmp_path: Path) -> None:
+def test_training_curves_of_a_run_that_has_just_started(rows: int, tmp_path: Path) -> None:
     save_figure(training_curves(HISTORY[:rows]), tmp_path / "curves.png")
 
 
-def test_confusion_picture_shows_shares_of_the_truth() -> None:
+def test_confusion_figure_shows_percentages_of_the_true_class() -> None:
     matrix = np.array([[990, 10, 0], [50, 150, 0], [0, 0, 0]])
     figure = confusion_figure(SegmentationMetrics(matrix), ["background", "nose", "mouth"])
     axes = figure.axes[0]
@@ -83,28 +73,32 @@ def test_confusion_picture_shows_shares_of_the_truth() -> None:
         assert [label.get_text() for label in labels] == ["background", "nose", "mouth"]
 
 
-def random_faces(count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Photos uint8 [n, 8, 8, 3] and part ids uint8 [n, 16, 16]."""
+def random_data(count: int, rows: list[int] | None = None) -> TrainingData:
+    """Photos of 8 x 8 pixels and label maps of 16 x 16."""
     photos = RNG.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
-    return photos, RNG.integers(0, 19, (count, 16, 16), dtype=np.uint8)
+    labels = RNG.integers(0, 19, (count, 16, 16), dtype=np.uint8)
+    return TrainingData(photos, labels, np.array(rows or range(count)))
 
 
-def test_comparison_shows_photo_truth_prediction_and_overlay() -> None:
-    photos, labels = random_faces(2)
-    truths = FIVE_FEATURES.merge(labels)
-    predictions = truths[:, ::-1]
-    figure = comparison(photos, truths, predictions, FIVE_FEATURES, ["first", "second"])
-    assert len(figure.axes) == 8
-    for number in range(2):
-        row = figure.axes[4 * number : 4 * number + 4]
-        photo, truth, prediction, laid_over = (
-            np.asarray(axes.images[0].get_array()) for axes in row
+def test_comparison_shows_photo_ground_truth_prediction_and_overlay() -> None:
+    data = random_data(2)
+    targets = FIVE_FEATURES.merge(data.labels)
+    predictions = targets[:, ::-1]
+    figure = comparison(data.photos, targets, predictions, FIVE_FEATURES, ["first", "second"])
+    columns = [axes.get_title() for axes in figure.axes]
+    assert columns == ["photo", "ground truth", "prediction", "overlay", "", "", "", ""]
+    for index in range(2):
+        photo, *others = (
+            np.asarray(axes.images[0].get_array())
+            for axes in figure.axes[4 * index : 4 * index + 4]
         )
-        assert photo.shape == (16, 16, 3)  # enlarged to the annotation's size
-        np.testing.assert_array_equal(truth, FIVE_FEATURES.colour(truths[number]))
-        np.testing.assert_array_equal(prediction, FIVE_FEATURES.colour(predictions[number]))
-        expected = overlay(photo, predictions[number], FIVE_FEATURES)
-        np.testing.assert_array_equal(laid_over, expected)
+        assert photo.shape == (16, 16, 3)  # of the annotation's size
+        expected = (
+            FIVE_FEATURES.colour(targets[index]),
+            FIVE_FEATURES.colour(predictions[index]),
+            overlay(photo, predictions[index], FIVE_FEATURES),
+        )
+        np.testing.assert_array_equal(others, expected)
     assert figure.axes[4].get_ylabel() == "second"
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.get_texts()] == list(FIVE_FEATURES.classes)
@@ -112,8 +106,8 @@ def test_comparison_shows_photo_truth_prediction_and_overlay() -> None:
 
 
 def test_comparison_with_many_classes_and_no_titles(tmp_path: Path) -> None:
-    photos, labels = random_faces(1)
-    save_figure(comparison(photos, labels, labels, ALL_PARTS), tmp_path / "all.png")
+    data = random_data(1)
+    save_figure(comparison(data.photos, data.labels, data.labels, ALL_PARTS), tmp_path / "all.png")
 
 
 @pytest.mark.parametrize(
@@ -137,31 +131,29 @@ def test_pick_cases(scores: list[float], each: int, expected: list[tuple[str, in
 
 class AlwaysNose(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
-        scores = torch.zeros(len(images), 6, *images.shape[2:])
-        scores[:, 3] = 1
-        return scores
+        logits = torch.zeros(len(images), 6, *images.shape[2:])
+        logits[:, 3] = 1
+        return logits
 
 
-def test_cases() -> None:
-    photos, labels = random_faces(9)
-    labels[4] = 2  # nose all over: this one is right
-    evaluation = evaluate(AlwaysNose(), FIVE_FEATURES, photos, labels, [8, 4, 2, 6])
-    figure = example_cases(evaluation, photos, labels, AlwaysNose())
+def test_example_cases() -> None:
+    data = random_data(9, [8, 4, 2, 6])
+    data.labels[4] = 2  # nose everywhere: this one is predicted correctly
+    figure = example_cases(evaluate(AlwaysNose(), data), data, AlwaysNose())
     titles = [axes.get_ylabel() for axes in figure.axes[::4]]
     assert [title.split("\n")[0] for title in titles] == ["best", "median", "worst"]
     assert titles[0] == "best\nmean F1 1.000"
-    truth = np.asarray(figure.axes[1].images[0].get_array())
-    assert (truth == FIVE_FEATURES.palette[3]).all()
+    target = np.asarray(figure.axes[1].images[0].get_array())
+    assert (target == FIVE_FEATURES.palette[3]).all()
 
 
-def test_no_cases() -> None:
-    photos, labels = random_faces(1)
+def test_no_example_cases() -> None:
     evaluation = Evaluation(FIVE_FEATURES, np.zeros((1, 6, 6), np.int64), np.array([0]))
     with pytest.raises(FaceSegKitError, match="no cases to show"):
-        example_cases(evaluation, photos, labels, AlwaysNose())
+        example_cases(evaluation, random_data(1), AlwaysNose())
 
 
-def test_sheet() -> None:
+def test_contact_sheet() -> None:
     photos = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)]
     image = np.asarray(contact_sheet(photos, columns=2))
     assert image.shape == (4 + 2 + 4, 6 + 2 + 6, 3)
@@ -178,15 +170,7 @@ def test_the_same_figure_gives_the_same_bytes(suffix: str, tmp_path: Path) -> No
     assert first == second
 
 
-def test_saved_figures_can_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "curves.png"
-    save_figure(training_curves(HISTORY), path)
-    with Image.open(path) as image:
-        assert image.size == (1200, 480)
-        assert "Software" not in image.info
-
-
-def test_a_figure_that_cannot_be_saved(tmp_path: Path) -> None:
+def test_a_failed_save_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "curves.png"
     save_figure(training_curves(HISTORY), path)
     before = path.read_bytes()

@@ -1,7 +1,8 @@
-"""The loss, the schedule, the averaged weights, and what a run that was killed comes to."""
+"""The loss, the schedule, the EMA of the weights, and runs that are stopped and resumed."""
 
 import csv
 import math
+import re
 import time
 from dataclasses import replace
 
@@ -10,36 +11,37 @@ import pytest
 import torch
 from torch import nn
 
-from facesegkit import train
-from facesegkit.checkpoint import load_tensors, save_tensors
-from facesegkit.config import Budget, TrainConfig
+from facesegkit.config import Budget, RunOptions, TrainConfig
 from facesegkit.dataset import TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
-from facesegkit.labels import FIVE_FEATURES, PART_IDS, LabelScheme
+from facesegkit.labels import FIVE_FEATURES, PART_IDS
 from facesegkit.losses import segmentation_loss
-from facesegkit.metrics import validate
 from facesegkit.models import LightweightSegmentationModel
+from facesegkit.system.history import HISTORY_COLUMNS, save_history, summary
+from facesegkit.system.resume import state_to_resume
+from facesegkit.system.tensor_files import load_tensors, save_tensors
 from facesegkit.system.torch_speed import keep_freed_memory
 from facesegkit.train import (
-    HISTORY_COLUMNS,
     TrainState,
     ema_update,
     fit,
     is_complete,
     lr_factor,
     quarter_logits,
-    save_history,
+    train_step,
 )
 from facesegkit.transforms import Augmentation
 
 SMALL = TrainConfig(
-    batch=4,
+    batch_size=4,
     validations=2,
     validation_photos=8,
     rows_per_validation=1,
     resize_schedule=((0.5, 32),),
     seed=3,
 )
+UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)
+CPU = torch.device("cpu")
 
 
 def samples(count=12, size=64, seed=0):
@@ -59,165 +61,145 @@ def small_model():
     return LightweightSegmentationModel(classes=6, widths=[8, 8, 8, 8])
 
 
-def train_small(budget, settings=SMALL, **options):
-    return fit(
-        small_model(), FIVE_FEATURES, samples(), samples(seed=1), budget, settings,
-        progress=False, **options,
-    )  # fmt: skip
+def fit_small(epochs=None, config=SMALL, val=True, loss=segmentation_loss, schedule=lr_factor,
+              minutes=None, **run):  # fmt: skip
+    config = replace(config, budget=Budget(epochs=epochs, minutes=minutes))
+    return fit(small_model(), samples(), samples(seed=1) if val else None, config,
+               RunOptions(progress=False, **run), loss=loss, schedule=schedule)  # fmt: skip
+
+
+def assert_same_weights(model, other):
+    torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=0)
 
 
 # --- the loss -----------------------------------------------------------------------------------
 
 
 def test_loss_worked_out_by_hand():
-    # Two pixels, two classes, shares 0.75 / 0.25 for the true class of each.
-    scores = torch.log(torch.tensor([[0.75, 0.75], [0.25, 0.25]]))[None, :, None, :]
+    # Two pixels, two classes, probabilities 0.75 and 0.25 for the true class.
+    logits = torch.log(torch.tensor([[0.75, 0.75], [0.25, 0.25]]))[None, :, None, :]
     target = torch.tensor([[[0, 1]]])
-    settings = TrainConfig(background_weight=0.5, dice_weight=2.0)
+    config = TrainConfig(background_weight=0.5, dice_weight=2.0)
     cross_entropy = -(0.5 * math.log(0.75) + math.log(0.25)) / 1.5
-    dice = (2 * 0.25 + 1) / (0.5 + 1 + 1)  # class 1: hits 0.25, predicted 0.5, annotated 1
+    dice = (2 * 0.25 + 1) / (0.5 + 1 + 1)  # class 1: TP 0.25, predicted 0.5, annotated 1
     expected = cross_entropy + 2.0 * (1 - dice)
-    assert segmentation_loss(scores, target, settings).item() == pytest.approx(expected, rel=1e-5)
+    assert segmentation_loss(logits, target, config).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_agrees_with_torchs_weighted_cross_entropy():
     torch.manual_seed(0)
-    scores, target = torch.randn(3, 6, 8, 8), torch.randint(0, 6, (3, 8, 8))
+    logits, target = torch.randn(3, 6, 8, 8), torch.randint(0, 6, (3, 8, 8))
     weights = torch.tensor([0.3, 1, 1, 1, 1, 1])
-    expected = nn.functional.cross_entropy(scores, target, weight=weights)
-    mine = segmentation_loss(scores, target, TrainConfig(background_weight=0.3, dice_weight=0.0))
-    assert torch.allclose(mine, expected, atol=1e-6)
+    expected = nn.functional.cross_entropy(logits, target, weight=weights)
+    config = TrainConfig(background_weight=0.3, dice_weight=0.0)
+    assert torch.allclose(segmentation_loss(logits, target, config), expected, atol=1e-6)
 
 
-def test_loss_is_smallest_where_the_prediction_is_right():
-    target = torch.randint(0, 6, (2, 16, 16), generator=generator_for(0))
-    right = 20 * nn.functional.one_hot(target, 6).permute(0, 3, 1, 2).float()
-    assert segmentation_loss(right, target, TrainConfig()).item() < 0.01
-    assert segmentation_loss(-right, target, TrainConfig()).item() > 5
-
-
-def test_dice_is_what_minds_that_everything_is_called_background():
+def test_dice_penalizes_calling_everything_background():
     target = torch.zeros(1, 32, 32, dtype=torch.long)
     target[0, 10:12, 10:12] = 1
-    lazy = torch.zeros(1, 2, 32, 32)
-    lazy[:, 0] = 5
-    without = segmentation_loss(
-        lazy, target, TrainConfig(background_weight=1, dice_weight=0)
-    ).item()
-    with_dice = segmentation_loss(
-        lazy, target, TrainConfig(background_weight=1, dice_weight=1)
-    ).item()
-    assert without < 0.05 and with_dice > 0.7
+    logits = torch.zeros(1, 2, 32, 32)
+    logits[:, 0] = 5
+    assert segmentation_loss(logits, target, TrainConfig(dice_weight=0)).item() < 0.05
+    assert segmentation_loss(logits, target, TrainConfig(dice_weight=1)).item() > 0.7
 
 
-def test_a_teacher_takes_the_annotations_place_in_a_part_of_the_cross_entropy():
+def test_soft_targets_replace_a_part_of_the_annotation():
     torch.manual_seed(0)
-    scores, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    logits, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
     teacher_probs = torch.randn(2, 3, 4, 4).softmax(dim=1)
-    settings = TrainConfig(dice_weight=0.0, teacher_weight=0.25)
-    annotated = nn.functional.cross_entropy(scores, target)
-    followed = nn.functional.cross_entropy(scores, teacher_probs)  # torch takes shares as well
-    mine = segmentation_loss(scores, target, settings, teacher_probs)
-    assert torch.allclose(mine, 0.75 * annotated + 0.25 * followed, atol=1e-6)
+    config = TrainConfig(dice_weight=0.0, teacher_weight=0.25)
+    hard = nn.functional.cross_entropy(logits, target)
+    soft = nn.functional.cross_entropy(logits, teacher_probs)  # torch takes probabilities as well
+    loss = segmentation_loss(logits, target, config, teacher_probs)
+    assert torch.allclose(loss, 0.75 * hard + 0.25 * soft, atol=1e-6)
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_a_quarter_of_the_scores_is_every_second_row_and_column(row, column):
+def test_quarter_logits_are_every_second_row_and_column(row, column):
     images = torch.rand(2, 3, 64, 96, generator=generator_for(1))
-    ours = small_model().eval()
-    other = nn.Conv2d(3, 6, 3, padding=1)  # one that does not work at half the size
-    for model in (ours, other):
+    own = small_model().eval()
+    other = nn.Conv2d(3, 6, 3, padding=1)  # one without logits at half the resolution
+    for model in (own, other):
         with torch.no_grad():
             expected = model(images)[:, :, row::2, column::2]
             assert torch.allclose(quarter_logits(model, images, row, column), expected, atol=1e-5)
 
 
-def test_the_loss_sees_the_labels_of_the_same_places_as_the_scores(monkeypatch):
-    """A model that is told the truth by the photo's colour has no loss, whichever places count."""
+class ReadsClasses(nn.Module):
+    """Reads the class of each pixel off its grey value, 40 per class."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, 1))
+
+    def forward(self, images):
+        classes = (images[:, :1] * 255 / 40).round().clamp(0, 5).long()[:, 0]
+        return 20 * self.scale * nn.functional.one_hot(classes, 6).permute(0, 3, 1, 2).float()
+
+
+def test_logits_and_target_of_a_step_belong_to_the_same_pixels():
     data = samples(4)
-    classes = FIVE_FEATURES.class_of_part[data.labels][:, ::2, ::2]  # at the photos' size
-    photos = np.repeat(40 * classes[..., None], 3, axis=3)
-
-    class Reader(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(1, 1))
-
-        def forward(self, images):
-            told = (images[:, :1] * 255 / 40).round().clamp(0, 5).long()[:, 0]
-            return 20 * self.scale * nn.functional.one_hot(told, 6).permute(0, 3, 1, 2).float()
-
-    still = Augmentation(
-        degrees=0, scales=(1, 1), shift=0, light=0, colour=0, grey=0, blur=0, noise=0, occluder=0
-    )
-    training = TrainState(Reader(), TrainConfig(augmentation=still), {})
-    for _ in range(6):
-        training.train_step(
-            torch.from_numpy(photos), torch.from_numpy(data.labels), FIVE_FEATURES, lr=0.0
-        )
-    assert max(training.losses) < 1e-3
+    classes = FIVE_FEATURES.class_of_part[data.labels][:, ::2, ::2]  # at the photos' resolution
+    data = replace(data, photos=np.repeat(40 * classes[..., None], 3, axis=3))
+    config = TrainConfig(batch_size=4, augmentation=UNCHANGED, resize_schedule=())
+    state = TrainState(ReadsClasses(), config, RunOptions())
+    for step in range(6):
+        train_step(state, data.training_batch(step, 0.0, config, CPU), lr=0.0)
+    assert state.step == 6 and len(state.losses) == 6 and max(state.losses) < 1e-3
 
 
-# --- schedule, order, average -------------------------------------------------------------------
+# --- schedule, budget, EMA ----------------------------------------------------------------------
 
 
-def test_one_cycle_rises_to_one_and_ends_at_nothing():
-    rates = [lr_factor(step / 1000, warmup=0.1) for step in range(1001)]
-    assert rates[0] == pytest.approx(0.04) and rates[-1] == pytest.approx(0, abs=1e-9)
-    assert max(rates) == pytest.approx(1) and rates.index(max(rates)) == 100
-    assert all(a < b for a, b in zip(rates[:100], rates[1:101], strict=True))
-    assert all(a > b for a, b in zip(rates[100:-1], rates[101:], strict=True))
+def test_lr_factor_rises_to_one_and_falls_to_zero():
+    factors = [lr_factor(step / 1000, warmup=0.1) for step in range(1001)]
+    assert factors[0] == pytest.approx(0.04) and factors[-1] == pytest.approx(0, abs=1e-9)
+    assert max(factors) == pytest.approx(1) and factors.index(max(factors)) == 100
+    assert all(a < b for a, b in zip(factors[:100], factors[1:101], strict=True))
+    assert all(a > b for a, b in zip(factors[100:-1], factors[101:], strict=True))
 
 
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [(Budget(minutes=2), 0.25), (Budget(epochs=3), 0.5), (Budget(epochs=0.5), 1.0)],
 )
-def test_budget_says_how_much_is_done(budget, expected):
-    assert budget.done(step=15, steps_per_epoch=10, seconds=30) == pytest.approx(expected)
+def test_progress_of_a_budget(budget, expected):
+    assert budget.progress(step=15, steps_per_epoch=10, seconds=30) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     "budget", [{}, {"minutes": 1, "epochs": 1}, {"minutes": 0}, {"epochs": -1}, {"minutes": 1e999}]
 )
 def test_budget_needs_one_positive_number(budget):
-    with pytest.raises(FaceSegKitError, match="minutes or epochs"):
+    with pytest.raises(FaceSegKitError, match="either minutes or epochs"):
         Budget(**budget)
 
 
-def test_an_epoch_goes_through_all_samples_once_and_the_next_in_another_order():
-    first = np.concatenate([batch_indices(step, 12, 4, seed=0) for step in range(3)])
-    second = np.concatenate([batch_indices(step, 12, 4, seed=0) for step in range(3, 6)])
-    assert sorted(first) == sorted(second) == list(range(12))
-    assert list(first) != list(second)
+def test_an_epoch_visits_all_samples_once_and_the_next_in_another_order():
+    first, second = (
+        [*np.concatenate([batch_indices(step, 12, 4, seed=0) for step in steps])]
+        for steps in (range(3), range(3, 6))
+    )
+    assert sorted(first) == sorted(second) == list(range(12)) and first != second
 
 
-def test_moving_average_forgets_the_start_and_then_keeps_its_share():
-    average = ema_update(0.9)
+def test_ema_forgets_the_initial_weights_and_then_uses_its_decay():
+    update = ema_update(0.9)
     value = torch.tensor(100.0)
     for count in range(30):
-        average([value], [torch.tensor(0.0)], count)
+        update([value], [torch.tensor(0.0)], count)
     assert value < 1e-3
     averaged = [torch.tensor(1.0), torch.ones(2)]
-    average(averaged, [torch.tensor(0.0), torch.full((2,), 2.0)], 1000)
+    update(averaged, [torch.tensor(0.0), torch.full((2,), 2.0)], 1000)
     assert averaged[0].item() == pytest.approx(0.9)
     assert averaged[1].tolist() == pytest.approx([1.1, 1.1])
+    steps = torch.tensor(3)  # of batch norm, an integer
+    update([steps], [torch.tensor(8)], 1000)
+    assert steps.item() == 8
 
 
-def test_batch_norms_count_of_steps_is_taken_over_as_it_is():
-    count = torch.tensor(3)
-    ema_update(0.9)([count], [torch.tensor(8)], 1000)
-    assert count.item() == 8
-
-
-def test_batches_pair_each_photo_with_its_own_labels():
-    some = samples()
-    photos, labels = some.batch(np.array([7, 2, 5]))
-    red = photos[..., 0] > 200
-    assert torch.equal(labels[:, ::2, ::2] != 0, red)
-
-
-def test_keeping_freed_memory_may_be_asked_for_anywhere():
+def test_keep_freed_memory_works_on_any_system():
     keep_freed_memory()
     assert torch.ones(10_000_000).sum().item() == 10_000_000
 
@@ -226,30 +208,26 @@ def test_keeping_freed_memory_may_be_asked_for_anywhere():
 
 
 def test_fit_learns():
-    settings = TrainConfig(
-        batch=4, lr=1e-2, ema_decay=0.9,
+    config = TrainConfig(
+        budget=Budget(epochs=25), batch_size=4, lr=1e-2, ema_decay=0.9,
         validations=4, validation_photos=8, rows_per_validation=1,
         augmentation=Augmentation(occluder=0, scales=(0.8, 1.2), colour=0.1),
     )  # fmt: skip
-    model, history = fit(
-        small_model(), FIVE_FEATURES, samples(16), samples(seed=1), Budget(epochs=25), settings,
-        progress=False,
-    )  # fmt: skip
+    model, history = fit(small_model(), samples(16), samples(seed=1), config)
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    one_class = LabelScheme("nose alone", {"nose": ["nose"]}, [(0, 0, 255)])
     assert not model.training
-    rows = samples(seed=2)
-    images = torch.from_numpy(rows.photos).permute(0, 3, 1, 2).float() / 255
+    data = samples(seed=2)
+    images = torch.from_numpy(data.photos).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         predicted = (model(images).argmax(dim=1) == 3).numpy()
-    truth = one_class.merge(rows.labels[:, ::2, ::2]) == 1
-    assert (predicted & truth).sum() / (predicted | truth).sum() > 0.8
+    target = data.labels[:, ::2, ::2] == PART_IDS["nose"]
+    assert (predicted & target).sum() / (predicted | target).sum() > 0.8
 
 
-def test_history_is_plain_data_that_grows_evenly(tmp_path):
-    seen = []
-    _, history = train_small(Budget(epochs=4), on_row=lambda rows: seen.append(len(rows)))
-    assert [row["step"] for row in history] == [6, 12] and seen == [1, 2]
+def test_history_has_evenly_spaced_rows_of_plain_data(tmp_path):
+    lengths = []
+    _, history = fit_small(4, on_row=lambda rows: lengths.append(len(rows)))
+    assert [row["step"] for row in history] == [6, 12] and lengths == [1, 2]
     assert [row["photos"] for row in history] == [24, 48]
     assert all(tuple(row) == HISTORY_COLUMNS for row in history)
     save_history(history, tmp_path / "history.csv")
@@ -258,186 +236,187 @@ def test_history_is_plain_data_that_grows_evenly(tmp_path):
     assert [float(row["val_loss"]) for row in read] == [row["val_loss"] for row in history]
 
 
-def test_the_training_loss_is_noted_more_often_than_validations_take_place():
-    settings = TrainConfig(
-        batch=4, validations=2, validation_photos=8, rows_per_validation=3, seed=3
-    )
-    _, history = fit(
-        small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=4), settings,
-        progress=False,
-    )  # fmt: skip
+@pytest.mark.parametrize("val", [True, False])
+def test_the_training_loss_is_recorded_more_often_than_validations_take_place(val):
+    _, history = fit_small(4, replace(SMALL, rows_per_validation=3), val=val)
     assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12]
-    assert [math.isnan(row["val_loss"]) for row in history] == [True, True, False] * 2
+    expected = [True, True, False] * 2 if val else [True] * 6
+    assert [math.isnan(row["val_loss"]) for row in history] == expected
+    assert [math.isnan(row["val_mean_f1"]) for row in history] == expected
     assert not any(math.isnan(row["train_loss"]) for row in history)
 
 
-def test_same_seed_same_curve_and_another_seed_another():
-    first, history = train_small(Budget(epochs=2))
-    again, history_again = train_small(Budget(epochs=2))
-
-    def timeless(rows):
-        return [{k: v for k, v in row.items() if k != "minutes"} for row in rows]
-
-    assert timeless(history) == timeless(history_again)
-    for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    other, _ = fit(
-        small_model(), FIVE_FEATURES, samples(), samples(seed=1), Budget(epochs=2),
-        TrainConfig(batch=4, validations=1, seed=4), progress=False,
-    )  # fmt: skip
+def test_the_seed_decides_everything_but_the_time():
+    first, history = fit_small(2)
+    again, history_again = fit_small(2)
+    for row in history + history_again:
+        del row["minutes"]
+    assert history == history_again
+    assert_same_weights(first, again)
+    other, _ = fit_small(2, replace(SMALL, seed=4))
     assert not torch.equal(first.state_dict()["head.weight"], other.state_dict()["head.weight"])
 
 
-def test_the_first_part_of_a_run_sees_photos_at_half_their_size(monkeypatch):
-    sizes = []
-    original = quarter_logits
+def test_the_loss_and_the_schedule_are_the_given_ones():
+    sizes, progress = [], []
 
-    def note_size(model, images, row, column):
-        sizes.append(images.shape[-1])
-        return original(model, images, row, column)
+    def loss(logits, target, config, teacher_probs):
+        assert teacher_probs is None
+        if logits.requires_grad:  # not in a validation
+            sizes.append(target.shape[-1])
+        return 7 + 0 * logits.sum()
 
-    monkeypatch.setattr("facesegkit.train.quarter_logits", note_size)
-    train_small(Budget(epochs=4))
-    assert sizes == [32] * 6 + [64] * 6
+    def schedule(done, warmup):
+        progress.append(done)
+        return 0.25
+
+    _, history = fit_small(2, loss=loss, schedule=schedule)
+    assert progress == pytest.approx([step / 6 for step in range(6)])
+    assert sizes == [16] * 3 + [32] * 3  # half the photos' sides, which are small at first
+    for row in history:
+        assert (row["lr"], row["train_loss"], row["val_loss"]) == (0.25 * SMALL.lr, 7, 7)
+
+
+def test_the_teacher_gives_soft_targets():
+    def loss(logits, target, config, teacher_probs):
+        assert teacher_probs.shape == logits.shape and not teacher_probs.requires_grad
+        torch.testing.assert_close(teacher_probs.sum(1), torch.ones_like(teacher_probs[:, 0]))
+        return segmentation_loss(logits, target, config, teacher_probs)
+
+    distilled, _ = fit_small(1, val=False, loss=loss, teacher=small_model().eval())
+    alone, _ = fit_small(1, val=False)
+    assert not torch.equal(distilled.state_dict()["head.weight"], alone.state_dict()["head.weight"])
 
 
 @pytest.mark.alone
-def test_a_budget_in_minutes_is_kept_and_ends_annealed():
+def test_a_budget_in_minutes_is_kept_and_the_learning_rate_decays():
     started = time.perf_counter()
-    _, history = train_small(Budget(minutes=0.05))
+    _, history = fit_small(minutes=0.05)
     assert 3 <= time.perf_counter() - started < 10
     assert len(history) == 2
-    assert history[-1]["rate"] < 0.05 * SMALL.lr < history[0]["rate"]
+    assert history[-1]["lr"] < 0.05 * SMALL.lr < history[0]["lr"]
     assert history[-1]["minutes"] == pytest.approx(0.05, rel=0.4)
 
 
-def test_a_run_that_stops_and_resumes_ends_like_one_that_did_not(tmp_path, monkeypatch):
+def test_the_progress_bar_shows_loss_speed_and_validation(capsys):
+    fit(small_model(), samples(), samples(), replace(SMALL, budget=Budget(epochs=1)))
+    shown = capsys.readouterr().err
+    assert re.search(r"train 100%\|.*\d, \d+ photos/s, val mean F1 0\.\d{3}\n$", shown)
+    assert summary([], [9.0] + [0.5] * 20, 10.4) == "loss 0.500, 10 photos/s"
+
+
+# --- stopped and resumed ------------------------------------------------------------------------
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     state = tmp_path / "run.training.pth"
-    whole, whole_history = train_small(Budget(epochs=4))
+    expected, expected_history = fit_small(4)
 
     class PowerCut(Exception):
         pass
 
-    def pull_the_plug(history):
+    def fail(history):
         raise PowerCut
 
     monkeypatch.setattr("facesegkit.train._SAVE_EVERY", 0.0)
     with pytest.raises(PowerCut):
-        train_small(Budget(epochs=4), state_file=state, on_row=pull_the_plug)
-    stopped_at = load_tensors(state)["step"]
-    assert 0 < stopped_at < 12
-    resumed, history = train_small(Budget(epochs=4), state_file=state, resume=True)
-    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    assert [row["val_mean_f1"] for row in history] == [row["val_mean_f1"] for row in whole_history]
-    assert [row["train_loss"] for row in history] == [row["train_loss"] for row in whole_history]
-
-
-def test_resuming_a_finished_run_trains_no_further(tmp_path):
-    state = tmp_path / "run.training.pth"
-    whole, _ = train_small(Budget(epochs=1), state_file=state)
-    again, _ = train_small(Budget(epochs=1), state_file=state, resume=True)
-    assert load_tensors(state)["step"] == 3
-    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+        fit_small(4, state_file=state, on_row=fail)
+    assert 0 < load_tensors(state)["step"] < 12
+    resumed, history = fit_small(4, state_file=state, resume=True)
+    assert_same_weights(resumed, expected)
+    for column in ("step", "val_mean_f1", "train_loss"):
+        assert [row[column] for row in history] == [row[column] for row in expected_history]
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 11])
-def test_a_run_that_was_stopped_at_any_step_comes_to_its_end(stop_at, tmp_path):
+def test_a_run_that_was_stopped_at_any_step_can_be_completed(stop_at, tmp_path):
     """Also in the last part, in which a row was written when it stopped."""
-    state, asked = tmp_path / "run.training.pth", iter(range(1, 13))
-    budget, settings = Budget(epochs=4), replace(SMALL, validations=1, rows_per_validation=2)
-    whole, history = train_small(
-        budget, settings=settings, state_file=state, stop=lambda: next(asked) == stop_at
-    )
-    assert history[-1]["step"] == stop_at and not is_complete(history, budget, samples(), settings)
-    resumed, history = train_small(budget, settings=settings, state_file=state, resume=True)
-    assert history[-1]["step"] == 12 and is_complete(history, budget, samples(), settings)
+    state, calls = tmp_path / "run.training.pth", iter(range(1, 13))
+    config = replace(SMALL, budget=Budget(epochs=4), validations=1, rows_per_validation=2)
+    _, history = fit_small(4, config, state_file=state, stop=lambda: next(calls) == stop_at)
+    assert history[-1]["step"] == stop_at and not is_complete(history, samples(), config)
+    _, history = fit_small(4, config, state_file=state, resume=True)
+    assert history[-1]["step"] == 12 and is_complete(history, samples(), config)
     assert not math.isnan(history[-1]["val_loss"])
     assert [row["step"] for row in history] == sorted({stop_at, 6, 12})
 
 
-def test_a_finished_run_goes_on_when_it_is_given_more_time(tmp_path):
+def test_a_stopped_run_returns_the_weights_of_its_best_validation(tmp_path):
+    state, calls = tmp_path / "run.training.pth", iter(range(1, 13))
+    stopped, history = fit_small(4, state_file=state, stop=lambda: next(calls) == 8)
+    best = load_tensors(state)["best_weights"]
+    assert [row["step"] for row in history] == [6, 8]
+    torch.testing.assert_close(dict(stopped.state_dict()), best, rtol=0, atol=0)
+
+
+def test_a_finished_run_continues_with_a_larger_budget_only(tmp_path):
     state = tmp_path / "run.training.pth"
-    train_small(Budget(epochs=2), state_file=state)
-    _, history = train_small(Budget(epochs=4), state_file=state, resume=True)
-    assert is_complete(history, Budget(epochs=4), samples(), SMALL)
+    finished, _ = fit_small(2, state_file=state)
+    again, _ = fit_small(2, state_file=state, resume=True)
+    assert_same_weights(finished, again)
+    assert load_tensors(state)["step"] == 6
+    _, history = fit_small(4, state_file=state, resume=True)
+    assert is_complete(history, samples(), replace(SMALL, budget=Budget(epochs=4)))
     assert [row["step"] for row in history] == [3, 6, 12]  # half of two epochs, and of four
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_a_run_is_over_when_it_has_had_more_than_it_is_given_now(epochs, tmp_path, monkeypatch):
+def test_a_run_that_used_up_its_budget_before_is_validated_once(epochs, tmp_path):
     state = tmp_path / "run.training.pth"
-    train_small(Budget(epochs=2), state_file=state)
+    fit_small(2, state_file=state)
     save_tensors(load_tensors(state) | {"history": []}, state)  # saved before there was a row
-    _, history = train_small(Budget(epochs=epochs), state_file=state, resume=True)
+    _, history = fit_small(epochs, state_file=state, resume=True)
     assert [row["step"] for row in history] == [6] and math.isfinite(history[0]["val_loss"])
-    assert is_complete(history, Budget(epochs=epochs), samples(), SMALL)
+    assert is_complete(history, samples(), replace(SMALL, budget=Budget(epochs=epochs)))
 
 
-def test_torchrun_goes_on_with_its_own_run_only(tmp_path, monkeypatch):
-    state, budget = tmp_path / "run.training.pth", Budget(epochs=4)
-    asked = iter(range(1, 13))
+def test_torchrun_resumes_its_own_run_only(tmp_path, monkeypatch):
+    state, calls = tmp_path / "run.training.pth", iter(range(1, 13))
 
-    def leave_a_state():
-        train_small(budget, state_file=state, stop=lambda: next(asked) == 4)
+    def load(resume=False, steps=12):
+        return state_to_resume(state, resume, lambda step, seconds: step / steps)
 
-    def resumed(count, machines="1", name="none"):
+    def restarted(count, machines="1", name="none", **options):
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
         monkeypatch.setenv("GROUP_WORLD_SIZE", machines)
-        return train._state_to_resume(state, False, budget, 3)
+        return load(**options)
 
-    assert train._state_to_resume(state, True, budget, 3) is None  # there is none
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # what it is called unless it has a name
-    leave_a_state()
-    assert resumed("1")["step"] == 4
-    assert resumed("1", name="other") is None and state.exists()
-    assert resumed("0", machines="2", name="other") is None and state.exists()
-    assert resumed("0") is None and not state.exists()
+    assert load(resume=True) is None  # there is none
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # the id of a run without a name
+    fit_small(4, state_file=state, stop=lambda: next(calls) == 4)
+    assert restarted("1")["step"] == 4
+    assert restarted("1", steps=4) is None  # it is over
+    assert restarted("1", name="other") is None and state.exists()
+    assert restarted("0", machines="2", name="other") is None and state.exists()
+    assert restarted("0") is None and not state.exists()
 
 
-def test_resuming_with_other_settings_or_data_is_refused(tmp_path):
+def test_resuming_with_another_recipe_or_data_set_is_refused(tmp_path):
     state = tmp_path / "run.training.pth"
-    train_small(Budget(epochs=1), state_file=state, about={"data": "A"})
+    run = {"state_file": state, "resume": True}
+    fit_small(1, **run, metadata={"data": "A"})
     with pytest.raises(FaceSegKitError, match="data = A, not B"):
-        train_small(Budget(epochs=1), state_file=state, resume=True, about={"data": "B"})
-    with pytest.raises(FaceSegKitError, match="batch = 4, not 8"):
-        fit(
-            small_model(), FIVE_FEATURES, samples(), samples(), Budget(epochs=1),
-            replace(SMALL, batch=8),
-            state_file=state, resume=True, about={"data": "A"}, progress=False,
-        )  # fmt: skip
+        fit_small(1, **run, metadata={"data": "B"})
+    with pytest.raises(FaceSegKitError, match="batch_size = 4, not 8"):
+        fit_small(1, replace(SMALL, batch_size=8), **run, metadata={"data": "A"})
+    fit_small(1, replace(SMALL, bf16=True), **run, metadata={"data": "A"})  # bf16 is measured
+    save_tensors(load_tensors(state) | {"step": 3, "model": {}}, state)
+    with pytest.raises(FaceSegKitError, match="another version, or its file is damaged"):
+        fit_small(1, **run, metadata={"data": "A"})
+    save_tensors({"kind": "facesegkit model"}, state)
+    with pytest.raises(FaceSegKitError, match="not a training state"):
+        fit_small(1, **run)
 
 
-def test_a_loss_that_is_no_number_is_said(monkeypatch):
-    monkeypatch.setattr(
-        "facesegkit.train.segmentation_loss", lambda scores, *_: scores.sum() * float("nan")
-    )
-    with pytest.raises(FaceSegKitError, match="no longer a number after 1 steps"):
-        train_small(Budget(epochs=1))
+def test_a_loss_that_is_not_finite_is_an_error():
+    with pytest.raises(FaceSegKitError, match="no longer finite after 1 steps"):
+        fit_small(1, loss=lambda logits, *_: logits.sum() * float("nan"))
 
 
-def test_nothing_to_train_on_is_said():
-    none = TrainingData(
-        np.zeros((0, 64, 64, 3), np.uint8), np.zeros((0, 64, 64), np.uint8), np.arange(0)
-    )
-    with pytest.raises(FaceSegKitError, match="0 photos to train on"):
-        fit(small_model(), FIVE_FEATURES, none, samples(), Budget(epochs=1), SMALL)
-
-
-def test_validate_scores_at_the_annotations_size():
-    class Redness(nn.Module):
-        """Calls red pixels nose."""
-
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
-
-        def forward(self, images):
-            scores = torch.zeros(len(images), 6, *images.shape[2:])
-            scores[:, 3] = (images[:, 0] - 0.6) * 50
-            return scores
-
-    loss, mean_f1 = validate(Redness().eval(), FIVE_FEATURES, samples(), TrainConfig())
-    assert mean_f1 > 0.97 and loss > 0
+def test_training_without_photos_is_an_error():
+    none = replace(samples(), rows=np.arange(0))
+    with pytest.raises(FaceSegKitError, match="0 photos to train on and 12"):
+        fit(small_model(), none, samples(), SMALL)
+    with pytest.raises(FaceSegKitError, match="12 photos to train on and 0"):
+        fit(small_model(), samples(), none, SMALL)

@@ -1,4 +1,4 @@
-"""Augmentation: photos and labels stay together, and the labels stay true."""
+"""Augmentation changes photos and labels alike."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from facesegkit.transforms import (
     random_occlusion,
 )
 
-STILL = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)  # no change at all
+UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)  # does nothing
 
 
 def generator(seed=0):
@@ -26,7 +26,7 @@ def generator(seed=0):
 
 
 def batch_of_blobs(count=8, size=64):
-    """Photos whose red channel is 255 exactly where the part is l_eye; labels twice as fine."""
+    """Photos whose red channel is 255 exactly in the left eye; labels of twice the resolution."""
     rng = np.random.default_rng(0)
     photos = np.zeros((count, size, size, 3), dtype=np.uint8)
     photos[..., 1:] = 90
@@ -38,61 +38,63 @@ def batch_of_blobs(count=8, size=64):
     return torch.from_numpy(photos), torch.from_numpy(labels)
 
 
-def test_no_change_leaves_photos_and_labels_as_they_are():
+def iou(mask, other):
+    return (mask & other).sum() / (mask | other).sum()
+
+
+def test_without_changes_photos_and_labels_stay_the_same():
     photos, labels = batch_of_blobs()
-    images, parts = augment(photos, labels, STILL, generator())
+    images, parts = augment(photos, labels, UNCHANGED, generator())
     assert torch.allclose(images, photos.permute(0, 3, 1, 2) / 255, atol=1e-5)
     assert torch.equal(parts, labels[:, ::2, ::2])
 
 
-def test_half_the_size_shows_the_same():
+def test_half_the_size_has_the_same_content():
     photos, labels = batch_of_blobs()
-    images, parts = augment(photos, labels, STILL, generator(), side=32)
+    images, parts = augment(photos, labels, UNCHANGED, generator(), side=32)
     assert images.shape == (8, 3, 32, 32) and parts.shape == (8, 32, 32)
-    whole, _ = augment(photos, labels, STILL, generator())
+    whole, _ = augment(photos, labels, UNCHANGED, generator())
     assert torch.allclose(images, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-4)
-    overlap = ((images[:, 0] > 0.6) & (parts != 0)).sum() / (
-        (images[:, 0] > 0.6) | (parts != 0)
-    ).sum()
-    assert overlap > 0.8
+    assert iou(images[:, 0] > 0.6, parts != 0) > 0.8
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_geometry_moves_photos_and_labels_alike(seed):
+def test_photos_and_labels_are_moved_alike(seed):
     photos, labels = batch_of_blobs()
-    settings = replace(STILL, degrees=40, scales=(0.6, 1.5), shift=0.1, flip=0.5)
-    images, parts = augment(photos, labels, settings, generator(seed))
-    # Bright red and less green than the fill of the border mostly is: the blob.
+    config = replace(UNCHANGED, degrees=40, scales=(0.6, 1.5), shift=0.1, flip=0.5)
+    images, parts = augment(photos, labels, config, generator(seed))
+    # The blob is bright red, with less green than most random fills of the border.
     eye = (images[:, 0] > 0.5) & (images[:, 1] < 0.37) & (images[:, 1] > 0.33)
-    marked = parts != 0
-    overlap = (eye & marked).sum() / (eye | marked).sum()
-    assert overlap > 0.85
+    assert iou(eye, parts != 0) > 0.85
 
 
 def test_a_flip_mirrors_the_photo_and_swaps_left_and_right_parts():
     photos, labels = batch_of_blobs()
-    images, parts = augment(photos, labels, replace(STILL, flip=1.0), generator())
+    images, parts = augment(photos, labels, replace(UNCHANGED, flip=1.0), generator())
     assert torch.allclose(images, (photos.permute(0, 3, 1, 2) / 255).flip(3), atol=1e-5)
     assert torch.equal(parts != 0, labels[:, ::2, ::2].flip(2) != 0)
     assert set(parts.unique().tolist()) == {0, PART_IDS["r_eye"]}
 
 
-def test_what_comes_from_outside_the_picture_is_background():
+def test_pixels_from_outside_the_photo_are_background():
     photos = torch.full((4, 32, 32, 3), 200, dtype=torch.uint8)
     labels = torch.full((4, 32, 32), PART_IDS["skin"], dtype=torch.uint8)
-    small = replace(STILL, scales=(0.5, 0.500001))
+    small = replace(UNCHANGED, scales=(0.5, 0.500001))
     images, parts = augment(photos, labels, small, generator(3))
     assert (parts[:, 0, 0] == 0).all() and (parts[:, 16, 16] == PART_IDS["skin"]).all()
     assert torch.allclose(images[:, :, 16, 16], torch.tensor(200 / 255))
 
 
-def test_scales_cover_the_range_and_favour_the_middle():
+def test_scales_cover_the_range_with_a_triangular_distribution():
     count = 200
     photos = torch.zeros((count, 128, 128, 3), dtype=torch.uint8)
     labels = torch.zeros((count, 128, 128), dtype=torch.uint8)
     labels[:, 48:80, 48:80] = 1
     _, parts = random_affine(
-        photos.permute(0, 3, 1, 2).float(), labels, replace(STILL, scales=(0.5, 1.6)), generator()
+        photos.permute(0, 3, 1, 2).float(),
+        labels,
+        replace(UNCHANGED, scales=(0.5, 1.6)),
+        generator(),
     )
     scales = parts.sum(dim=(1, 2)).sqrt() / 32
     assert scales.min() < 0.7 and scales.max() > 1.35
@@ -100,7 +102,7 @@ def test_scales_cover_the_range_and_favour_the_middle():
     assert ((scales > 0.8) & (scales < 1.25)).float().mean() > 0.5
 
 
-def test_light_and_colour_change_the_photo_within_its_range():
+def test_light_and_colour_keep_the_range():
     images = torch.rand(16, 3, 16, 16)
     lit = random_light(images, Augmentation(), generator())
     assert lit.shape == images.shape and lit.min() >= 0 and lit.max() <= 1.0001
@@ -110,7 +112,7 @@ def test_light_and_colour_change_the_photo_within_its_range():
 
 def test_grey_photos_have_three_equal_channels_before_the_cast():
     images = torch.rand(4, 3, 8, 8)
-    grey = random_light(images, replace(STILL, grey=1.0), generator())
+    grey = random_light(images, replace(UNCHANGED, grey=1.0), generator())
     luma = torch.einsum("c,bchw->bhw", torch.tensor([0.299, 0.587, 0.114]), images)
     for channel in range(3):
         assert torch.allclose(grey[:, channel], luma, atol=1e-5)
@@ -123,22 +125,21 @@ def test_blur_keeps_brightness_and_lowers_contrast():
     assert (blurred.std(dim=(2, 3)) < images.std(dim=(2, 3))).all()
 
 
-def test_blur_and_noise_touch_the_chosen_share_only():
+def test_noise_changes_a_fraction_of_the_photos():
     images = torch.full((200, 3, 8, 8), 0.5)
     noisy = random_noise(images.clone(), 0.25, generator())
-    touched = (noisy != 0.5).flatten(1).any(dim=1).float().mean()
-    assert 0.15 < touched < 0.35
+    assert 0.15 < (noisy != 0.5).flatten(1).any(dim=1).float().mean() < 0.35
     assert len(pick(1000, 0.0, generator())) == 0 and len(pick(50, 1.0, generator())) == 50
 
 
-def test_what_an_occluder_covers_is_background():
+def test_labels_under_an_occluder_are_background():
     images = torch.full((40, 3, 64, 64), 2.0)  # a value that no occluder has
     labels = torch.full((40, 64, 64), PART_IDS["nose"], dtype=torch.uint8)
     covered, parts = random_occlusion(images, labels, 1.0, generator())
     hidden = (covered != 2.0).any(dim=1)
     assert torch.equal(hidden, parts == 0)
-    shares = hidden.float().mean(dim=(1, 2))
-    assert shares.max() < 0.6 and (shares > 0.005).float().mean() > 0.6
+    fractions = hidden.float().mean(dim=(1, 2))
+    assert fractions.max() < 0.6 and (fractions > 0.005).float().mean() > 0.6
 
 
 def test_the_same_seed_gives_the_same_batch():
@@ -150,7 +151,7 @@ def test_the_same_seed_gives_the_same_batch():
     assert not torch.equal(first[0], other[0])
 
 
-def test_the_batch_that_was_given_is_left_alone():
+def test_the_given_batch_is_not_changed():
     photos, labels = batch_of_blobs()
     before = photos.clone(), labels.clone()
     augment(photos, labels, Augmentation(), generator())

@@ -1,12 +1,13 @@
-"""What the commands have in common: kinds of arguments, naming a model, saying what is wrong."""
+"""What the commands share: argument types, defaults, messages and progress bars."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from facesegkit.inference.model_zoo import is_shipped, weights_path
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
-MODEL = Path("face_segmentation_model.pth")  # that training saves, unless told otherwise
+MODEL = Path("face_segmentation_model.pth")  # where training saves its model by default
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    """An argparse type: a number of this kind, and more than 0."""
+    """An argparse type: a finite number above 0."""
 
     def number(text: str) -> int | float:
         value = kind(text)
@@ -27,27 +28,60 @@ def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
             raise ValueError
         return value
 
-    number.__name__ = f"positive {kind.__name__}"  # argparse puts it into its message
+    number.__name__ = f"positive {kind.__name__}"  # shown in argparse's message
     return number
 
 
 def seed(text: str) -> int:
-    """An argparse type: what random numbers can begin from."""
+    """An argparse type: a seed of a random number generator."""
     if not 0 <= (value := int(text)) < 2**63:
         raise ValueError
     return value
 
 
-seed.__name__ = "seed"  # argparse puts it into its message
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model, a trained model that a command reads."""
+    about = f"name or .pth file of a trained model (default: {MODEL})"
+    parser.add_argument("--model", default=str(MODEL), help=about)
 
 
 def trained_model(model: str) -> Checkpoint:
-    """The checkpoint of a model that ships, or from a .pth file."""
+    """Load the checkpoint of a model that ships, or a .pth file."""
     from facesegkit.checkpoint import load
 
     return load(weights_path(model, ".pth") if is_shipped(model) else model)
 
 
 def say(sentence: str) -> None:
-    """Tell whoever runs a command, apart from its results."""
-    print(f"facesegkit: {sentence}", file=sys.stderr)
+    """Print a message of the program itself, to standard error."""
+    write(f"facesegkit: {sentence}", sys.stderr)
+
+
+def write(line: str, file: TextIO | None = None) -> None:
+    """Print a line, above the progress bar if one is shown."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line, file=file)
+    else:
+        print(line, file=file)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar if standard error is a terminal.
+
+    Yields a function that takes the number of items that are done, and of all (0: unknown).
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm  # imported here, as that takes 20 ms
+
+    with tqdm(unit=unit, leave=False) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        yield update

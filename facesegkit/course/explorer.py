@@ -98,13 +98,13 @@ class Found:
     @cached_property
     def faces(self) -> list[Face]:
         """From the left to the right."""
-        return sorted(self.segmentation.faces, key=lambda face: face.box.left + face.box.right)
+        return sorted(self.segmentation.faces, key=lambda face: face.bbox.left + face.bbox.right)
 
     def only(self, face: int) -> Found:
         """What was found of one of the faces."""
         whole = self.segmentation
         width, height = self.faces[face].size
-        alone = SegmentationResult.of_faces(
+        alone = SegmentationResult.from_faces(
             [self.faces[face]], (width, height), whole.scheme, whole.source
         )
         return Found(alone, self.small, self.seconds)
@@ -239,7 +239,7 @@ class Exploration:
         if look.boxes:
             whole = self.find(photo, model)
             scale = picture.width / whole.segmentation.labels.shape[1]
-            _draw_boxes(picture, [face.box for face in whole.faces], scale, look.face)
+            _draw_boxes(picture, [face.bbox for face in whole.faces], scale, look.face)
         return picture
 
     def found(self, photo: str, model: str, face: int | None) -> Found:

@@ -1,4 +1,4 @@
-"""What every lesson begins with: data to learn on, packed."""
+"""The data set that the lessons run on, and its cache."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from facesegkit.synthetic.files import GENERATOR_VERSION
 
 
 def lesson_data(faces: int = 150) -> Path:
-    """The data set that a lesson runs on, and a line on the screen that says which.
+    """Path of the data set to run a lesson on; prints which one it is.
 
-    It is the reader's CelebAMask-HQ where `data/` has it, as a folder or a zip; else faces are
-    drawn there, once for all lessons.
+    It is CelebAMask-HQ if `data/` contains it as a folder or zip. Otherwise it is a synthetic data
+    set, which is generated there once for all lessons.
 
     Args:
-        faces: how many to draw where there is no data set.
+        faces: number of synthetic faces if there is no CelebAMask-HQ.
     """
     data = _data_folder()
-    for own in (data / "CelebAMask-HQ", data / "CelebAMask-HQ.zip"):
-        if own.exists():
+    for real in (data / "CelebAMask-HQ", data / "CelebAMask-HQ.zip"):
+        if real.exists():
             print("This lesson runs on CelebAMask-HQ: do not publish its outputs.")
-            return own
-    drawn = data / f"drawn-for-lessons-{faces}-v{GENERATOR_VERSION}"
-    synthesize_dataset(drawn, faces, seed=0, progress=False)
-    print(f"This lesson runs on {faces} drawn faces.")
-    return drawn
+            return real
+    synthetic = data / f"synthetic-for-lessons-{faces}-v{GENERATOR_VERSION}"
+    synthesize_dataset(synthetic, faces, seed=0, progress=False)
+    print(f"This lesson runs on {faces} synthetic faces.")
+    return synthetic
 
 
 def lesson_cache(data: Path) -> DatasetCache:
-    """What `lesson_data` found, packed for training."""
-    return build_cache(data, cache=_data_folder() / "packed" / data.stem, progress=False)
+    """Cache of the data set that `lesson_data` returned."""
+    return build_cache(data, cache=_data_folder() / "cache" / data.stem, progress=False)
 
 
 def _data_folder() -> Path:
-    """The project's `data/` when run from `notebooks/` or below it, else one in this folder."""
+    """The project's `data/` if run from `notebooks/` or below, else one in the current folder."""
     here = Path()
     for folder in (here, here / "..", here / ".." / ".."):
         if (folder / "data" / "README.md").is_file():

@@ -1,53 +1,61 @@
-"""Packs a data set once into memory-mapped arrays, so that training decodes no picture again.
+"""The data set cache: photos and label maps as memory-mapped arrays, decoded once for training.
 
-A cache folder holds
+A cache folder contains
 
-    photos.npy     uint8 [N, 256, 256, 3]; larger where only a part of them will be looked at
+    photos.npy     uint8 [N, 256, 256, 3]; larger if a model sees only a crop of the photos
     labels.npy     uint8 [N, 512, 512], part ids at the annotation's own resolution
-    state          uint8 [N], 1 where the row is written
-    manifest.json  what is packed, from what, and whether it is finished
+    state          uint8 [N], 1 where the row has been written
+    manifest.json  what the arrays contain, what they were made from, and whether they are complete
 
-A row, once written, stays: packing that was killed goes on where it was. The arrays count for
-nothing until the manifest says `complete`.
+A row is written once: if building is interrupted, the next call continues. The arrays are valid
+only if the manifest says `complete`.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, get_origin, get_type_hints
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
-from facesegkit.data.cache_worker import ANNOTATION_SIZE, PHOTO_SIZE, pack_rows
-from facesegkit.data.celebamask_hq import SPLITS, Archive, BadPair
+from facesegkit.data import celebamask_hq
+from facesegkit.data.celebamask_hq import SPLITS, Archive, BadPair, Files, Pair
 from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
 
-FORMAT_VERSION = 1  # to be raised whenever the same files would give other arrays or splits
+FORMAT_VERSION = 1  # increase it whenever the same files would give other arrays or splits
+PHOTO_SIZE = 256
+ANNOTATION_SIZE = 512
 
-_CHUNK = 16  # pairs that a worker packs at once, and that are packed again if it is killed
+_CHUNK = 16  # pairs that a worker decodes at a time, and again if it is killed
+
+# Errors of a damaged data set (an impossible offset in a zip, a folder in place of a photo) rather
+# than of the computer at the moment.
+_DAMAGE = (None, errno.EINVAL, errno.EISDIR)
 
 
 @dataclass(frozen=True)
 class DatasetCache:
-    """A packed data set. Rows are in the order of the photos' ids; those of bad pairs are void."""
+    """A complete cache. Rows are in the order of the photo ids; the rows of bad pairs are void."""
 
-    cache: Path
+    folder: Path
     source: str
     split_rule: str
     photos: NDArray[np.uint8]  # [N, photo_size, photo_size, 3], memory-mapped, read-only
@@ -57,65 +65,53 @@ class DatasetCache:
     bad: dict[int, str]  # photo id -> what is wrong with the pair
 
     @classmethod
-    def open(cls, cache: str | Path) -> DatasetCache:
-        """Open what `build_cache` has finished.
+    def open(cls, folder: str | Path) -> DatasetCache:
+        """Open a cache that `build_cache` has completed.
 
         Raises:
-            FaceSegKitError: there is none, or it is unfinished or of another version.
+            FaceSegKitError: if there is none, or it is incomplete, damaged or of another version.
         """
-        cache = Path(cache)
-        manifest = _read_manifest(cache)
-        if not manifest or not manifest.get("complete") or manifest.get("format") != FORMAT_VERSION:
-            raise FaceSegKitError(
-                f"{cache} holds no packed data set that this version can use; run prepare first."
-            )
+        folder = Path(folder)
         try:
-            return cls._of_manifest(cache, manifest)
-        except Exception as error:  # damaged JSON can be anything
+            manifest = Manifest.read(folder)
+            if manifest is None or not manifest.complete:
+                raise _OtherVersion
+            photos, labels = _open_arrays(folder, manifest)
+            bad, pairs = manifest.bad, zip(manifest.ids, manifest.splits, strict=True)
+            ids = np.array(manifest.ids, dtype=np.int64)
+            splits = np.array(["" if photo_id in bad else split for photo_id, split in pairs])
+            source, split_rule = manifest.source, manifest.split_rule
+            return cls(folder, source, split_rule, photos, labels, ids, splits, bad)
+        except _OtherVersion as error:
             raise FaceSegKitError(
-                f"The packed data set in {cache} is damaged ({first_line(error)}); "
-                f"delete that folder and run prepare again."
+                f"{folder} is not a data set cache that this version can use; run prepare first."
             ) from error
-
-    @classmethod
-    def _of_manifest(cls, cache: Path, manifest: dict[str, Any]) -> DatasetCache:
-        arrays = _arrays(cache, manifest)
-        bad = {int(photo_id): reason for photo_id, reason in manifest["bad"].items()}
-        pairs = zip(manifest["ids"], manifest["splits"], strict=True)
-        return cls(
-            cache=cache,
-            source=str(manifest["source"]),
-            split_rule=manifest["split_rule"],
-            photos=arrays["photos.npy"],
-            labels=arrays["labels.npy"],
-            ids=np.array(manifest["ids"], dtype=np.int64),
-            splits=np.array(["" if photo_id in bad else split for photo_id, split in pairs]),
-            bad=bad,
-        )
+        except Exception as error:  # damaged JSON can contain anything
+            raise FaceSegKitError(
+                f"The data set cache {folder} is damaged ({first_line(error)}); delete that folder "
+                f"and run prepare again."
+            ) from error
 
     def rows(self, split: str = "all") -> NDArray[np.int64]:
         """Rows of the good pairs of 'train', 'val', 'test' or 'all', ascending.
 
         Raises:
-            FaceSegKitError: there is no such split, or nothing in it.
+            FaceSegKitError: if there is no such split, or it is empty.
         """
         if split not in (*SPLITS, "all"):
             raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
         rows = np.flatnonzero(self.splits != "" if split == "all" else self.splits == split)
         if not len(rows):
-            raise FaceSegKitError(
-                f"The {split} split of {self.source} is empty "
-                f"(good pairs: {len(self.ids) - len(self.bad)}, split: {self.split_rule})."
-            )
+            good = len(self.ids) - len(self.bad)
+            about = f"good pairs: {good}, split: {self.split_rule}"
+            raise FaceSegKitError(f"The {split} split of {self.source} is empty ({about}).")
         return rows
 
     def summary(self) -> str:
-        """In one line: how many pairs, of what (its name, not its path), split by which rule."""
+        """One line with the number of pairs, the data set's name, and the split."""
         counts = ", ".join(f"{np.sum(self.splits == split):,} {split}" for split in SPLITS)
-        return (
-            f"{len(self.ids) - len(self.bad):,} pairs of {Path(self.source).name}: {counts} "
-            f"(split: {self.split_rule})"
-        )
+        pairs = f"{len(self.ids) - len(self.bad):,} pairs of {Path(self.source).name}"
+        return f"{pairs}: {counts} (split: {self.split_rule})"
 
 
 def build_cache(
@@ -127,55 +123,47 @@ def build_cache(
     strict: bool = False,
     progress: bool = True,
 ) -> DatasetCache:
-    """Pack a data set, or go on with it, or just open what is packed already.
+    """Build the cache of a data set, continue building it, or open it if it is complete.
 
-    Photos and label maps that are not square are stretched to the square. A cache of other
-    files, or made by another version, is made anew, and a line on standard error says so.
-    Processes that torchrun has started share the pairs; `cache` must be one folder for all.
+    Photos and label maps that are not square are stretched. A cache of other files or of another
+    version is built again, and a line on standard error says so. Processes started by torchrun
+    divide the pairs among themselves; `cache` must be the same folder for all of them.
 
     Args:
-        root: folder or zip of the data set, as `celebamask_hq.Archive` takes it.
-        cache: where to; `default_cache` of it when left out.
-        photo_size: side of the packed photos, in pixels.
-        workers: number of processes, one per core when left out.
-        strict: stop at the first bad pair, instead of naming it and packing the rest.
+        root: folder or zip of the data set, see `celebamask_hq.Archive`.
+        cache: folder of the cache; by default `default_cache`.
+        photo_size: side of the cached photos in pixels.
+        workers: number of processes; by default one per core.
+        strict: stop at the first bad pair, instead of reporting and skipping it.
         progress: show a progress bar on standard error.
 
     Raises:
-        FaceSegKitError: `root` is not the data set or cannot be read, all of its pairs are bad
-            (one, with `strict`), or the cache cannot be written. What was packed until then stays.
+        FaceSegKitError: if `root` is not the data set or cannot be read, all of its pairs are bad
+            (one, with `strict`), or the cache cannot be written. Rows written so far are kept.
     """
     if workers is not None and workers < 1:
-        raise FaceSegKitError(f"{workers} workers pack nothing; give 1 or more.")
+        raise FaceSegKitError(f"Cannot build a cache with {workers} workers; give 1 or more.")
     archive = Archive(root)
-    fresh = _new_manifest(archive, photo_size)
-    usual = default_cache(archive.files.path, photo_size)
-    cache = usual if cache is None else Path(cache).expanduser()
-    first = distributed.is_first()
-    with _write_errors_explained(cache), folder_lock(cache) if first else nullcontext():
-        manifest = _matching_manifest(cache, fresh) if first else None
-        if manifest is None and first:
-            manifest = fresh
-            _start(cache, manifest)
-        manifest = distributed.broadcast(manifest)
-        assert manifest is not None
-        if not manifest["complete"]:
-            bad = _fill(archive, cache, manifest, workers, strict, progress)
-            for bad_of_one in distributed.all_gather(bad):
-                manifest["bad"] |= bad_of_one
-            if first:
-                _finish(cache, manifest)
+    fresh = Manifest.of(archive, photo_size)
+    folder = Path(cache or default_cache(archive.files.path, photo_size)).expanduser()
+    is_first = distributed.is_first()
+    with _write_errors_explained(folder), folder_lock(folder) if is_first else nullcontext():
+        own = _existing(folder, fresh) or _start(folder, fresh) if is_first else fresh
+        manifest = distributed.broadcast(own)
+        if not manifest.complete:
+            own_bad = _fill(archive, folder, manifest, workers, strict, progress)
+            for bad in distributed.all_gather(own_bad):
+                manifest.bad.update(bad)
+            if is_first:
+                _finish(folder, manifest)
             distributed.barrier()
-    if strict and manifest["bad"]:
-        raise FaceSegKitError(_first(manifest["bad"]))
-    return DatasetCache.open(cache)
+    if strict and manifest.bad:
+        raise FaceSegKitError(_first(manifest.bad))
+    return DatasetCache.open(folder)
 
 
 def default_cache(source: Path, photo_size: int = PHOTO_SIZE) -> Path:
-    """`data/cache/<name>-<hash of the path>` below the current folder.
-
-    Photos of another size than usual lie elsewhere: `data/cache/<name>-<hash>-<size>`.
-    """
+    """`data/cache/<name>-<hash of the path>`, followed by `-<size>` for another photo size."""
     digest = hashlib.sha256(os.fsencode(source.resolve())).hexdigest()[:8]
     size = "" if photo_size == PHOTO_SIZE else f"-{photo_size}"
     return Path("data", "cache", f"{source.stem}-{digest}{size}")
@@ -184,210 +172,279 @@ def default_cache(source: Path, photo_size: int = PHOTO_SIZE) -> Path:
 # --- The manifest -------------------------------------------------------------------------------
 
 
-def _new_manifest(archive: Archive, photo_size: int) -> dict[str, Any]:
-    splits, bad = [], {}
-    for photo_id in archive.pairs:
+class _OtherVersion(ValueError):
+    """The manifest was written by a version of facesegkit that this one cannot read."""
+
+    def __init__(self) -> None:
+        super().__init__("another version of facesegkit made it")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a cache contains, and what it was made from."""
+
+    photo_size: int
+    annotation_size: int
+    fingerprint: str  # of the data set's files
+    source: str  # path of the data set
+    split_rule: str
+    ids: list[int]
+    splits: list[str]  # '' for a pair that the split rule does not cover
+    bad: dict[int, str]  # photo id -> what is wrong with the pair
+    complete: bool = False
+    format: int = FORMAT_VERSION
+
+    @classmethod
+    def of(cls, archive: Archive, photo_size: int) -> Manifest:
+        """The manifest of an empty cache."""
+        splits, bad = [], {}
+        for photo_id in archive.pairs:
+            try:
+                splits.append(archive.split_of(photo_id))
+            except BadPair as error:
+                splits.append("")
+                bad[photo_id] = str(error)
+        return cls(
+            photo_size, ANNOTATION_SIZE, archive.fingerprint, str(archive.files.path),
+            archive.split_rule, list(archive.pairs), splits, bad,
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest | None:
+        """Read the manifest in a folder; None if there is none.
+
+        Raises:
+            ValueError: if it is damaged, or (`_OtherVersion`) of another version or no JSON.
+        """
         try:
-            splits.append(archive.split_of(photo_id))
-        except BadPair as error:
-            splits.append("")
-            bad[str(photo_id)] = str(error)
-    return {
-        "format": FORMAT_VERSION,
-        "photo_size": photo_size,
-        "annotation_size": ANNOTATION_SIZE,
-        "fingerprint": archive.fingerprint,
-        "source": str(archive.files.path),
-        "split_rule": archive.split_rule,
-        "ids": list(archive.pairs),
-        "splits": splits,
-        "bad": bad,  # photo id, as a string (JSON knows no other keys) -> what is wrong
-        "complete": False,
-    }
+            plain = json.loads((folder / "manifest.json").read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, RecursionError) as error:
+            raise _OtherVersion from error
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT_VERSION:
+            raise _OtherVersion
+        types = {name: get_origin(kind) or kind for name, kind in get_type_hints(cls).items()}
+        values: dict[str, Any] = {name: plain.get(name) for name in types}
+        if (
+            any(type(values[name]) is not kind for name, kind in types.items())
+            or {*map(type, values["ids"])} - {int}
+            or {*map(type, values["splits"])} - {str}
+            or not all(map(str.isdecimal, values["bad"]))
+        ):
+            raise ValueError("its manifest is damaged")
+        bad = {int(photo_id): str(reason) for photo_id, reason in values.pop("bad").items()}
+        return cls(bad=bad, **values)
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into a folder."""
+        with atomic_write(folder / "manifest.json") as unfinished:
+            unfinished.write_text(json.dumps(vars(self)))
+
+    @property
+    def row_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one row of each array, by file name."""
+        photo, annotation = self.photo_size, self.annotation_size
+        return {"photos.npy": (photo, photo, 3), "labels.npy": (annotation, annotation)}
 
 
-def _row_shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """What one row of each array holds."""
-    photo, annotation = manifest["photo_size"], manifest["annotation_size"]
-    return {"photos.npy": (photo, photo, 3), "labels.npy": (annotation, annotation)}
-
-
-def _matching_manifest(cache: Path, fresh: dict[str, Any]) -> dict[str, Any] | None:
-    """The cache's manifest if it is about what `fresh` is about; if it is not, say so."""
-    manifest = _read_manifest(cache)
-    if manifest is None:
+def _existing(folder: Path, fresh: Manifest) -> Manifest | None:
+    """The manifest of a cache of the same data as `fresh`; None, with a message, for another."""
+    try:
+        manifest = Manifest.read(folder)
+        if manifest:
+            _check_matches(folder, manifest, fresh)
+        return manifest
+    except ValueError as error:
+        print(f"{folder} is built again: {error}.", file=sys.stderr)
         return None
-    if difference := _difference(cache, manifest, fresh):
-        print(f"{cache} is made anew: {difference}.", file=sys.stderr)
-        return None
-    return manifest
 
 
-def _difference(cache: Path, manifest: dict[str, Any], fresh: dict[str, Any]) -> str | None:
-    reasons = {
-        "format": "another version of facesegkit made it",
+def _check_matches(folder: Path, manifest: Manifest, fresh: Manifest) -> None:
+    for name, reason in {
         "photo_size": "its photos have another size",
         "annotation_size": "its label maps have another size",
-        "fingerprint": f"files of {fresh['source']} have changed since",
-    }
-    for key, reason in reasons.items():
-        if manifest.get(key) != fresh[key]:
-            return reason
-    kinds = {key: (type(manifest.get(key)), type(value)) for key, value in fresh.items()}
-    is_strange = any(found is not wanted for found, wanted in kinds.values())
-    if is_strange or any(manifest[key] != fresh[key] for key in ("ids", "splits")):
-        return "its manifest is damaged"
-    missing = [name for name in (*_row_shapes(fresh), "state") if not (cache / name).is_file()]
-    if missing:
-        return f"its file {missing[0]} is missing"
-    try:
-        _arrays(cache, manifest)
-    except ValueError as error:
-        return f"its arrays are damaged ({first_line(error)})"
-    is_whole = (cache / "state").stat().st_size == len(fresh["ids"])
-    return None if is_whole else "its file state is damaged"
+        "fingerprint": f"files of {fresh.source} have changed",
+        "ids": "its manifest is damaged",
+        "splits": "its manifest is damaged",
+    }.items():
+        if getattr(manifest, name) != getattr(fresh, name):
+            raise ValueError(reason)
+    _open_arrays(folder, manifest)
+    state = folder / "state"
+    if not state.is_file() or state.stat().st_size != len(fresh.ids):
+        raise ValueError("its file state is missing or damaged")
 
 
-def _arrays(cache: Path, manifest: dict[str, Any]) -> dict[str, NDArray[np.uint8]]:
-    """The packed arrays, memory-mapped. Raises ValueError where one is damaged."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    for name, shape in _row_shapes(manifest).items():
+def _open_arrays(folder: Path, manifest: Manifest) -> list[NDArray[np.uint8]]:
+    """The arrays, memory-mapped; raise a ValueError if one is missing or damaged."""
+    arrays = []
+    for name, shape in manifest.row_shapes.items():
+        if not (folder / name).is_file():
+            raise ValueError(f"its file {name} is missing")
         try:
-            arrays[name] = open_memmap(cache / name, mode="r")
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # a damaged head can fail in any way
-            raise ValueError(f"{name} has a damaged head") from error
-        if arrays[name].shape != (len(manifest["ids"]), *shape) or arrays[name].dtype != np.uint8:
-            raise ValueError(f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}")
+            array: NDArray[np.uint8] = open_memmap(folder / name, mode="r")
+        except Exception as error:  # a damaged header can cause any error
+            raise ValueError(f"its file {name} has a damaged header") from error
+        if array.shape != (len(manifest.ids), *shape) or array.dtype != np.uint8:
+            raise ValueError(f"its file {name} contains {array.dtype} {list(array.shape)}")
+        arrays.append(array)
     return arrays
 
 
-def _read_manifest(cache: Path) -> dict[str, Any] | None:
-    """None where there is no manifest, {} where it is damaged."""
-    try:
-        manifest = json.loads((cache / "manifest.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, RecursionError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
+# --- Building -----------------------------------------------------------------------------------
 
 
-def _write_manifest(cache: Path, manifest: dict[str, Any]) -> None:
-    with atomic_write(cache / "manifest.json") as unfinished:
-        unfinished.write_text(json.dumps(manifest))
-
-
-# --- Packing ------------------------------------------------------------------------------------
-
-
-def _start(cache: Path, manifest: dict[str, Any]) -> None:
-    """Make empty arrays. The manifest goes first and comes last: it vouches for the rest."""
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / "manifest.json").unlink(missing_ok=True)
-    count = len(manifest["ids"])
-    for name, shape in _row_shapes(manifest).items():
-        (cache / name).unlink(missing_ok=True)  # who has the old arrays open keeps them
-        open_memmap(cache / name, mode="w+", dtype=np.uint8, shape=(count, *shape))
-    (cache / "state").write_bytes(bytes(count))
-    _write_manifest(cache, manifest)
+def _start(folder: Path, manifest: Manifest) -> Manifest:
+    """Create empty arrays. The manifest is deleted first and written last: it vouches for them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    count = len(manifest.ids)
+    for name, shape in manifest.row_shapes.items():
+        (folder / name).unlink(missing_ok=True)  # processes that use the old arrays keep them
+        open_memmap(folder / name, mode="w+", dtype=np.uint8, shape=(count, *shape))
+    (folder / "state").write_bytes(bytes(count))
+    manifest.write(folder)
+    return manifest
 
 
 def _fill(
     archive: Archive,
-    cache: Path,
-    manifest: dict[str, Any],
+    folder: Path,
+    manifest: Manifest,
     workers: int | None,
     strict: bool,
     progress: bool,
-) -> dict[str, str]:
-    """Fill the rows that are still empty; returns {photo id: reason} of their bad pairs."""
-    state = np.fromfile(cache / "state", dtype=np.uint8)
-    ids_and_splits = zip(manifest["ids"], manifest["splits"], strict=True)
+) -> dict[int, str]:
+    """Write the rows that are still empty; returns {photo id: reason} of the bad pairs."""
+    state = np.fromfile(folder / "state", dtype=np.uint8)
     jobs = [
-        (row, archive.pairs[photo_id])
-        for row, (photo_id, split) in enumerate(ids_and_splits)
+        (row, archive.pairs[manifest.ids[row]])
+        for row, split in enumerate(manifest.splits)
         if split and not state[row]
     ]
     done = len(state) - len(jobs)
     if distributed.is_first():
-        _check_space(cache, len(jobs), manifest)
-    distributed.barrier()  # until all have seen the same rows empty
+        _check_space(folder, len(jobs), manifest)
+    distributed.barrier()  # until all processes have read the same state
     jobs = distributed.shard(jobs)
-    bad: dict[str, str] = {}
+    bad: dict[int, str] = {}
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    task = partial(pack_rows, archive.files, cache)
+    task = partial(write_rows, archive.files, folder)
     workers = workers or max(1, cores() // distributed.processes_here())
-    answers = process_map(task, chunks, workers, doing="packed")
+    answers = process_map(task, chunks, workers, doing="built the data set cache")
     progress = progress and distributed.is_first()
     bar = tqdm(total=done + len(jobs), initial=done, unit=" photos", disable=not progress)
-    # By plain writes: of pages in memory each of several machines would write back its own.
-    with closing(answers), bar, (cache / "state").open("r+b", buffering=0) as flags:
+    # Plain writes: with memory maps, machines that share the file would overwrite whole pages.
+    with closing(answers), bar, (folder / "state").open("r+b", buffering=0) as flags:
         for chunk, bad_in_chunk in answers:
             for row in (row for row, pair in chunk if pair.id not in bad_in_chunk):
                 flags.seek(row)
                 flags.write(b"\1")
-            bad |= {str(photo_id): reason for photo_id, reason in bad_in_chunk.items()}
+            bad |= bad_in_chunk
             if strict and bad:
                 raise FaceSegKitError(_first(bad))
             bar.update(len(chunk))
     return bad
 
 
-def _finish(cache: Path, manifest: dict[str, Any]) -> None:
-    """Name the bad pairs and declare the arrays complete.
-
-    Raises:
-        FaceSegKitError: there is no good pair, or one has been forgotten.
-    """
-    count, bad = len(manifest["ids"]), manifest["bad"]
+def _finish(folder: Path, manifest: Manifest) -> None:
+    """Report the bad pairs and mark the cache as complete, if all good ones are written."""
+    count, bad = len(manifest.ids), manifest.bad
     if len(bad) == count:
-        raise FaceSegKitError(
-            f"None of the {count} pairs of {manifest['source']} can be used; "
-            f"the first one: {_first(bad)}"
-        )
-    state = np.fromfile(cache / "state", dtype=np.uint8)
-    to_be_packed = np.array([bool(split) for split in manifest["splits"]])
-    is_bad = np.array([str(photo_id) in bad for photo_id in manifest["ids"]])
-    if not state[to_be_packed & ~is_bad].all():
-        raise FaceSegKitError(f"Not all pairs have come to lie in {cache}; run it again.")
+        none = f"None of the {count} pairs of {manifest.source} can be used"
+        raise FaceSegKitError(f"{none}; the first one: {_first(bad)}")
+    state = np.fromfile(folder / "state", dtype=np.uint8)
+    if not state[~np.isin(manifest.ids, list(bad))].all():
+        raise FaceSegKitError(f"Not all pairs have been written to {folder}; run it again.")
     if bad:
-        reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad, key=int))
-        print(f"{len(bad)} of {count} pairs are left out:{reasons}", file=sys.stderr)
-    _write_manifest(cache, {**manifest, "complete": True})
+        reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad))
+        print(f"{len(bad)} of {count} pairs are skipped:{reasons}", file=sys.stderr)
+    replace(manifest, complete=True).write(folder)
 
 
-def _first(bad: dict[str, str]) -> str:
-    return bad[min(bad, key=int)]
+def _first(bad: dict[int, str]) -> str:
+    return bad[min(bad)]
 
 
-def _check_space(cache: Path, rows: int, manifest: dict[str, Any]) -> None:
-    """See that there is room for so many rows, as far as the files do not hold it already."""
-    shapes = _row_shapes(manifest)
-    bytes_of_row = sum(math.prod(shape) for shape in shapes.values())
-    held = sum(_allocated(cache / name) for name in shapes)
-    needed = min(rows * bytes_of_row, len(manifest["ids"]) * bytes_of_row - held)
-    free = shutil.disk_usage(cache).free
+def _check_space(folder: Path, rows: int, manifest: Manifest) -> None:
+    """Check that the disk has room for so many rows, besides what the files occupy already."""
+    row_bytes = sum(math.prod(shape) for shape in manifest.row_shapes.values())
+    status = [(folder / name).stat() for name in manifest.row_shapes]
+    # Unwritten rows take no space where the system knows of blocks.
+    held = sum(s.st_blocks * 512 if hasattr(s, "st_blocks") else s.st_size for s in status)
+    needed = min(rows * row_bytes, len(manifest.ids) * row_bytes - held)
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise FaceSegKitError(
-            f"Packing needs {needed / 1e9:.2f} GB more in {cache}, but only {free / 1e9:.2f} GB "
-            f"are free there; make room or give another folder."
+            f"The data set cache needs {needed / 1e9:.2f} GB more in {folder}, but only "
+            f"{free / 1e9:.2f} GB are free; make room or give another folder."
         )
-
-
-def _allocated(path: Path) -> int:
-    """Bytes of the disk that a file holds: not all of it, where empty parts take no room."""
-    found = path.stat()
-    return found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size
 
 
 @contextmanager
-def _write_errors_explained(cache: Path) -> Iterator[None]:
+def _write_errors_explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise FaceSegKitError(
-            f"Packing into {cache} failed: {error.strerror or error}; "
-            f"what was packed stays, make room or give another folder and run it again."
+            f"Cannot write the data set cache {folder}: {error.strerror or error}; make room or "
+            f"give another folder and run it again, rows written so far are kept."
         ) from error
+
+
+# --- In the worker processes --------------------------------------------------------------------
+
+
+def write_rows(files: Files, folder: Path, jobs: Sequence[tuple[int, Pair]]) -> dict[int, str]:
+    """Decode pairs and write them into rows of the arrays; return {photo id: reason} of bad ones.
+
+    Raises:
+        FaceSegKitError: if a pair cannot be read at the moment, whether it is good or bad.
+    """
+    bad = {}
+    paths = folder / "photos.npy", folder / "labels.npy"
+    photos, labels = (np.load(path, mmap_mode="r") for path in paths)
+    with paths[0].open("r+b") as photo_file, paths[1].open("r+b") as label_file:
+        for row, pair in jobs:
+            try:
+                photo = _square_photo(files, pair, photos.shape[1])
+                label_map = _square_labels(files, pair)
+            except BadPair as error:
+                if _is_temporary(error):
+                    raise FaceSegKitError(
+                        f"{error} Run it again when that is fixed; rows written so far are kept."
+                    ) from error
+                bad[pair.id] = str(error)
+            else:
+                _write_row(photo_file, photos, row, photo)
+                _write_row(label_file, labels, row, label_map)
+    return bad
+
+
+def _write_row(file: BinaryIO, array: np.memmap, row: int, values: NDArray[np.uint8]) -> None:
+    # Pages written through the memory map would count as memory of this process, up to 14 GB.
+    file.seek(array.offset + row * values.nbytes)
+    file.write(np.ascontiguousarray(values).data)
+
+
+def _is_temporary(error: BadPair) -> bool:
+    """Whether the computer, not the pair, may be the cause: an unplugged drive, little memory."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno not in _DAMAGE
+    return isinstance(cause, MemoryError)
+
+
+def _square_photo(files: Files, pair: Pair, side: int) -> NDArray[np.uint8]:
+    # Downsampling by the JPEG decoder equals averaging (53 dB PSNR for 4 x 4 pixels).
+    photo = celebamask_hq.read_photo(files, pair, at_least=side)
+    return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def _square_labels(files: Files, pair: Pair) -> NDArray[np.uint8]:
+    label_map = celebamask_hq.read_label_map(files, pair)
+    size = (ANNOTATION_SIZE, ANNOTATION_SIZE)
+    if label_map.shape == size:
+        return label_map
+    return np.asarray(Image.fromarray(label_map).resize(size, Image.Resampling.NEAREST))

@@ -1,13 +1,14 @@
-"""Pictures with faces of any size, anywhere, at any angle, put together from a data set's photos.
+"""Scenes with faces of any size, position and angle, composed of a data set's aligned photos.
 
-The photos of the data set are aligned: each shows one face in the middle, upright, at its usual
-size. So where a photo is laid, turned and scaled into a picture is where its face is, how it is
-turned and how large it is, and no face has to be annotated.
+Each aligned photo shows one upright face of the usual size in the middle. So the position, size
+and angle at which a photo is pasted into a scene are those of its face, and no annotation of
+faces is needed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,48 +22,49 @@ from facesegkit.dataset import TrainingBatch, generator_for
 from facesegkit.synthetic.background import background
 from facesegkit.transforms import Augmentation, random_blur, random_light, random_noise, uniform
 
-FOUND, DOUBTFUL, NOT_THERE = 1, 0, -1  # a face that is to be found; either answer will do; none
+# A face that has to be detected; one that may be detected or not; no face.
+POSITIVE, IGNORED, ABSENT = 1, 0, -1
 
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """How scenes are made. Sizes are of a face's frame, the aligned photo around it, in pixels."""
+    """How scenes are composed. Sizes are those of a face's ROI, an aligned photo, in pixels."""
 
     side: int = 192  # of a scene
-    sizes: tuple[float, float] = (36.0, 120.0)  # frames of these sizes are to be found
-    drawn_sizes: tuple[float, float] = (24.0, 200.0)  # and these are there
-    layers: tuple[float, ...] = (0.95, 0.55, 0.35)  # share of scenes with a first, second ... photo
-    upright: float = 0.45  # share of faces that are turned a little only
-    leaning: float = 0.3  # share that is turned by up to 75 degrees; the others by any angle
-    decoys: float = 0.2  # share of photos from which the face is cut away
+    sizes: tuple[float, float] = (36.0, 120.0)  # of faces that have to be detected
+    pasted_sizes: tuple[float, float] = (24.0, 200.0)  # of all faces
+    layers: tuple[float, ...] = (0.95, 0.55, 0.35)  # fraction with a first, second ... photo
+    upright: float = 0.45  # fraction of faces that are rotated only a little
+    leaning: float = 0.3  # fraction rotated by up to 75 degrees; the others by any angle
+    decoys: float = 0.2  # fraction of photos that are pasted without their face
     light: Augmentation = Augmentation(light=0.4, colour=0.3, grey=0.1, blur=0.2, noise=0.15)
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The frames in each of B scenes, K at most.
+    """The ROIs of the faces in B scenes, at most K in each.
 
     Args:
         centre: x, y in pixels, float32 [B, K, 2].
-        size: side of the frame in pixels, float32 [B, K].
+        size: side in pixels, float32 [B, K].
         angle: clockwise, in radians, float32 [B, K].
-        there: `FOUND`, `DOUBTFUL` or `NOT_THERE`, int64 [B, K].
+        status: `POSITIVE`, `IGNORED` or `ABSENT`, int64 [B, K].
     """
 
     centre: Tensor
     size: Tensor
     angle: Tensor
-    there: Tensor
+    status: Tensor
 
 
 class SceneMaker:
-    """Makes scenes from aligned photos.
+    """Composes scenes from aligned photos; `train.fit` trains on it.
 
     Args:
         photos: RGB, uint8 [N, 256, 256, 3], may be memory-mapped.
         rows: which of the N to use.
-        settings: how scenes are made.
-        backgrounds: how many pictures without people to draw for behind the faces.
+        settings: how scenes are composed.
+        backgrounds: number of synthetic images without people to use as backgrounds.
     """
 
     def __init__(
@@ -73,11 +75,11 @@ class SceneMaker:
         backgrounds: int = 600,
     ) -> None:
         self.settings = settings
-        # Half the size is enough for the largest face that is to be found, and fits into memory.
+        # Half the size is enough for the largest face that has to be detected, and saves memory.
         halves = [_halved(photos[some]) for some in np.array_split(rows, max(1, len(rows) // 64))]
         self.photos = torch.cat(halves)
-        drawn = [background(np.random.default_rng([7, i])) for i in range(backgrounds)]
-        stacked = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+        images = [background(np.random.default_rng([7, i])) for i in range(backgrounds)]
+        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
         self.backgrounds = F.interpolate(stacked, (settings.side, settings.side), mode="area")
 
     def __len__(self) -> int:
@@ -86,176 +88,151 @@ class SceneMaker:
     def training_batch(
         self, step: int, progress: float, config: TrainConfig, device: torch.device
     ) -> TrainingBatch:
-        """The scenes of a training step, and their faces; for `train.fit`."""
+        """The scenes of a training step, and their faces."""
         scenes, faces = self(config.batch_size, generator_for(config.seed, step))
         return TrainingBatch(scenes.to(device).contiguous(memory_format=torch.channels_last), faces)
 
     def __call__(self, count: int, generator: Generator) -> tuple[Tensor, Faces]:
         """Scenes, float32 [B, 3, side, side] in 0..1, and their faces."""
         settings = self.settings
-        scenes = self._behind(count, generator)
-        placed: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        for share in settings.layers:
-            photos = self._some_photos(count, generator)
-            centre, size, angle = self._places(count, generator)
-            shown = torch.rand(count, generator=generator) < share
+        scenes = self._random_backgrounds(count, generator)
+        pasted: list[tuple[Tensor, ...]] = []
+        for fraction in settings.layers:
+            photos = self._random_photos(count, generator)
+            roi = self._random_rois(count, generator)
+            shown = torch.rand(count, generator=generator) < fraction
             decoy = torch.rand(count, generator=generator) < settings.decoys
-            scenes, cover = self._lay(scenes, photos, centre, size, angle, shown, decoy, generator)
-            placed = [
-                (c, s, a, _seen(there, cover, c, s)) for c, s, a, there in placed
-            ]  # what was laid before may be covered now
-            there = self._to_be_found(centre, size, shown & ~decoy)
-            placed.append((centre, size, angle, there))
+            images, opacity = _warped(photos, roi, decoy, settings.side, generator)
+            opacity = opacity * shown[:, None, None, None]
+            scenes = scenes + opacity * (images - scenes)
+            # What was pasted before may be covered now.
+            pasted = [(c, s, a, _after_covering(t, opacity, c, s)) for c, s, a, t in pasted]
+            pasted.append((*roi, self._status(*roi[:2], shown & ~decoy)))
         scenes = random_light(scenes, settings.light, generator)
         scenes = random_blur(scenes, settings.light.blur, generator)
         scenes = random_noise(scenes, settings.light.noise, generator).clamp_(0, 1)
-        centre, size, angle, there = (
-            torch.stack(parts, dim=1) for parts in zip(*placed, strict=True)
-        )
-        return scenes, Faces(centre, size, angle, there)
+        return scenes, Faces(*(torch.stack(values, dim=1) for values in zip(*pasted, strict=True)))
 
-    def _some_photos(self, count: int, generator: Generator) -> Tensor:
-        """float32 [count, 3, H, W] in 0..1."""
+    def _random_photos(self, count: int, generator: Generator) -> Tensor:
         chosen = torch.randint(len(self.photos), (count,), generator=generator)
         return self.photos[chosen].float().div_(255)
 
-    def _behind(self, count: int, generator: Generator) -> Tensor:
-        """Drawn backgrounds, and skin, hair and cloth so near that no face can be told."""
+    def _random_backgrounds(self, count: int, generator: Generator) -> Tensor:
+        """Synthetic backgrounds, or skin, hair and cloth so close that no face is recognizable."""
         side = self.settings.side
         chosen = torch.randint(len(self.backgrounds), (count,), generator=generator)
-        # The same few again and again would be learnt by heart, so each time a part is shown.
-        scenes = _turned_part(self.backgrounds[chosen], uniform((count,), 0.25, 1, generator),
-                              torch.zeros(count, 2), side, generator)  # fmt: skip
-        near = torch.nonzero(torch.rand(count, generator=generator) < 0.5)[:, 0]
-        if len(near) == 0:
+        # Random parts, because the network would memorize the same few images.
+        zoom, centre = uniform((count,), 0.25, 1, generator), torch.zeros(count, 2)
+        scenes = _rotated_part(self.backgrounds[chosen], zoom, centre, side, generator)
+        close = torch.nonzero(torch.rand(count, generator=generator) < 0.5)[:, 0]
+        if len(close) == 0:
             return scenes
-        photos = self._some_photos(len(near), generator)
-        direction = uniform((len(near),), 0, 2 * math.pi, generator)
-        zoom = uniform((len(near),), 0.12, 0.3, generator)  # of the photo's half side
-        place = 0.7 * torch.stack([direction.cos(), direction.sin()], dim=1).clamp(-1, 1)
-        scenes[near] = _turned_part(photos, zoom, place, side, generator)
+        photos = self._random_photos(len(close), generator)
+        direction = uniform((len(close),), 0, 2 * math.pi, generator)
+        zoom = uniform((len(close),), 0.12, 0.3, generator)
+        centre = 0.7 * torch.stack([direction.cos(), direction.sin()], dim=1).clamp(-1, 1)
+        scenes[close] = _rotated_part(photos, zoom, centre, side, generator)
         return scenes
 
-    def _places(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Centres [B, 2], sizes [B] and angles [B] of frames."""
+    def _random_rois(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Centres [B, 2], sizes [B] and angles [B]."""
         settings = self.settings
-        low, high = (math.log(size) for size in settings.drawn_sizes)
+        low, high = (math.log(size) for size in settings.pasted_sizes)
         size = uniform((count,), low, high, generator).exp()
         centre = uniform((count, 2), -0.02, 1.02, generator) * settings.side
         kind = torch.rand(count, generator=generator)
-        little = torch.randn(count, generator=generator) * math.radians(15)
-        most = torch.where(kind < settings.upright + settings.leaning, math.radians(75), math.pi)
-        much = uniform((count,), -1, 1, generator) * most
-        return centre, size, torch.where(kind < settings.upright, little, much)
+        small = torch.randn(count, generator=generator) * math.radians(15)
+        limit = torch.where(kind < settings.upright + settings.leaning, math.radians(75), math.pi)
+        large = uniform((count,), -1, 1, generator) * limit
+        return centre, size, torch.where(kind < settings.upright, small, large)
 
-    def _lay(
-        self,
-        scenes: Tensor,
-        photos: Tensor,
-        centre: Tensor,
-        size: Tensor,
-        angle: Tensor,
-        shown: Tensor,
-        decoy: Tensor,
-        generator: Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Lay a photo into each scene; also what it covers, 0..1, [B, 1, side, side].
-
-        Of a decoy only a corner is shown, enlarged, which holds no face.
-        """
-        count, _, side, _ = scenes.shape
-        cosine, sine = angle.cos(), angle.sin()
-        # From the scene's -1..1 to the photo's -1..1: shift, turn back, scale.
-        scale = side / size
-        shift = 2 * centre / side - 1
-        rows = [
-            torch.stack([cosine, sine, -(cosine * shift[:, 0] + sine * shift[:, 1])], 1),
-            torch.stack([-sine, cosine, -(-sine * shift[:, 0] + cosine * shift[:, 1])], 1),
-        ]
-        inverse = torch.stack(rows, 1) * scale[:, None, None]
-        grid = F.affine_grid(inverse, [count, 3, side, side], align_corners=False)
-        cover = self._shape(grid, generator) * shown[:, None, None]
-        flipped = torch.rand(count, generator=generator) < 0.5
-        sign = torch.where(flipped, -1.0, 1.0)
-        seen = grid * torch.stack([sign, torch.ones(count)], 1)[:, None, None]
-        seen = torch.where(decoy[:, None, None, None], 0.62 + 0.133 * seen, seen)
-        pictures = F.grid_sample(
-            _smaller(photos, size), seen, align_corners=False, padding_mode="border"
-        )
-        cover = cover[:, None]
-        return scenes + cover * (pictures - scenes), cover
-
-    def _shape(self, grid: Tensor, generator: Generator) -> Tensor:
-        """Which part of a photo is laid down, 0..1, [B, side, side].
-
-        The photo's square border must not give the face away, so it is cut out in many shapes,
-        and now and then fills the scene.
-        """
-        count = len(grid)
-        across = uniform((count, 2), 0.5, 1.1, generator)[:, None, None]
-        middle = uniform((count, 2), -0.12, 0.12, generator)[:, None, None]
-        exponent = uniform((count,), 2, 12, generator)[:, None, None]
-        distance = ((grid - middle) / across).abs().pow(exponent[..., None]).sum(-1)
-        soft = uniform((count,), 0.02, 0.4, generator)[:, None, None]
-        cover = ((1 - distance) / soft).clamp(0, 1)
-        # As far as the photo goes, and beyond it with its border's colours.
-        whole = torch.rand(count, generator=generator) < 0.15
-        return torch.where(whole[:, None, None], 1.0, cover * (grid.abs().amax(-1) <= 1))
-
-    def _to_be_found(self, centre: Tensor, size: Tensor, shown: Tensor) -> Tensor:
-        """By the size and by whether the middle lies in the scene."""
+    def _status(self, centre: Tensor, size: Tensor, shown: Tensor) -> Tensor:
+        """Status of faces by their size and by whether their centre is inside the scene."""
         settings = self.settings
         inside = ((centre > 0) & (centre < settings.side)).all(dim=1)
         fits = (size >= settings.sizes[0]) & (size <= settings.sizes[1])
-        there = torch.where(fits & inside, FOUND, DOUBTFUL)
-        return torch.where(shown, there, NOT_THERE)
+        return torch.where(shown, torch.where(fits & inside, POSITIVE, IGNORED), ABSENT)
 
 
-def _turned_part(
-    pictures: Tensor, zoom: Tensor, place: Tensor, side: int, generator: Generator
-) -> Tensor:
-    """Parts of pictures, turned by any angle, [B, 3, side, side].
+def _warped(
+    photos: Tensor, roi: Sequence[Tensor], decoy: Tensor, side: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Photos warped to their ROIs in a scene, [B, 3, side, side], and opacities [B, 1, side, side].
 
-    Args:
-        pictures: float32 [B, 3, H, W].
-        zoom: sides of the parts, as shares of the pictures', [B].
-        place: their middles, x and y in -1..1, [B, 2].
-        side: of the result, in pixels.
-        generator: source of chance, for the angles.
+    Of a decoy, only an enlarged corner is shown, which contains no face.
     """
-    count = len(pictures)
+    count, (centre, size, angle) = len(photos), roi
+    cosine, sine = angle.cos(), angle.sin()
+    # From the scene's -1..1 to the photo's -1..1: shift, rotate back, scale.
+    x, y = (2 * centre / side - 1).T
+    inverse = torch.stack(
+        [cosine, sine, -(cosine * x + sine * y), -sine, cosine, -(-sine * x + cosine * y)], 1
+    )
+    inverse = inverse.view(count, 2, 3) * (side / size)[:, None, None]
+    grid = F.affine_grid(inverse, [count, 3, side, side], align_corners=False)
+    opacity = _random_shapes(grid, generator)
+    flipped = torch.rand(count, generator=generator) < 0.5
+    sign = torch.where(flipped, -1.0, 1.0)
+    grid = grid * torch.stack([sign, torch.ones(count)], 1)[:, None, None]
+    grid = torch.where(decoy[:, None, None, None], 0.62 + 0.133 * grid, grid)
+    photos = _antialiased(photos, size)
+    images = F.grid_sample(photos, grid, align_corners=False, padding_mode="border")
+    return images, opacity[:, None]
+
+
+def _random_shapes(grid: Tensor, generator: Generator) -> Tensor:
+    """Opacities 0..1 of photos, [B, side, side], in many shapes; some fill the scene.
+
+    A square border would give the face away.
+    """
+    count = len(grid)
+    radius = uniform((count, 2), 0.5, 1.1, generator)[:, None, None]
+    middle = uniform((count, 2), -0.12, 0.12, generator)[:, None, None]
+    exponent = uniform((count,), 2, 12, generator)[:, None, None]
+    distance = ((grid - middle) / radius).abs().pow(exponent[..., None]).sum(-1)
+    softness = uniform((count,), 0.02, 0.4, generator)[:, None, None]
+    opacity = ((1 - distance) / softness).clamp(0, 1)
+    # Up to the border of the photo, or beyond it with the colours of the border.
+    fills = torch.rand(count, generator=generator) < 0.15
+    return torch.where(fills[:, None, None], 1.0, opacity * (grid.abs().amax(-1) <= 1))
+
+
+def _rotated_part(
+    images: Tensor, zoom: Tensor, centre: Tensor, side: int, generator: Generator
+) -> Tensor:
+    """Parts of images [B, 3, H, W], rotated by random angles, [B, 3, side, side].
+
+    `zoom` [B] is the side of each part as a fraction of the image's, `centre` [B, 2] is in -1..1.
+    """
+    count = len(images)
     angle = uniform((count,), 0, 2 * math.pi, generator)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
-    rows = [torch.stack([cosine, sine, place[:, 0]], 1),
-            torch.stack([-sine, cosine, place[:, 1]], 1)]  # fmt: skip
-    grid = F.affine_grid(torch.stack(rows, 1), [count, 3, side, side], align_corners=False)
-    return F.grid_sample(pictures, grid, align_corners=False, padding_mode="reflection")
+    x, y = centre.T
+    inverse = torch.stack([cosine, sine, x, -sine, cosine, y], 1).view(count, 2, 3)
+    grid = F.affine_grid(inverse, [count, 3, side, side], align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False, padding_mode="reflection")
 
 
 def _halved(photos: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, H, W, 3] -> uint8 [B, 3, H / 2, W / 2]."""
-    planes = torch.from_numpy(photos).permute(0, 3, 1, 2).float()
-    return F.avg_pool2d(planes, 2).round().byte()
+    return F.avg_pool2d(torch.from_numpy(photos).permute(0, 3, 1, 2).float(), 2).round().byte()
 
 
-def _smaller(photos: Tensor, size: Tensor) -> Tensor:
-    """Photos blurred as much as they will be shrunk, so that nothing aliases."""
+def _antialiased(photos: Tensor, size: Tensor) -> Tensor:
+    """Photos blurred, in place, by as much as they will be downsampled to `size` [B]."""
     level = torch.log2(photos.shape[2] / size).round()
     for step in (1, 2):
         chosen = torch.nonzero(level == step)[:, 0]
         if len(chosen):
             small = F.avg_pool2d(photos[chosen], 2**step)
-            photos[chosen] = F.interpolate(
-                small, photos.shape[2:], mode="bilinear", align_corners=False
-            )
+            photos[chosen] = F.interpolate(small, photos.shape[2:], mode="bilinear")
     return photos
 
 
-def _seen(there: Tensor, cover: Tensor, centre: Tensor, size: Tensor) -> Tensor:
-    """Take a face that a later photo covers from those to be found, or from those there at all."""
-    side = cover.shape[-1]
-    offsets = torch.tensor([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)], dtype=torch.float32) * 0.16
-    points = (centre[:, None] + offsets * size[:, None, None]) * 2 / side - 1
-    covered = F.grid_sample(cover, points[:, None], align_corners=False)[:, 0, 0].mean(1)
-    there = torch.where((covered > 0.2) & (there == FOUND), DOUBTFUL, there)
-    return torch.where((covered > 0.8) & (there != NOT_THERE), NOT_THERE, there)
+def _after_covering(status: Tensor, opacity: Tensor, centre: Tensor, size: Tensor) -> Tensor:
+    """Status of faces after another photo was pasted: partly covered IGNORED, covered ABSENT."""
+    offsets = 0.16 * torch.tensor([(0.0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)])
+    points = (centre[:, None] + offsets * size[:, None, None]) * 2 / opacity.shape[-1] - 1
+    covered = F.grid_sample(opacity, points[:, None], align_corners=False)[:, 0, 0].mean(1)
+    status = torch.where((covered > 0.2) & (status == POSITIVE), IGNORED, status)
+    return torch.where((covered > 0.8) & (status != ABSENT), ABSENT, status)

@@ -1,4 +1,4 @@
-"""The models that come with the package, by name; and how any model is opened."""
+"""The models that ship with the package: names, files, model cards, and loading by name or path."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ DEFAULT_MODEL = "separable"
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
 
-# Finds faces for all of them.
+# The face detector, which all of them share.
 DETECTOR = FOLDER / "detector.onnx"
 
 
+def list_models() -> list[str]:
+    """Names of the models that ship with the package."""
+    return list(MODEL_NAMES)
+
+
 def is_shipped(name: str) -> bool:
-    """Whether a name is that of a model which comes with the package."""
+    """Whether a name is that of a shipped model."""
     return name in MODEL_NAMES
 
 
 def weights_path(name: str, suffix: str = ".onnx") -> Path:
-    """The file of a model that ships.
+    """The file of a shipped model.
 
     Raises:
-        FaceSegKitError: there is no model of that name, or its file is missing.
+        FaceSegKitError: if there is no model of that name, or its file is missing.
     """
     if not is_shipped(name):
         raise FaceSegKitError(
@@ -45,10 +50,10 @@ def weights_path(name: str, suffix: str = ".onnx") -> Path:
 
 
 def model_card(name: str) -> dict[str, Any]:
-    """The figures of a model that ships: what it was trained on, its licence and scores.
+    """The figures of a shipped model: training data, licence, metrics.
 
     Raises:
-        FaceSegKitError: there is no model of that name, or its file is missing or damaged.
+        FaceSegKitError: if there is no model of that name, or its file is missing or damaged.
     """
     path = weights_path(name, ".json")
     try:
@@ -60,7 +65,7 @@ def model_card(name: str) -> dict[str, Any]:
 
 
 def licence_notice(name: str) -> str:
-    """One line on what a model that ships may be used for; empty where anything is allowed."""
+    """One line on what a shipped model may be used for; empty if for anything."""
     if name.endswith("-synthetic"):
         return ""
     return (
@@ -70,16 +75,15 @@ def licence_notice(name: str) -> str:
 
 
 def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
-    """Open a model by its name or from its file.
+    """Load a model by its name or from its file.
 
     Args:
-        name: of a model that ships ("separable", see `MODEL_NAMES`), or the path of an .onnx
-            or .pth file.
+        name: of a shipped model (see `MODEL_NAMES`), or the path of an .onnx or .pth file.
         threads: for ONNX Runtime. One photo is too little work to share.
 
     Raises:
-        FaceSegKitError: no such name or file, a damaged file, one of another version or that is
-            not a model of this package, or a .pth file where PyTorch is not installed.
+        FaceSegKitError: if there is no such name or file; if the file is damaged, of another
+            version, or not a model of this package; or for a .pth file without PyTorch.
     """
     path = weights_path(str(name)) if is_shipped(str(name)) else Path(name)
     if path.suffix == ".onnx":
@@ -89,16 +93,16 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
     except ModuleNotFoundError as error:
         raise FaceSegKitError(
             f"{path} needs {error.name}, which is not installed: pip install 'facesegkit[train]', "
-            f"or turn it into an .onnx file where it is, with 'facesegkit export'."
+            f"or convert it to an .onnx file where it is, with 'facesegkit export'."
         ) from error
     return load(path).runnable()
 
 
 def load_detector(*, threads: int = 1) -> Network:
-    """The face finder that comes with the package, for `detector.detect_faces`.
+    """The face detector that ships with the package, see `detector.Detector`.
 
     Raises:
-        FaceSegKitError: its file is missing or damaged.
+        FaceSegKitError: if its file is missing or damaged.
     """
     if not DETECTOR.is_file():
         raise FaceSegKitError(

@@ -1,9 +1,9 @@
-"""What was found in a photo: the class of each pixel, and each face by itself."""
+"""What is found in a photo: the class of each pixel, and each face by itself."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,65 +18,114 @@ from facesegkit.geometry import BBox, FaceROI, tiles
 from facesegkit.image_io import read_photo, read_reduced, shrink_to
 from facesegkit.inference.alignment import paste_classes, warp_back
 from facesegkit.inference.contours import Polygon, contours
-from facesegkit.inference.upsample import argmax_channels, max_softmax
+from facesegkit.inference.upsample import argmax_channels, max_softmax, upsample_argmax
 from facesegkit.labels import LabelScheme
 
 
 @dataclass(frozen=True, eq=False)
 class FaceLogits:
-    """What a model saw in one part of a photo.
+    """A model's output for one aligned face.
 
     Args:
         logits: float32 [C, h, w].
-        place: the frame that was cut out, or the part of the photo that was looked at as it is.
+        roi: the region of the photo that the model saw.
     """
 
     logits: NDArray[np.float32]
-    place: FaceROI | BBox
+    roi: FaceROI
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """The highest share after softmax, float32 [h, w]."""
+        """Probability of each pixel's predicted class, float32 [h, w]."""
         return max_softmax(self.logits)
+
+    def classes(self, size: tuple[int, int]) -> tuple[NDArray[np.uint8], BBox]:
+        """Class ids on a photo of (width, height): of the part that the ROI touches, and where."""
+        return paste_classes(self.logits, self.roi, size)
+
+    def confidence_at(
+        self, size: tuple[int, int], across: float, down: float
+    ) -> tuple[NDArray[Any], BBox]:
+        """`confidence` on a photo resized to (width, height): 0 outside the ROI, and where."""
+        warped, bbox = warp_back(Image.fromarray(self.confidence), self.roi.scaled(across), size)
+        return np.asarray(warped), bbox
+
+
+@dataclass(frozen=True, eq=False)
+class FullImageLogits(FaceLogits):
+    """The same for an aligned photo, whose pixels need no warping.
+
+    Args:
+        bbox: the part of the photo that the model saw.
+    """
+
+    bbox: BBox
+
+    def classes(self, size: tuple[int, int]) -> tuple[NDArray[np.uint8], BBox]:
+        left, top, right, bottom = self.bbox
+        return upsample_argmax(self.logits, (bottom - top, right - left)), self.bbox
+
+    def confidence_at(
+        self, size: tuple[int, int], across: float, down: float
+    ) -> tuple[NDArray[Any], BBox]:
+        left, right = round(self.bbox.left * across), round(self.bbox.right * across)
+        bbox = BBox(left, round(self.bbox.top * down), right, round(self.bbox.bottom * down))
+        extent = bbox.right - bbox.left, bbox.bottom - bbox.top
+        resized = Image.fromarray(self.confidence).resize(extent, Image.Resampling.BILINEAR)
+        return np.asarray(resized), bbox
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzedFace:
+    """A face as the search finds it.
+
+    Args:
+        roi: the square that an aligned photo of the face would show.
+        roi_logits: the model's output; the region that it saw may differ a little from `roi`.
+    """
+
+    roi: FaceROI
+    roi_logits: FaceLogits
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One of the faces in a photo. All places are in pixels of the photo.
+    """One of the faces in a photo. All positions are in pixels of the photo.
 
     Args:
-        roi: the square that an aligned photo of it would show.
-        roi_logits: what the model saw of it.
-        classes: class ids, uint8 [h, w], of the part of the photo that was looked at.
-        place: of that part.
-        scheme: says which class is which.
+        roi: the square that an aligned photo of the face would show.
+        roi_logits: the model's output.
+        classes: class ids, uint8 [h, w], of the part of the photo that the model saw.
+        window: bounding box of that part.
+        scheme: what the class ids mean.
         size: width and height of the photo.
     """
 
     roi: FaceROI
     roi_logits: FaceLogits
     classes: NDArray[np.uint8]
-    place: BBox
+    window: BBox
     scheme: LabelScheme
     size: tuple[int, int]
 
     @property
     def degrees(self) -> float:
-        """By how much the face is turned clockwise, -180..180."""
+        """Rotation of the face, clockwise, -180..180."""
         return math.degrees(self.roi.angle)
 
     @cached_property
     def confidence(self) -> float:
-        """Mean share after softmax of the pixels in which the model finds a class, 0..1."""
-        shares = self.roi_logits.confidence[argmax_channels(self.roi_logits.logits) > 0]
-        return float(shares.mean()) if shares.size else 0.0
+        """Mean probability of the predicted class over all foreground pixels, 0..1."""
+        logits = self.roi_logits
+        probabilities = logits.confidence[argmax_channels(logits.logits) > 0]
+        return float(probabilities.mean()) if probabilities.size else 0.0
 
     @cached_property
-    def box(self) -> BBox:
-        """The smallest box around all of its classes; empty if nothing was found."""
+    def bbox(self) -> BBox:
+        """Bounding box of all its classes; empty if nothing was segmented."""
         rows = np.flatnonzero(self.classes.any(axis=1))
         columns = np.flatnonzero(self.classes.any(axis=0))
-        left, top = self.place.left, self.place.top
+        left, top = self.window.left, self.window.top
         if len(rows) == 0:
             return BBox(left, top, left, top)
         return BBox(
@@ -88,45 +137,45 @@ class Face:
 
     @cached_property
     def areas(self) -> dict[str, int]:
-        """Pixels of each class but background."""
+        """Pixels of each class except the background."""
         numbered = enumerate(self.scheme.classes, start=1)
         return {name: int(np.count_nonzero(self.classes == number)) for number, name in numbered}
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
-        """Where a class of this face is, bool [H, W], at the photo's size.
+        """Mask of a class of this face, bool [H, W], at the photo's size.
 
         Raises:
-            FaceSegKitError: the scheme has no such class.
+            FaceSegKitError: if the scheme has no such class.
         """
         mask = np.zeros(self.size[::-1], dtype=bool)
-        mask[self.place.slices] = self.classes == class_id(self.scheme, class_name)
+        mask[self.window.slices] = self.classes == class_id(self.scheme, class_name)
         return mask
 
     def contours(self, class_name: str, tolerance: float | None = None) -> list[Polygon]:
-        """A class as polygons, float64 [n, 2] with x and y; see `contours.contours`.
+        """Contours of a class as polygons, float64 [n, 2] of x and y; see `contours.contours`.
 
         Args:
-            class_name: of the class.
-            tolerance: how far, in pixels, outlines may be moved to save corners. By default a
-                300th of the frame's side, but at least one: slants are stairs without.
+            class_name: the class.
+            tolerance: how far, in pixels, contours may be moved to save vertices. By default a
+                300th of the ROI's side, but at least one, since sloping edges are stairs without.
 
         Raises:
-            FaceSegKitError: the scheme has no such class.
+            FaceSegKitError: if the scheme has no such class.
         """
         if tolerance is None:
             tolerance = max(1.0, self.roi.size / 300)
         found = contours(self.classes == class_id(self.scheme, class_name), tolerance)
-        return [polygon + (self.place.left, self.place.top) for polygon in found]
+        return [polygon + (self.window.left, self.window.top) for polygon in found]
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers, lists and tables for a JSON file; places to a tenth of a pixel."""
-        frame = self.roi
+        """Plain data for a JSON file; positions to a tenth of a pixel."""
+        roi = self.roi
         return {
-            "box": self.box._asdict(),
+            "bbox": self.bbox._asdict(),
             "roi": {
-                "x": round(frame.x, 1),
-                "y": round(frame.y, 1),
-                "size": round(frame.size, 1),
+                "x": round(roi.x, 1),
+                "y": round(roi.y, 1),
+                "size": round(roi.size, 1),
                 "degrees": round(self.degrees, 1),
             },
             "confidence": round(self.confidence, 4),
@@ -139,42 +188,36 @@ class Face:
 
 
 def assign_pixels(
-    seen: Iterable[tuple[FaceROI, FaceLogits]], scheme: LabelScheme, size: tuple[int, int]
+    found: Sequence[AnalyzedFace], scheme: LabelScheme, size: tuple[int, int]
 ) -> tuple[Face, ...]:
-    """The faces, each with the classes that are its own.
+    """The faces of a photo of (width, height), each with the class ids of its own pixels.
 
-    A frame may show a neighbour too. So each pixel belongs to the face whose middle is nearest,
-    measured in the face's own size.
-
-    Args:
-        seen: the frames of the faces, and what the model saw of each.
-        scheme: says which class is which.
-        size: width and height of the photo.
+    A ROI may show a neighbour too. Where ROIs overlap, each pixel belongs to the face whose centre
+    is nearest, in units of the face's size.
     """
-    seen = list(seen)
     faces = []
-    for frame, one in seen:
-        classes, place = paste_classes(one.logits, one.place, size)
-        for other, _ in seen:
-            if other is not frame:
-                classes = np.where(_is_nearer(frame, other, place), classes, np.uint8(0))
-        faces.append(Face(frame, one, classes, place, scheme, size))
+    for face in found:
+        classes, window = face.roi_logits.classes(size)
+        for other in found:
+            if other is not face:
+                classes = np.where(_is_nearer(face.roi, other.roi, window), classes, np.uint8(0))
+        faces.append(Face(face.roi, face.roi_logits, classes, window, scheme, size))
     return tuple(faces)
 
 
-def _is_nearer(frame: FaceROI, other: FaceROI, place: BBox) -> NDArray[np.bool_]:
-    """Of which pixels of a place the middle of a frame is nearer than another's, bool [h, w]."""
-    rows, columns = np.ogrid[place.top : place.bottom, place.left : place.right]
+def _is_nearer(roi: FaceROI, other: FaceROI, window: BBox) -> NDArray[np.bool_]:
+    """Whether a ROI's centre is nearer than another's, for each pixel of a window, bool [h, w]."""
+    rows, columns = np.ogrid[window.top : window.bottom, window.left : window.right]
 
-    def distance(to: FaceROI, there: BBox) -> NDArray[np.float64]:
-        down, across = there.slices
+    def distance(to: FaceROI, tile: BBox) -> NDArray[np.float64]:
+        down, across = tile.slices
         squared = (columns[:, across] + 0.5 - to.x) ** 2 + (rows[down] + 0.5 - to.y) ** 2
         return np.asarray(squared / to.size**2)
 
     height, width = len(rows), columns.shape[1]
     nearer = np.empty((height, width), dtype=bool)
-    for piece in tiles((width, height)):
-        nearer[piece.slices] = distance(frame, piece) <= distance(other, piece)
+    for tile in tiles((width, height)):
+        nearer[tile.slices] = distance(roi, tile) <= distance(other, tile)
     return nearer
 
 
@@ -182,12 +225,12 @@ def class_id(scheme: LabelScheme, class_name: str) -> int:
     """Id of a class by its name.
 
     Raises:
-        FaceSegKitError: the scheme has no such class.
+        FaceSegKitError: if the scheme has no such class.
     """
     names = scheme.class_names
     if class_name not in names:
         raise FaceSegKitError(
-            f"There is no class {class_name!r}; the model knows {', '.join(names)}."
+            f"There is no class {class_name!r}; the model's classes are {', '.join(names)}."
         )
     return names.index(class_name)
 
@@ -198,10 +241,10 @@ class SegmentationResult:
 
     Args:
         labels: class ids, uint8 [H, W], at the photo's own size.
-        scheme: says which class is which.
-        source: the photo, upright, RGB; or the path of it.
-        faces: those that were found, the surest first. Where the whole photo was taken for one
-            aligned face, it is the only one, even if nothing was found in it.
+        scheme: what the class ids mean.
+        source: the photo, upright, RGB; or its path.
+        faces: the faces that were found, most confident detection first. If the whole photo was
+            taken for one aligned face, it is the only one, even if nothing was segmented.
     """
 
     labels: NDArray[np.uint8]
@@ -210,43 +253,39 @@ class SegmentationResult:
     faces: tuple[Face, ...] = ()
 
     @classmethod
-    def of_faces(
+    def from_faces(
         cls,
         faces: Sequence[Face],
         size: tuple[int, int],
         scheme: LabelScheme,
         source: Image.Image | Path,
     ) -> SegmentationResult:
-        """Put the faces of a photo of this width and height together."""
+        """Combine the faces of a photo of this width and height."""
         labels = np.zeros(size[::-1], dtype=np.uint8)
         for face in faces:
-            np.copyto(labels[face.place.slices], face.classes, where=face.classes > 0)
+            np.copyto(labels[face.window.slices], face.classes, where=face.classes > 0)
         return cls(labels, scheme, source, tuple(faces))
 
     def largest(self) -> SegmentationResult:
-        """The same photo, with the largest of its faces only; with none if there is none."""
+        """The same photo with its largest face only (without any if there is none)."""
         faces = sorted(self.faces, key=lambda face: face.roi.size)[-1:]
         size = self.labels.shape[1], self.labels.shape[0]
-        return SegmentationResult.of_faces(faces, size, self.scheme, self.source)
+        return SegmentationResult.from_faces(faces, size, self.scheme, self.source)
 
     @cached_property
     def photo(self) -> Image.Image:
-        """The photo in full, upright, RGB.
+        """The full photo, upright, RGB.
 
-        Many need the masks only. So what came from a file is decoded in full only here, which
-        for a large JPEG takes longer than all of its segmentation.
-
-        Raises:
-            FaceSegKitError: the file can no longer be read, or is another photo by now.
-        """
-        return self.source if isinstance(self.source, Image.Image) else self.own_photo()
-
-    def own_photo(self) -> Image.Image:
-        """The photo as in `photo`, but a copy that may be changed.
+        Many uses need only the masks, so a file is decoded in full only here: for a large JPEG
+        that takes longer than its whole segmentation.
 
         Raises:
-            FaceSegKitError: as `photo`.
+            FaceSegKitError: if the file can no longer be read, or has changed.
         """
+        return self.source if isinstance(self.source, Image.Image) else self.photo_copy()
+
+    def photo_copy(self) -> Image.Image:
+        """A copy of `photo` that may be modified; raises the same."""
         if isinstance(self.source, Image.Image):
             return self.source.copy()
         photo = read_photo(self.source)
@@ -254,11 +293,7 @@ class SegmentationResult:
         return photo
 
     def small_photo(self, side: int) -> Image.Image:
-        """The photo with its longest side shrunk, if need be, to this many pixels, RGB.
-
-        Raises:
-            FaceSegKitError: as `photo`.
-        """
+        """`photo`, downsampled so that no side is longer than `side` pixels; raises the same."""
         if isinstance(self.source, Image.Image):
             return shrink_to(self.source, side)
         photo, size = read_reduced(self.source, side)
@@ -272,34 +307,34 @@ class SegmentationResult:
             )
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
-        """Where a class is, bool [H, W].
+        """Mask of a class, bool [H, W].
 
         Raises:
-            FaceSegKitError: the scheme has no such class.
+            FaceSegKitError: if the scheme has no such class.
         """
         return self.labels == class_id(self.scheme, class_name)
 
     def fraction(self, class_name: str) -> float:
-        """How much of the photo a class covers, 0..1."""
+        """Fraction of the photo that a class covers, 0..1."""
         mask = self.mask(class_name)
         return np.count_nonzero(mask) / mask.size  # three times as fast as the mean
 
     def cutout(self, *class_names: str) -> Image.Image:
-        """The photo where these classes are, and transparent elsewhere, RGBA.
+        """The photo where these classes are, transparent elsewhere, RGBA.
 
         Raises:
-            FaceSegKitError: the scheme has no such class, or the photo can no longer be read.
+            FaceSegKitError: if the scheme has no such class, or the photo can no longer be read.
         """
         wanted = [class_id(self.scheme, name) for name in class_names]
-        picture = self.own_photo()
-        picture.putalpha(Image.fromarray(np.isin(self.labels, wanted)).convert("L"))
-        return picture
+        photo = self.photo_copy()
+        photo.putalpha(Image.fromarray(np.isin(self.labels, wanted)).convert("L"))
+        return photo
 
     def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """How sure the model is of each pixel's class: its share after softmax, 1/C to 1.
+        """Probability of each pixel's predicted class, 1/C to 1; 1 outside all ROIs.
 
-        The shares are resized, not the scores, so along outlines they differ a little from those
-        that the classes were taken from. Where the model did not look, it is 1.
+        Probabilities are resized rather than logits, so near contours they differ a little from
+        those that the classes were taken from.
 
         Args:
             size: (H, W) of the result, by default the photo's own.
@@ -309,26 +344,18 @@ class SegmentationResult:
         """
         height, width = size or self.labels.shape
         across, down = width / self.labels.shape[1], height / self.labels.shape[0]
-        whole = np.ones((height, width), dtype=np.float32)
-        for face in reversed(self.faces):  # where two overlap, the surer one counts
-            shares, place = Image.fromarray(face.roi_logits.confidence), face.roi_logits.place
-            if isinstance(place, BBox):
-                left, right = round(place.left * across), round(place.right * across)
-                box = BBox(left, round(place.top * down), right, round(place.bottom * down))
-                extent = box.right - box.left, box.bottom - box.top
-                turned = shares.resize(extent, Image.Resampling.BILINEAR)
-            else:
-                turned, box = warp_back(shares, place.enlarged(across), (width, height))
-            there = whole[box.slices]
-            np.copyto(there, np.asarray(turned), where=np.asarray(turned) > 0)
-        return whole
+        confidence = np.ones((height, width), dtype=np.float32)
+        for face in reversed(self.faces):  # where two overlap, the first counts
+            of_face, bbox = face.roi_logits.confidence_at((width, height), across, down)
+            np.copyto(confidence[bbox.slices], of_face, where=of_face > 0)
+        return confidence
 
     def colours(self) -> NDArray[np.uint8]:
         """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
         return self.scheme.colour(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Size of the photo, the classes, and all that is known of each face, for a JSON file."""
+        """Size of the photo, class names and all faces as plain data, for a JSON file."""
         height, width = self.labels.shape
         return {
             "photo": self.source.name if isinstance(self.source, Path) else None,

@@ -1,94 +1,80 @@
-"""Faces followed from one picture of a clip to the next, so that their masks are steady."""
+"""Faces tracked from one video frame to the next, so that their masks are steady."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.geometry import FaceROI
 from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage
-from facesegkit.inference.results import FaceLogits, SegmentationResult, assign_pixels
+from facesegkit.inference.results import AnalyzedFace, FaceLogits, SegmentationResult
 from facesegkit.inference.segmenter import FaceSegmenter
 
 
-@dataclass(frozen=True, eq=False)
-class _TrackedFace:
-    """A face: the frame to look at next, and what was seen of it so far."""
-
-    roi: FaceROI
-    roi_logits: FaceLogits
-
-
 class FaceTracker:
-    """Segments the pictures of a clip one after the other.
+    """Segments the frames of a video one after the other.
 
-    Each face is looked at where it was in the picture before, in the very same frame as long as it
-    stays in it: noise in the picture cannot shake the frame then. What the model says is averaged
-    with what it said before. Others are searched for now and then, and when one was lost.
+    Each face is segmented where it was in the frame before, and in exactly the same ROI as long as
+    it stays there, so that noise cannot shake the ROI. Its logits are an exponential moving
+    average over the frames. Faces are detected anew now and then, and when one was lost.
 
     Args:
         segmenter: what single photos are segmented with.
-        memory: share of the scores that is kept from the picture before, 0 (none) up to 1, while
-            a face stays in its frame.
-        every: how many pictures there are from one search to the next.
+        smoothing: weight of the frames before in the average, 0 (none) up to 1, while a face stays
+            in its ROI.
+        every: number of frames from one detection to the next.
+
+    Raises:
+        ValueError: if one of them is outside its range.
     """
 
-    def __init__(self, segmenter: FaceSegmenter, *, memory: float = 0.6, every: int = 10) -> None:
-        if not 0 <= memory < 1 or every < 1:
+    def __init__(
+        self, segmenter: FaceSegmenter, *, smoothing: float = 0.6, every: int = 10
+    ) -> None:
+        if not 0 <= smoothing < 1 or every < 1:
             raise ValueError(
-                f"memory has to be in 0..1 and every at least 1, not {memory}, {every}"
+                f"smoothing has to be in 0..1 and every at least 1, not {smoothing}, {every}"
             )
-        self.segmenter, self.memory, self.every = segmenter, memory, every
-        self._faces: list[_TrackedFace] = []
-        self._next_search = 0
+        self.segmenter, self.smoothing, self.every = segmenter, smoothing, every
+        self._faces: list[AnalyzedFace] = []
+        self._until_detection = 0
 
-    def __call__(self, picture: Image.Image) -> SegmentationResult:
-        """Segment the next picture, RGB, of a clip.
+    def __call__(self, frame: Image.Image) -> SegmentationResult:
+        """Segment the next frame, RGB, of a video.
 
-        A segmenter of aligned photos takes each picture for one, whatever was before.
+        With a segmenter of aligned photos every frame is segmented by itself.
         """
-        look = self.segmenter.looker
-        if look is None:
-            return self.segmenter(picture)
-        shown = ScaledImage(picture, picture.size)
-        searching = self._next_search <= 0
-        again = [self._again(look, shown, face, searching) for face in self._faces]
-        self._faces = [face for face in again if face is not None]
-        if searching or len(self._faces) < len(again):
-            known = {face.roi: face.roi_logits for face in self._faces}
-            found = look.for_faces(shown, known=known)
-            self._faces = [_TrackedFace(frame, seen) for frame, seen in found.items()]
-            self._next_search = self.every
-        self._next_search -= 1
-        scheme = self.segmenter.model.scheme
-        faces = assign_pixels(
-            [(face.roi, face.roi_logits) for face in self._faces], scheme, picture.size
-        )
-        return SegmentationResult.of_faces(faces, picture.size, scheme, picture)
+        analyzer = self.segmenter.analyzer
+        if analyzer is None:
+            return self.segmenter(frame)
+        photo = ScaledImage(frame, frame.size)
+        detecting = self._until_detection <= 0
+        updated = [self._update(analyzer, photo, face, detecting) for face in self._faces]
+        self._faces = [face for face in updated if face is not None]
+        if detecting or len(self._faces) < len(updated):
+            self._faces = analyzer.detect(photo, analyzer.config.scales, self._faces)
+            self._until_detection = self.every
+        self._until_detection -= 1
+        return self.segmenter.result(self._faces, photo)
 
-    def _again(
-        self, look: FaceAnalyzer, shown: ScaledImage, face: _TrackedFace, checked: bool
-    ) -> _TrackedFace | None:
-        """Look at a face where it was; None if it is there no longer.
+    def _update(
+        self, analyzer: FaceAnalyzer, photo: ScaledImage, before: AnalyzedFace, detecting: bool
+    ) -> AnalyzedFace | None:
+        """A face in the next frame; None if it is no longer there.
 
-        Args:
-            look: does it.
-            shown: the next picture.
-            face: as it was.
-            checked: whether it has to be as sure as a new one.
+        Between detections a face is kept that is less confident than a new one has to be.
         """
-        found = look.at_one(shown, face.roi, turned=False, checked=checked)
-        if found is None:
+        face = analyzer.analyze(photo, before.roi, any_rotation=False, candidates=not detecting)
+        if face is None:
             return None
-        frame, seen = found
-        if seen.place != face.roi.part(look.model.crop):
-            return _TrackedFace(frame, seen)  # it had moved, and was looked at where it is now
-        if seen.place != face.roi_logits.place:
-            return replace(face, roi_logits=seen)
-        scores: NDArray[np.float32] = seen.logits + np.float32(self.memory) * (
-            face.roi_logits.logits - seen.logits
+        now = face.roi_logits
+        if now.roi != before.roi.cropped(analyzer.model.crop):
+            return face  # it has moved, and was realigned
+        if now.roi != before.roi_logits.roi:
+            return replace(before, roi_logits=now)
+        logits: NDArray[np.float32] = now.logits + np.float32(self.smoothing) * (
+            before.roi_logits.logits - now.logits
         )
-        return replace(face, roi_logits=FaceLogits(scores, seen.place))
+        return replace(before, roi_logits=FaceLogits(logits, now.roi))

@@ -1,4 +1,4 @@
-"""From a network's scores to the class of each pixel at any size."""
+"""From logits to the class of each pixel, at any resolution."""
 
 from __future__ import annotations
 
@@ -7,106 +7,105 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Floats that are held at a time for the pixels between classes: 16 MB.
-_FLOATS = 4_000_000
+_MAX_FLOATS = 4_000_000  # held at a time for the pixels between classes: 16 MB
 
 
-def upsample_argmax(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize one photo's scores bilinearly, then take the best class of each pixel.
+def upsample_argmax(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize one photo's logits bilinearly, then take the class of each pixel.
 
-    The same as PyTorch's `interpolate(scores, size, mode="bilinear", align_corners=False)` and
-    then `argmax`, but many times faster, and in little memory: a resized score is a weighted mean
-    of the four around it, so a class that wins all four wins everywhere between them too. Only
-    between scores that disagree are any means taken.
+    The same as PyTorch's `interpolate(logits, size, mode="bilinear", align_corners=False)` and
+    `argmax`, but many times faster and with little memory: an interpolated logit is a weighted
+    mean of the four around it, so a class that wins at all four wins everywhere between them.
+    Only where those four disagree is anything interpolated.
 
     Args:
-        scores: float32 [C, h, w].
+        logits: float32 [C, h, w].
         size: (H, W) of the result.
 
     Returns:
         Class ids, uint8 [H, W].
     """
-    best = argmax_channels(scores)
-    rows, columns = _spans(scores.shape[1], size[0]), _spans(scores.shape[2], size[1])
-    # A cell lies between four scores, and is named after the upper left one.
+    best = argmax_channels(logits)
+    rows, columns = _axis(logits.shape[1], size[0]), _axis(logits.shape[2], size[1])
+    # A cell lies between four logits, and has the index of the upper left one.
     corners = np.stack([best, _next(best, 0), _next(best, 1), _next(_next(best, 0), 1)])
     classes = best.take(columns.cell, axis=1).take(rows.cell, axis=0)
 
-    disputed = (corners != best).any(axis=0) & (rows.pixels[:, None] > 0) & (columns.pixels > 0)
-    tops, lefts = np.nonzero(disputed)
-    cell_floats = int(rows.pixels.max() * columns.pixels.max()) * len(scores)
-    step = max(1, _FLOATS // cell_floats)
+    mixed = (corners != best).any(axis=0) & (rows.pixels[:, None] > 0) & (columns.pixels > 0)
+    tops, lefts = np.nonzero(mixed)
+    cell_floats = int(rows.pixels.max() * columns.pixels.max()) * len(logits)
+    step = max(1, _MAX_FLOATS // cell_floats)
     for start in range(0, len(tops), step):
         some = slice(start, start + step)
-        _settle(classes, scores, tops[some], lefts[some], rows, columns)
+        _interpolate(classes, logits, tops[some], lefts[some], rows, columns)
     return classes
 
 
 def _next(values: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """Each place's neighbour along an axis; the last place is its own."""
+    """Each element's neighbour along an axis; the last element is its own."""
     length = values.shape[axis]
     return values.take(np.minimum(np.arange(length) + 1, length - 1), axis=axis)
 
 
-class _Spans(NamedTuple):
-    """How the pixels of a resized row (or column) lie in the cells between the original's."""
+class _Axis(NamedTuple):
+    """How the pixels of an upsampled row (or column) lie in the cells of the original."""
 
-    cell: NDArray[np.int64]  # of each resized pixel, [target]
-    weight: NDArray[np.float32]  # how far it lies from the cell's begin to its end, 0..1, [target]
-    first: NDArray[np.int64]  # resized pixel of each cell, [source]
-    pixels: NDArray[np.int64]  # how many resized ones each cell has, [source]
+    cell: NDArray[np.int64]  # of each upsampled pixel, [target]
+    weight: NDArray[np.float32]  # its position from the cell's start to its end, 0..1, [target]
+    first: NDArray[np.int64]  # upsampled pixel of each cell, [source]
+    pixels: NDArray[np.int64]  # number of upsampled pixels of each cell, [source]
 
 
-def _spans(source: int, target: int) -> _Spans:
+def _axis(source: int, target: int) -> _Axis:
     """Pixel centres are at halves, as in PyTorch's interpolate with align_corners=False."""
-    place = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(source / target)
-    place = (place - np.float32(0.5)).clip(0, source - 1)
-    cell = place.astype(np.int64)
+    position = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(source / target)
+    position = (position - np.float32(0.5)).clip(0, source - 1)
+    cell = position.astype(np.int64)
     pixels = np.bincount(cell, minlength=source)
-    return _Spans(cell, place - cell.astype(np.float32), pixels.cumsum() - pixels, pixels)
+    return _Axis(cell, position - cell.astype(np.float32), pixels.cumsum() - pixels, pixels)
 
 
-def argmax_channels(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Index of the highest score, the first of equals: [C, ...] -> uint8 [...].
+def argmax_channels(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Index of the highest logit, the first of equals: [C, ...] -> uint8 [...].
 
-    numpy's own argmax takes ten times as long along the first axis of a few.
+    numpy's own argmax takes ten times as long along a short first axis.
     """
-    best = np.zeros(scores.shape[1:], dtype=np.uint8)
-    highest = scores[0].copy()
-    for index in range(1, len(scores)):
-        best[scores[index] > highest] = index
-        np.maximum(highest, scores[index], out=highest)
+    best = np.zeros(logits.shape[1:], dtype=np.uint8)
+    highest = logits[0].copy()
+    for index in range(1, len(logits)):
+        best[logits[index] > highest] = index
+        np.maximum(highest, logits[index], out=highest)
     return best
 
 
-def max_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The highest share after softmax: [C, ...] -> float32 [...], 1/C to 1."""
-    return 1 / np.exp(scores - scores.max(axis=0, initial=-np.inf)).sum(axis=0)
+def max_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of the most probable class: [C, ...] -> float32 [...], 1/C to 1."""
+    return 1 / np.exp(logits - logits.max(axis=0, initial=-np.inf)).sum(axis=0)
 
 
-def _settle(
+def _interpolate(
     classes: NDArray[np.uint8],
-    scores: NDArray[np.float32],
+    logits: NDArray[np.float32],
     tops: NDArray[np.int64],
     lefts: NDArray[np.int64],
-    rows: _Spans,
-    columns: _Spans,
+    rows: _Axis,
+    columns: _Axis,
 ) -> None:
     """Write the classes of all pixels in the given cells [n] into `classes`.
 
-    Every cell is taken to have as many pixels as the largest; the last ones of a smaller cell
-    are computed twice.
+    Every cell is treated as if it had as many pixels as the largest; the last pixels of smaller
+    cells are computed twice.
     """
     y = rows.first[tops][:, None] + np.arange(rows.pixels.max())  # [n, p]
     x = columns.first[lefts][:, None] + np.arange(columns.pixels.max())  # [n, q]
     y = np.minimum(y, (rows.first + rows.pixels - 1)[tops][:, None])
     x = np.minimum(x, (columns.first + columns.pixels - 1)[lefts][:, None])
     down, across = rows.weight[y][:, :, None], columns.weight[x][:, None, :]
-    bottoms = np.minimum(tops + 1, scores.shape[1] - 1)
-    rights = np.minimum(lefts + 1, scores.shape[2] - 1)
+    bottoms = np.minimum(tops + 1, logits.shape[1] - 1)
+    rights = np.minimum(lefts + 1, logits.shape[2] - 1)
 
     def corner(row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
-        return scores[:, row, column][:, :, None, None]  # [C, n, 1, 1]
+        return logits[:, row, column][:, :, None, None]  # [C, n, 1, 1]
 
     upper_left, lower_left = corner(tops, lefts), corner(bottoms, lefts)
     upper_right, lower_right = corner(tops, rights), corner(bottoms, rights)

@@ -1,4 +1,4 @@
-"""Clips: moving pictures read from a file, segmented, and written to another."""
+"""Video read from a file, segmented frame by frame, and written to another file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facesegkit.inference.tracker import FaceTracker
 from facesegkit.inference.visualize import render
 from facesegkit.system.files import atomic_write, check_is_file
 
-if TYPE_CHECKING:  # av is PyAV, FFmpeg's libraries; for clips only, so that photos do without
+if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.video.frame import VideoFrame
@@ -27,26 +27,26 @@ SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")  # of files that ar
 WRITTEN = (".mp4", ".mov", ".mkv")
 VIEWS = ("overlay", "mask")
 
-# Constant quality, 0 (best) to 51; lower than FFmpeg's 23, for flat colours suffer first.
+# Constant quality, 0 (best) to 51; below FFmpeg's 23, since flat colours suffer first.
 _OPTIONS = {"crf": "18", "preset": "veryfast"}
-_SOUNDS = ("aac", "mp3", "ac3")  # that all of `WRITTEN` may hold; others are left out
+_AUDIO_CODECS = ("aac", "mp3", "ac3")  # that all of `WRITTEN` can contain; others are left out
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a clip, by its name."""
+    """Whether a file is a video, by its name."""
     return path.suffix.lower() in SUFFIXES
 
 
 def check_video_path(path: Path, view: str) -> None:
-    """See that a view of a clip can be saved under a name, before any work is done for it.
+    """Check that a view of a video can be saved under a name, before any work is done for it.
 
     Raises:
-        FaceSegKitError: another view than overlay or mask, or a suffix that is not written.
+        FaceSegKitError: if the view is not overlay or mask, or the suffix is not written.
     """
     if view not in VIEWS:
-        raise FaceSegKitError(f"There is no view {view!r} of a clip; choose one of {_or(VIEWS)}.")
+        raise FaceSegKitError(f"There is no view {view!r} of a video; choose {_or(VIEWS)}.")
     if path.suffix.lower() not in WRITTEN:
-        raise FaceSegKitError(f"Cannot save a clip as {path}; use {_or(WRITTEN)}.")
+        raise FaceSegKitError(f"Cannot save a video as {path}; use {_or(WRITTEN)}.")
 
 
 def segment_video(
@@ -56,118 +56,117 @@ def segment_video(
     view: str = "overlay",
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Segment a clip, face by face from picture to picture, and write it whole or not at all.
+    """Segment a video, tracking its faces, and write the result whole or not at all.
 
-    The result has the clip's own times, size (but for an odd last row or column, which H.264 does
-    not know) and, where it is AAC, MP3 or AC-3, sound.
+    The result has the timestamps, the size (except for an odd last row or column, which H.264 does
+    not allow) and, if it is AAC, MP3 or AC-3, the audio of the source.
 
     Args:
         segmenter: what single photos are segmented with.
-        source: the clip.
+        source: the video.
         output: .mp4, .mov or .mkv; H.264.
         view: "overlay" or "mask".
-        progress: is told after each picture how many are done, and how many there are, 0 if
-            the file does not say.
+        progress: called after each frame with the number of frames so far and in total (0 if the
+            file does not say).
 
     Returns:
-        How many pictures there were.
+        The number of frames.
 
     Raises:
-        FaceSegKitError: the clip cannot be read, or the result not be written.
-        ModuleNotFoundError: PyAV is not installed.
+        FaceSegKitError: if the video cannot be read, or the result cannot be written.
+        ModuleNotFoundError: if PyAV is not installed.
     """
     import av
 
     check_video_path(output, view)
     check_is_file(source)
-    follower = FaceTracker(segmenter)
+    tracker = FaceTracker(segmenter)
     done = 0
-    with _reading(source), av.open(source) as clip:
-        if not clip.streams.video:
-            raise FaceSegKitError(f"{source} has no moving picture, only sound.")
-        video = clip.streams.video[0]
+    with _read_errors_explained(source), av.open(source) as container:
+        if not container.streams.video:
+            raise FaceSegKitError(f"{source} contains no video, only audio.")
+        video = container.streams.video[0]
         video.thread_type = "AUTO"
         with atomic_write(output) as unfinished, av.open(unfinished, "w") as result:
-            writer = _Writer(result, video, _sound(clip))
-            for packet in clip.demux(*writer.read):
+            writer = _Writer(result, video, _audio(container))
+            for packet in container.demux(*writer.streams):
                 if packet.stream is not video:
-                    writer.add_sound(packet)
+                    writer.add_audio(packet)
                     continue
                 for frame in packet.decode():
-                    segmentation = follower(Image.fromarray(_upright(frame)))
-                    writer.add(np.asarray(render(segmentation, view)), frame)
+                    segmented = tracker(Image.fromarray(_upright(frame)))
+                    writer.add(np.asarray(render(segmented, view)), frame)
                     done += 1
                     if progress:
                         progress(done, video.frames)
             if not done:
-                raise FaceSegKitError(f"{source} has no moving picture that can be read.")
+                raise FaceSegKitError(f"{source} contains no frame that can be read.")
             writer.finish()
     return done
 
 
 @contextmanager
-def _reading(source: Path) -> Iterator[None]:
-    """Say in one sentence why a clip cannot be read."""
+def _read_errors_explained(source: Path) -> Iterator[None]:
     import av
 
     try:
         yield
     except av.FFmpegError as error:
         raise FaceSegKitError(
-            f"{source} is not a clip that can be read, or it is damaged ({error.strerror})."
+            f"{source} is not a video that can be read, or it is damaged ({error.strerror})."
         ) from error
 
 
 def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
-    """A picture of a clip, RGB uint8 [H, W, 3]; phones note how they were held."""
+    """A frame, RGB uint8 [H, W, 3], rotated as the phone that took it was held."""
     pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
     height, width = (side - side % 2 for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])
 
 
-def _sound(clip: InputContainer) -> AudioStream | None:
-    audio = clip.streams.audio
-    return audio[0] if audio and audio[0].codec_context.name in _SOUNDS else None
+def _audio(container: InputContainer) -> AudioStream | None:
+    audio = container.streams.audio
+    return audio[0] if audio and audio[0].codec_context.name in _AUDIO_CODECS else None
 
 
 class _Writer:
-    """Writes pictures with the times of those that they were made of, and sound as it was."""
+    """Writes frames with the timestamps of those that they were made from; copies the audio."""
 
     def __init__(
-        self, result: OutputContainer, video: VideoStream, sound: AudioStream | None
+        self, result: OutputContainer, video: VideoStream, audio: AudioStream | None
     ) -> None:
         self.result = result
-        self.read: list[Any] = [video] + ([sound] if sound else [])
-        rate = video.average_rate or 25  # the file does not say; times are those of the pictures
-        self.video = result.add_stream("libx264", lr=rate, options=_OPTIONS)
-        self.video.pix_fmt = "yuv420p"  # all that many players know
-        self.sound = result.add_stream_from_template(sound) if sound else None
-        self.waiting: list[Any] = []  # sound before the first picture, which says its size
+        self.streams: list[Any] = [video] + ([audio] if audio else [])  # to be read
+        rate = video.average_rate or 25  # only nominal; the timestamps are those of the frames
+        self.video = result.add_stream("libx264", rate=rate, options=_OPTIONS)
+        self.video.pix_fmt = "yuv420p"  # the only one that many players know
+        self.audio = result.add_stream_from_template(audio) if audio else None
+        self.waiting: list[Any] = []  # audio before the first frame, which decides the size
 
-    def add(self, picture: NDArray[np.uint8], like: VideoFrame) -> None:
+    def add(self, image: NDArray[np.uint8], like: VideoFrame) -> None:
         import av
 
         if not self.video.codec_context.is_open:
-            self.video.height, self.video.width = picture.shape[:2]
+            self.video.height, self.video.width = image.shape[:2]
             if like.time_base:
                 self.video.codec_context.time_base = like.time_base
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = like.pts, like.time_base
         self.result.mux(self.video.encode(frame))
         while self.waiting:
             self.result.mux(self.waiting.pop(0))
 
-    def add_sound(self, packet: Any) -> None:
-        if self.sound is None or packet.dts is None:  # the last packet is empty
+    def add_audio(self, packet: Any) -> None:
+        if self.audio is None or packet.dts is None:  # the last packet is empty
             return
-        packet.stream = self.sound
+        packet.stream = self.audio
         if self.video.codec_context.is_open:
             self.result.mux(packet)
         else:
             self.waiting.append(packet)
 
     def finish(self) -> None:
-        """Write what the encoder still holds back."""
+        """Write what the encoder still buffers."""
         if self.video.codec_context.is_open:
             self.result.mux(self.video.encode(None))
 

@@ -1,10 +1,10 @@
-"""Draws faces and the masks of their parts, from shapes, shading and noise alone.
+"""Synthetic faces and the masks of their parts, made from shapes, shading and noise alone.
 
-From what is shared to what is written: `curves` and `canvas` (pencils and paper), `traits` (who),
-`head` (the surface in its light), `scene` (all of these together), then what is drawn in it, from
-back to front: `background`, `body`, `nose`, `beard`, `mouth`, `eyes`, `brows`, `worn` (glasses,
-hats), `hair`, `obstacles`; `camera` (what a photo does to it), `face` (all in order), `files` (a
-data set of them).
+Building blocks first: `curves` and `canvas` (shapes and rasterization), `traits` (person, pose and
+light), `head` (the lit surface), `scene` (all of these together). Then what is drawn, from back to
+front: `background`, `body`, `nose`, `beard`, `mouth`, `eyes`, `brows`, `accessories` (glasses,
+hats), `hair`, `occluders`. Finally `camera` (exposure, blur, noise), `face` (all steps in order) and
+`files` (a data set on disk).
 """
 
 from facesegkit.synthetic.face import SyntheticFace, synthesize_face

@@ -1,4 +1,4 @@
-"""What a camera and years on the web do to a picture."""
+"""Camera effects: exposure, tone curve, blur, sharpening, noise and JPEG quality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from facesegkit.synthetic.canvas import SIDE
 from facesegkit.synthetic.curves import Floats
 
-SHOULDER = np.float32(0.8)  # display value from which on highlights are compressed
+SHOULDER = np.float32(0.8)  # display value above which highlights are compressed
 
 
 def photograph(rng: np.random.Generator, rgb: Floats) -> NDArray[np.uint8]:
@@ -17,21 +17,20 @@ def photograph(rng: np.random.Generator, rgb: Floats) -> NDArray[np.uint8]:
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.04, 3))
     curve = shoulder(levels * gain, steep=1.2)
-    if rng.random() < 0.5:  # a film's curve: deep shadows, soft highlights
+    if rng.random() < 0.5:  # film-like tone curve: deep shadows, soft highlights
         bend = rng.uniform(0.0, 0.7)
         curve = curve * (1 - bend) + bend * curve * curve * (3 - 2 * curve)
     values = (np.clip(rgb, 0, 1) * np.float32(255)).astype(np.uint8)
-    table = (curve.T.ravel() * 255).astype(np.uint8).tolist()
-    image = Image.fromarray(values).point(table)
+    image = Image.fromarray(values).point((curve.T.ravel() * 255).astype(np.uint8).tolist())
     if rng.random() < 0.05:
         image = image.convert("L").convert("RGB")
     elif rng.random() < 0.5:
-        image = ImageEnhance.Color(image).enhance(float(rng.uniform(0.6, 1.5)))
-    return _grained(rng, _blurred(rng, image))
+        image = ImageEnhance.Color(image).enhance(rng.uniform(0.6, 1.5))
+    return _with_noise(rng, _with_blur(rng, image))
 
 
 def shoulder(values: Floats, steep: float = 0.7) -> Floats:
-    """Let bright values run into white softly, as a camera does, instead of cutting them off.
+    """Compress highlights smoothly towards white, as a camera does, instead of clipping them.
 
     Args:
         values: display values, above 1 where it is too bright.
@@ -41,32 +40,32 @@ def shoulder(values: Floats, steep: float = 0.7) -> Floats:
     return np.minimum(values, SHOULDER) + (1 - SHOULDER) * np.tanh(steep * over)
 
 
-def _blurred(rng: np.random.Generator, image: Image.Image) -> NDArray[np.uint8]:
-    """As sharp as a studio's photo, or enlarged from a small one."""
+def _with_blur(rng: np.random.Generator, image: Image.Image) -> NDArray[np.uint8]:
+    """As sharp as a studio photo, blurred, or upsampled from a small image; perhaps sharpened."""
     kind = rng.random()
     if kind < 0.14:
-        image = image.filter(ImageFilter.BoxBlur(float(rng.uniform(0.6, 2.8))))
+        image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.6, 2.8)))
     elif kind < 0.5:
         side = int(rng.uniform(170, 450))
         small = image.resize((side, side), Image.Resampling.BOX)
         image = small.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     if rng.random() < 0.25:  # cameras and editors sharpen, which leaves halos
         strength = int(rng.uniform(30, 120))
-        image = image.filter(ImageFilter.UnsharpMask(float(rng.uniform(1, 3)), strength, 0))
+        image = image.filter(ImageFilter.UnsharpMask(rng.uniform(1, 3), strength, 0))
     return np.asarray(image)
 
 
-def _grained(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Sensor noise, the same in all channels or not, from nearly none to plenty."""
+def _with_noise(rng: np.random.Generator, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Sensor noise, the same in all channels, from almost none to plenty."""
     strength = rng.gamma(1.2, 2.2)
     if strength < 0.7:
-        return picture
+        return photo
     grain = (rng.standard_normal((SIDE, SIDE), dtype=np.float32) * strength).astype(np.int16)
-    return np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
+    return np.clip(photo + grain[..., None], 0, 255).astype(np.uint8)
 
 
 def jpeg_quality(rng: np.random.Generator) -> int:
-    """From heavily squeezed to nearly untouched."""
+    """JPEG quality from 35, heavily compressed, to 95."""
     kind = rng.random()
     if kind < 0.4:
         return 95

@@ -1,45 +1,43 @@
-"""Smooth curves, noise and blurs: the pencils that everything else draws with."""
+"""Smooth curves, polygons, noise and resampling."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-Floats = NDArray[np.floating[Any]]  # float32 wherever a whole picture is meant
+Floats = NDArray[np.floating[Any]]  # float32 for whole images
 
 
 def smooth(points: ArrayLike, steps: int = 8, *, closed: bool = True) -> Floats:
-    """Catmull-Rom curve through `points` [N, 2]; `steps` points per stretch, float32 [M, 2]."""
+    """Catmull-Rom curve through `points` [N, 2] with `steps` points per segment, float32 [M, 2]."""
     p = np.asarray(points, dtype=np.float32)
-    before, after, last = _neighbours(p, closed)
+    if closed:
+        before, start, end, after = np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0)
+    else:
+        before, start, end = np.concatenate([p[:1], p[:-2]]), p[:-1], p[1:]
+        after = np.concatenate([p[2:], p[-1:]])
+    slope_0, slope_1 = (end - before)[:, None] / 2, (after - start)[:, None] / 2
     t = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)[None, :, None]
-    start = p[: len(after)][:, None]
-    slope_0 = (after - before)[:, None] / 2
-    slope_1 = (last - p[: len(after)])[:, None] / 2
-    end = after[:, None]
     curve = (
-        start * (2 * t**3 - 3 * t**2 + 1)
+        start[:, None] * (2 * t**3 - 3 * t**2 + 1)
         + slope_0 * (t**3 - 2 * t**2 + t)
-        + end * (3 * t**2 - 2 * t**3)
+        + end[:, None] * (3 * t**2 - 2 * t**3)
         + slope_1 * (t**3 - t**2)
     ).reshape(-1, 2)
     return curve if closed else np.concatenate([curve, p[-1:]])
 
 
-def _neighbours(p: Floats, closed: bool) -> tuple[Floats, Floats, Floats]:
-    """The points before, after and after the next of every stretch's start."""
-    if closed:
-        return np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
-    before = np.concatenate([p[:1], p[:-2]])
-    last = np.concatenate([p[2:], p[-1:]])
-    return before, p[1:], last
+def mirror(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Points mirrored at x = 0, in reverse order, so that they continue a right half."""
+    return [(-x, *rest) for x, *rest in reversed(points)]
 
 
 def wobble(rng: np.random.Generator, count: int, knots: int, amplitude: float) -> Floats:
-    """`count` smoothly wandering numbers with the given spread, float32 [count]."""
+    """`count` values of smooth 1-D noise with standard deviation `amplitude`, float32 [count]."""
     values = rng.normal(0, amplitude, max(knots, 2))
     at = np.linspace(0, len(values) - 1, count)
     left = np.minimum(at.astype(int), len(values) - 2)
@@ -49,29 +47,28 @@ def wobble(rng: np.random.Generator, count: int, knots: int, amplitude: float) -
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Floats:
-    """Smooth noise of about unit spread, float32 [H, W], with `cells` bumps down and across."""
-    small = rng.standard_normal(cells, dtype=np.float32)
-    return resized(small, shape)
+    """Smooth noise of about unit variance from a grid of `cells` values, float32 [H, W]."""
+    return resized(rng.standard_normal(cells, dtype=np.float32), shape)
 
 
 def resized(values: Floats, shape: tuple[int, int]) -> Floats:
-    """Bilinear copy of float32 [h, w] at another size [H, W]."""
+    """Bilinear resize of float32 [h, w] to [H, W]."""
     if values.shape == shape:
         return values
-    picture = Image.fromarray(values).resize(shape[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(picture, dtype=np.float32)
+    image = Image.fromarray(values).resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.float32)
 
 
 def blurred(values: Floats, factor: int) -> Floats:
-    """Blur float32 [H, W] by going down `factor` times in size and back up."""
+    """Blur float32 [H, W] by downsampling `factor` times and upsampling again."""
     height, width = values.shape
     small = (max(height // factor, 2), max(width // factor, 2))
-    picture = Image.fromarray(values).resize(small[::-1], Image.Resampling.BOX)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    image = Image.fromarray(values).resize(small[::-1], Image.Resampling.BOX)
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def sample(grid: Floats, rows: Floats, cols: Floats) -> Floats:
-    """Bilinear look-up in `grid` [H, W] or [H, W, C] at float places, clamped at its borders."""
+    """Bilinear lookup in `grid` [H, W] or [H, W, C] at fractional indices, clamped to its edges."""
     height, width = grid.shape[:2]
     rows = np.minimum(np.maximum(rows, 0), height - 1.001)
     cols = np.minimum(np.maximum(cols, 0), width - 1.001)
@@ -100,7 +97,7 @@ def ellipse(
 
 
 def ribbon(line: Floats, width: float) -> Floats:
-    """A thin closed outline along an open line [N, 2], tapering to both ends, [2 * N, 2]."""
+    """Thin polygon along an open line [N, 2], tapered towards both ends, [2 * N, 2]."""
     along = np.gradient(line, axis=0)
     normal = np.stack([-along[:, 1], along[:, 0]], 1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6
@@ -109,5 +106,5 @@ def ribbon(line: Floats, width: float) -> Floats:
 
 
 def shifted(points: Floats, x: float, y: float) -> Floats:
-    """Points [N, 2] moved by (x, y)."""
+    """Points [N, 2] translated by (x, y), float32."""
     return (points + np.array([x, y], dtype=np.float32)).astype(np.float32)

@@ -127,7 +127,7 @@ def _gaze(rng: np.random.Generator, pose: Pose) -> tuple[float, float]:
     """How far the irises are off the middle: most people look into the camera."""
     if rng.random() < 0.75:
         radius = 15.0  # of the eyeball
-        return float(-radius * np.sin(pose.turn) + rng.normal(0, 1.2)), float(rng.normal(-0.3, 0.8))
+        return float(-radius * np.sin(pose.yaw) + rng.normal(0, 1.2)), float(rng.normal(-0.3, 0.8))
     return float(rng.normal(0, 4.5)), float(rng.normal(-0.2, 1.5))
 
 

@@ -213,7 +213,7 @@ def _beside(
     last = neck + np.array([side * rng.uniform(-20, 70), 260])
     line = smooth(np.concatenate([start[None], beside, neck[None], last[None]]), 8, closed=False)
     line[8:, 0] += wobble(rng, len(line) - 8, 12, 0.9 * hairdo.ragged)
-    if side * head.pose.turn > 0:  # the far side hangs behind the cheek that hides it
+    if side * head.pose.yaw > 0:  # the far side hangs behind the cheek that hides it
         cheek = head.edge(side)
         behind = np.interp(line[:, 1], cheek[:, 1], side * cheek[:, 0]) - 5 * head.scale
         beside_face = line[:, 1] < cheek[-1, 1]

@@ -1,23 +1,23 @@
-"""The head as a surface in three dimensions: shape, pose, light, and how points land on it.
+"""The head as a 3-D surface: shape, pose, light, and the projection of points onto the canvas.
 
-Face coordinates: u to the picture's right, v down, z towards the viewer, in pixels of the usual
-frame, with the origin between the eyes. The surface is a grid over v (rows) and an angle around
-the head (columns), so that it has sides as well as a front. Each row is an upright ellipse's arc
+Face coordinates: u to the right of the image, v down, z towards the viewer, in pixels of an aligned
+512 x 512 photo, with the origin between the eyes. The surface is a grid over v (rows) and an angle
+around the head (columns), so that it has sides as well as a front. Each row is an arc of an ellipse
 with bumps (nose, brow ridge, cheeks, ...) on it.
 
-A turned row hides part of itself. Along a row the picture's x goes up, and wherever it falls back
-the surface lies behind what was already passed; so a running maximum of x gives at once what is
-visible, and moves hidden points onto the outline that hides them.
+A turned row hides part of itself. Along a row the x coordinate on the canvas increases; where it
+decreases, the surface lies behind points that precede it. So the running maximum of x yields what is
+visible, and moves hidden points onto the edge that hides them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from facesegkit.synthetic.canvas import SIDE
@@ -25,25 +25,25 @@ from facesegkit.synthetic.curves import Floats, blurred, noise, sample, smooth
 from facesegkit.synthetic.traits import Light, Person, Pose
 
 ROWS, COLS = 240, 200  # of the surface's grid
-WIDEST = 2.0  # radians from the front to where the grid ends, a little behind the ears
-STEP = 2.0  # pixels per cell of the grid that the head is lit and seen on
-X_LOW, X_HIGH, Y_LOW, Y_HIGH = -220.0, 220.0, -270.0, 290.0  # what that grid covers
-ILLUMINATION_TOP = 1.6  # brightest light that the lit picture's fourth channel can hold
+WIDEST = 2.0  # radians from the front to the end of the grid, a little behind the ears
+STEP = 2.0  # pixels per cell of the view grid, on which visibility is computed
+X_LOW, X_HIGH, Y_LOW, Y_HIGH = -220.0, 220.0, -270.0, 290.0  # extent of the view grid
+ILLUMINATION_TOP = 1.6  # brightest light that the fourth channel of the rendered image can hold
 
-# CelebA-HQ's own frame: 4 eye distances or 3.6 eye-to-mouth distances fill the picture's side, and
-# its centre lies a tenth of the way from the eyes to the mouth (Karras et al., "Progressive
-# Growing of GANs", 2018, appendix C).
+# CelebA-HQ's alignment: the side of the image is 4 eye distances or 3.6 eye-to-mouth distances, and
+# its centre lies a tenth of the way from the eyes to the mouth (Karras et al., "Progressive Growing
+# of GANs", 2018, appendix C).
 EYE_DISTANCE, EYE_TO_MOUTH = SIDE / 4, SIDE / 3.6
 CENTRE_FROM_EYES = 0.1
 
-# Where things are on an average face; the features' spread is theirs to choose. Counted on
-# the label maps of 700 pairs: pixels of the 512 x 512 annotation.
+# Positions on an average face, measured on the label maps of 700 pairs, in pixels of the 512 x 512
+# annotation. Each feature chooses its own spread.
 EYE_U, EYE_V, MOUTH_V, CHIN_V, TOP_V = 62.0, 6.0, 137.0, 229.0, -208.0
 
 
 @dataclass(frozen=True)
 class Bump:
-    """A smooth hill (or, if low, a hollow) on the surface; mirrored ones come twice."""
+    """A Gaussian hill (or, if `lift` is negative, a hollow) on the surface."""
 
     u: float
     v: float
@@ -54,43 +54,34 @@ class Bump:
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes this head differ from others."""
+    """Individual proportions of a head."""
 
-    outline: Floats  # half widths at heights, [N, 2] as (v, half width)
-    profile: Floats  # how far the middle comes forward, [N, 2] as (v, z)
+    half_widths: Floats  # [N, 2] as (v, half width)
+    profile: Floats  # depth of the middle line, [N, 2] as (v, z)
     bumps: tuple[Bump, ...]
-    nose_width: float  # half the wings' width
-    nose_length: float  # v of the nose's lower end
+    nose_width: float  # half the width between the wings
+    nose_length: float  # v of the lower end of the nose
     chin: float
     top: float
 
 
 def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
-    """Draw a head's proportions."""
+    """Random proportions of a head."""
     wide = rng.normal(1.02, 0.05)
     jaw = rng.normal(0.93 if person.feminine else 1.02, 0.07)
     pointed = rng.normal(1.0, 0.12)
     chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
     top = TOP_V + rng.normal(0, 6) + 15 * person.bald
-    outline = smooth(
+    half_widths = smooth(
         [
-            (top, 0.0),
-            (top + 5, 38 * wide),
-            (top + 20, 78 * wide),
-            (top + 55, 113 * wide),
-            (-95, 131 * wide),
-            (-30, 133 * wide),
-            (20, 131 * wide),
-            (75, 124 * wide * (0.5 + 0.5 * jaw)),
-            (125, 113 * jaw * wide),
-            (chin - 58, 91 * jaw * wide),
-            (chin - 30, 67 * jaw * pointed),
-            (chin - 11, 44 * pointed),
-            (chin - 3, 27 * pointed),
-            (chin, 0.0),
+            (top, 0.0), (top + 5, 38 * wide), (top + 20, 78 * wide), (top + 55, 113 * wide),
+            (-95, 131 * wide), (-30, 133 * wide), (20, 131 * wide),
+            (75, 124 * wide * (0.5 + 0.5 * jaw)), (125, 113 * jaw * wide),
+            (chin - 58, 91 * jaw * wide), (chin - 30, 67 * jaw * pointed),
+            (chin - 11, 44 * pointed), (chin - 3, 27 * pointed), (chin, 0.0),
         ],
         closed=False,
-    )
+    )  # fmt: skip
     brow = rng.normal(3 if person.feminine else 7, 3)
     profile = smooth(
         [
@@ -101,15 +92,15 @@ def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
         closed=False,
     )  # fmt: skip
     nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
-    nose_length = float(rng.normal(94.5, 6))
+    nose_length = rng.normal(94.5, 6)
     bumps = _bumps(rng, person, nose_width, nose_length, brow, chin)
-    return Shape(outline, profile, bumps, nose_width, nose_length, float(chin), float(top))
+    return Shape(half_widths, profile, bumps, nose_width, nose_length, chin, top)
 
 
 def _bumps(
     rng: np.random.Generator, person: Person, wing: float, end: float, brow: float, chin: float
 ) -> tuple[Bump, ...]:
-    """Nose, sockets, cheeks, lips and chin; mirrored where there are two."""
+    """Nose, eye sockets, cheeks, lips and chin; both of a pair."""
     high, slim = rng.normal(1.15, 0.2), float(np.clip(rng.normal(1.0, 0.15), 0.65, 1.4))
     smile = max(person.smile, 0)
     tip = end * rng.normal(0.83, 0.02)
@@ -139,15 +130,14 @@ def _bumps(
         Bump(0, chin - 24, 26, 17, rng.uniform(6, 14)),
         Bump(0, -90, 70, 40, rng.uniform(0, 7)),
     ]
-    mirrored = [Bump(-b.u, b.v, b.width, b.height, b.lift) for b in pairs]
-    return (*nose, *pairs, *mirrored, *middle)
+    return (*nose, *pairs, *(replace(bump, u=-bump.u) for bump in pairs), *middle)
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Screen (head's x, y) to canvas: p -> scale * rotation(p) + shift."""
+    """Similarity transform from view coordinates (before roll and scale) to canvas pixels."""
 
-    matrix: Floats  # [2, 2]
+    matrix: Floats  # [2, 2], scale and rotation
     shift: Floats  # [2]
 
     def __call__(self, points: Floats) -> Floats:
@@ -155,18 +145,18 @@ class Similarity:
 
 
 class Head:
-    """A shape in a pose: places points, outlines and light on the canvas."""
+    """A shape in a pose: projects points, edges and light onto the canvas."""
 
     def __init__(self, shape: Shape, pose: Pose) -> None:
         self.shape, self.pose = shape, pose
         self.v = np.linspace(shape.top, shape.chin, ROWS, dtype=np.float32)
         self.angle = np.linspace(-WIDEST, WIDEST, COLS, dtype=np.float32)
-        self.half_width = np.interp(self.v, *shape.outline.T).astype(np.float32) + 1.0
+        self.half_width = np.interp(self.v, *shape.half_widths.T).astype(np.float32) + 1.0
         self.u = self.half_width[:, None] * np.sin(self.angle)[None]
         self.z = self._surface()
-        self._turn()
-        self._nod()
-        self.to_canvas = self._frame()
+        self._apply_yaw()
+        self._apply_pitch()
+        self.to_canvas = self._alignment()
 
     def _surface(self) -> Floats:
         """Depth of every grid point, [ROWS, COLS]."""
@@ -179,40 +169,39 @@ class Head:
             rows = slice(*np.searchsorted(self.v, (bump.v - reach, bump.v + reach)))
             across = (self.u[rows] - bump.u) / bump.width
             down = (self.v[rows, None] - bump.v) / bump.height
-            hill = np.exp(-0.5 * (across * across + down * down)) * np.maximum(cos, 0)
-            z[rows] += np.float32(bump.lift) * hill
+            z[rows] += np.float32(bump.lift) * (_gaussian(across, down) * np.maximum(cos, 0))
         return z
 
-    def _turn(self) -> None:
-        """Turn about the upright axis; rows stay rows."""
-        c, s = np.float32(np.cos(self.pose.turn)), np.float32(np.sin(self.pose.turn))
+    def _apply_yaw(self) -> None:
+        """Rotate about the vertical axis; every row remains a row."""
+        c, s = np.float32(np.cos(self.pose.yaw)), np.float32(np.sin(self.pose.yaw))
         x = self.u * c + self.z * s
         self.depth = self.z * c - self.u * s
-        self.seen_x = _visible(x, float(s))
+        self.visible_x = _visible(x, float(s))
         self.x = np.arange(X_LOW, X_HIGH, STEP, dtype=np.float32)
-        places = np.arange(COLS, dtype=np.float32)
-        # _visible never falls along a row; the tiny ramp makes it rise, as np.interp wants.
-        rising = self.seen_x + places * np.float32(1e-4)
-        self.column_at = np.stack([np.interp(self.x, row, places) for row in rising])
+        columns = np.arange(COLS, dtype=np.float32)
+        # _visible never decreases along a row; np.interp needs it to increase, hence the ramp.
+        rising = self.visible_x + columns * np.float32(1e-4)
+        self.column_at = np.stack([np.interp(self.x, row, columns) for row in rising])
         self.column_at = self.column_at.astype(np.float32)
         rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], self.column_at.shape)
         self.depth_at = sample(self.depth, rows, self.column_at)
 
-    def _nod(self) -> None:
-        """Then nod about the level axis; columns stay columns."""
-        c, s = np.float32(np.cos(self.pose.nod)), np.float32(np.sin(self.pose.nod))
+    def _apply_pitch(self) -> None:
+        """Then rotate about the horizontal axis; every column remains a column."""
+        c, s = np.float32(np.cos(self.pose.pitch)), np.float32(np.sin(self.pose.pitch))
         y = self.v[:, None] * c + self.depth_at * s
-        self.seen_y = _visible(y.T, float(s), whole=True).T
+        self.visible_y = _visible(y.T, float(s), whole=True).T
 
-    def _frame(self) -> Similarity:
-        """Put the eyes and the mouth where CelebA-HQ's authors put them."""
+    def _alignment(self) -> Similarity:
+        """Place the eyes and the mouth as in CelebA-HQ."""
         marks = np.array([(-EYE_U, 0), (EYE_U, 0), (0, MOUTH_V)], dtype=np.float32)
-        right, left, mouth = self.screen(self.on_surface(marks))
+        right, left, mouth = self.view(self.on_surface(marks))
         eyes = (right + left) / 2
         across, down = left - right, mouth - eyes
         scale = min(EYE_DISTANCE / np.hypot(*across), EYE_TO_MOUTH / np.hypot(*down))
         scale *= self.pose.scale
-        # As in the original, eyes and mouth both have a say in what is upright.
+        # As in the original, both the eyes and the mouth determine the upright direction.
         upright = across + np.array([down[1], -down[0]])
         roll = self.pose.roll - np.arctan2(upright[1], upright[0])
         c, s = scale * np.cos(roll), scale * np.sin(roll)
@@ -222,7 +211,7 @@ class Head:
         return Similarity(matrix, shift.astype(np.float32))
 
     def on_surface(self, points: Floats) -> Floats:
-        """Grid places (row, column) of face coordinates (u, v) [N, 2]."""
+        """Grid positions (row, column) of face coordinates (u, v), both [N, 2]."""
         u, v = points[:, 0], points[:, 1]
         span = self.shape.chin - self.shape.top
         rows = (v - self.shape.top) / span * (ROWS - 1)
@@ -231,45 +220,45 @@ class Head:
         cols = (angle + WIDEST) / (2 * WIDEST) * (COLS - 1)
         return np.stack([rows, cols], 1).astype(np.float32)
 
-    def screen(self, places: Floats) -> Floats:
-        """Where grid places (row, column) are seen, before roll and scale, [N, 2]."""
-        return sample(self._places_seen, places[:, 0], places[:, 1])
+    def view(self, positions: Floats) -> Floats:
+        """View coordinates of grid positions (row, column), both [N, 2]."""
+        return sample(self._view_of_grid, positions[:, 0], positions[:, 1])
 
     @cached_property
-    def _places_seen(self) -> Floats:
-        """Where every grid point is seen, before roll and scale, [ROWS, COLS, 2]."""
+    def _view_of_grid(self) -> Floats:
+        """View coordinates of every grid point, [ROWS, COLS, 2]."""
         rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], (ROWS, COLS))
-        y = sample(self.seen_y, rows, (self.seen_x - X_LOW) / STEP)
-        return np.stack([self.seen_x, y], 2)
+        y = sample(self.visible_y, rows, (self.visible_x - X_LOW) / STEP)
+        return np.stack([self.visible_x, y], 2)
 
-    def lift(self, points: Floats) -> Floats:
+    def lift(self, points: ArrayLike) -> Floats:
         """Canvas pixels of face coordinates (u, v) [N, 2] on the surface."""
-        return self.to_canvas(self.screen(self.on_surface(np.asarray(points, dtype=np.float32))))
+        return self.to_canvas(self.view(self.on_surface(np.asarray(points, dtype=np.float32))))
 
-    def project(self, points: Floats) -> Floats:
+    def project(self, points: ArrayLike) -> Floats:
         """Canvas pixels of points in space (u, v, z) [N, 3], on the surface or not."""
         u, v, z = np.asarray(points, dtype=np.float32).T
-        c, s = np.cos(self.pose.turn), np.sin(self.pose.turn)
+        c, s = np.cos(self.pose.yaw), np.sin(self.pose.yaw)
         depth = z * c - u * s
-        y = v * np.cos(self.pose.nod) + depth * np.sin(self.pose.nod)
+        y = v * np.cos(self.pose.pitch) + depth * np.sin(self.pose.pitch)
         return self.to_canvas(np.stack([u * c + z * s, y], 1).astype(np.float32))
 
     @cached_property
     def silhouette(self) -> Floats:
-        """The head's outline on the canvas, [2 * ROWS, 2]: down its left, up its right side."""
+        """The head's contour on the canvas, [2 * ROWS, 2]: down its left, up its right side."""
         return np.concatenate([self.edge(-1), self.edge(1)[::-1]])
 
     def edge(self, side: int) -> Floats:
-        """The silhouette's left (-1) or right (1) half on the canvas, from the top, [ROWS, 2]."""
-        return self.to_canvas(self._places_seen[:, 0 if side < 0 else -1])
+        """Left (-1) or right (1) half of the silhouette, from the top, pixels [ROWS, 2]."""
+        return self.to_canvas(self._view_of_grid[:, 0 if side < 0 else -1])
 
     @property
     def scale(self) -> float:
         """Canvas pixels per face unit."""
         return float(np.hypot(*self.to_canvas.matrix[:, 0]))
 
-    def show(self, texture: Floats, light: Floats) -> tuple[Floats, Floats]:
-        """Bring colours on the surface to the canvas.
+    def render(self, texture: Floats, light: Floats) -> tuple[Floats, Floats]:
+        """Project colours of the surface onto the canvas.
 
         Args:
             texture: lit display colours, float32 [ROWS, COLS, 3].
@@ -280,42 +269,47 @@ class Head:
         """
         both = np.concatenate([texture, light[..., None] / ILLUMINATION_TOP], axis=2)
         four = (np.clip(both, 0, 1) * 255).astype(np.uint8).view(np.uint32)[..., 0]
-        seen = four[self._seen_places()]  # the grid is as fine as the screen's: nearest will do
-        # "CMYK" is Pillow's plain four channels: the alpha of "RGBA" would be multiplied in.
-        picture = Image.frombytes("CMYK", seen.shape[1::-1], seen.tobytes())
+        visible = four[self._visible_cells()]  # both grids are equally fine: nearest is enough
+        # "CMYK" stands for four plain channels: Pillow multiplies the alpha of "RGBA" in.
+        image = Image.frombytes("CMYK", visible.shape[1::-1], visible.tobytes())
         back = np.linalg.inv(self.to_canvas.matrix) / STEP
         low = np.clip(np.floor(self.silhouette.min(0)) - 8, 0, SIDE - 1).astype(int)
         high = np.clip(np.ceil(self.silhouette.max(0)) + 8, low + 1, SIDE).astype(int)
         offset = back @ (low - self.to_canvas.shift) - np.array([X_LOW, Y_LOW]) / STEP
-        numbers = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
-        picture = picture.transform(
-            tuple(high - low), Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR
+        affine = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
+        image = image.transform(
+            tuple(high - low), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
         )
-        values = np.asarray(picture, dtype=np.float32) * np.float32(1 / 255)
+        values = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
         colours = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
         illumination = np.full((SIDE, SIDE), light.mean(), dtype=np.float32)
-        place = slice(low[1], high[1]), slice(low[0], high[0])
-        colours[place] = values[..., :3]
-        illumination[place] = values[..., 3] * ILLUMINATION_TOP
+        region = slice(low[1], high[1]), slice(low[0], high[0])
+        colours[region] = values[..., :3]
+        illumination[region] = values[..., 3] * ILLUMINATION_TOP
         return colours, illumination
 
-    def _seen_places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """For every cell of the screen's grid, the surface's row and column seen there."""
+    def _visible_cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For every cell of the view grid, the row and column of the surface visible there."""
         ys = np.arange(Y_LOW, Y_HIGH, STEP, dtype=np.float32)
-        places = np.arange(ROWS, dtype=np.float32)
-        rising = self.seen_y + places[:, None] * np.float32(1e-4)
-        seen = np.stack([np.interp(ys, column, places) for column in rising.T], 1)
-        rows = np.rint(seen).astype(np.intp)
+        indices = np.arange(ROWS, dtype=np.float32)
+        rising = self.visible_y + indices[:, None] * np.float32(1e-4)
+        at = np.stack([np.interp(ys, column, indices) for column in rising.T], 1)
+        rows = np.rint(at).astype(np.intp)
         return rows, np.rint(self.column_at)[rows, np.arange(len(self.x))].astype(np.intp)
 
 
+def _gaussian(across: Floats, down: Floats) -> Floats:
+    """Gaussian hill over distances in standard deviations."""
+    return np.exp(-0.5 * (across**2 + down**2))
+
+
 def _visible(x: Floats, sine: float, *, whole: bool = False) -> Floats:
-    """Picture coordinates along rows with hidden points moved to the edge that hides them.
+    """View coordinates along rows, with hidden points moved to the edge that hides them.
 
     Args:
-        x: [R, N], coordinates that rise along each row wherever the surface is seen.
-        sine: of the rotation; its sign says from which end of the row one looks first.
-        whole: no part of the row lies behind the head (used for nodding).
+        x: [R, N], coordinates that increase along each row wherever the surface is visible.
+        sine: of the rotation; its sign determines which end of the row is in front.
+        whole: no part of the row lies behind the head (used for pitch).
     """
     if not whole:  # beyond the outermost points the surface turns to the back
         first, last = x.argmin(1)[:, None], x.argmax(1)[:, None]
@@ -337,15 +331,16 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     lamp, eye = _to_face(light.direction, head.pose), _to_face([0, 0, 1], head.pose)
     facing = np.clip((normal @ lamp + light.wrap) / (1 + light.wrap), 0, 1)
     facing *= 1 - light.cast * _cast_shadow(head, lamp)
-    # Light that enters skin leaves it elsewhere: ridges and edges of shadows are soft.
+    # Subsurface scattering: light leaves skin beside where it enters, which softens ridges and
+    # the edges of shadows.
     facing += (blurred(facing, light.scatter) - facing) * np.float32(0.75)
-    # The lip throws light up to the nose's underside, which is hardly ever black.
+    # The lip reflects light to the underside of the nose, which is hardly ever black.
     facing += _under_nose(head) * np.float32(light.bounce * facing.mean())
-    # A hollow sees less of the sky: compare the surface with its own blurred copy.
+    # Ambient occlusion: hollows, found by comparison with a blurred surface, see less of the sky.
     hollow = np.clip(1 + 0.05 * (head.z - blurred(head.z, 12)), 0.6, 1.15)
     from_above = 0.8 - 0.2 * normal[..., 1]
     linear = (hollow * from_above)[..., None] * light.ambient + facing[..., None] * light.key
-    # Light wanders inside skin, red the furthest: shadows on it are warm.
+    # Red light scatters the furthest in skin: shadows on it are warm.
     warmth = np.array([0.85, 1.0, 1.06], dtype=np.float32)
     half = lamp + eye
     half /= np.linalg.norm(half)
@@ -357,14 +352,14 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
 
 
 def _under_nose(head: Head) -> Floats:
-    """The nose's underside, 0..1, float32 [ROWS, COLS]."""
+    """The underside of the nose, 0..1, float32 [ROWS, COLS]."""
     end, wing = head.shape.nose_length, head.shape.nose_width
     down = (head.v[:, None] - end - 3) / 13
     return np.exp(-(down**2) - (head.u / (0.95 * wing)) ** 2).astype(np.float32)
 
 
 def _oil(head: Head) -> Floats:
-    """Where skin shines most, forehead, nose and cheekbones, 0..1, float32 [ROWS, COLS]."""
+    """Shininess of the skin, highest on forehead, nose and cheekbones, 0..1, [ROWS, COLS]."""
     v, u = head.v[:, None], np.abs(head.u)
     middle = np.exp(-((u / 34) ** 2)) * (v < 110) * (1 - 0.5 * np.exp(-(((v - 12) / 30) ** 2)))
     bones = np.exp(-(((u - 68) / 26) ** 2 + ((v - 42) / 20) ** 2))
@@ -373,25 +368,25 @@ def _oil(head: Head) -> Floats:
 
 def _normals(head: Head) -> Floats:
     """Unit normals in face coordinates, [ROWS, COLS, 3]."""
-    du_a, dz_a = np.gradient(head.u, axis=1), np.gradient(head.z, axis=1)
-    du_v, dz_v = np.gradient(head.u, axis=0), np.gradient(head.z, axis=0)
+    du_v, du_a = np.gradient(head.u)
+    dz_v, dz_a = np.gradient(head.z)
     dv = float(head.v[1] - head.v[0])
     # (du_a, 0, dz_a) x (du_v, dv, dz_v)
     normal = np.stack([-dz_a * dv, dz_a * du_v - du_a * dz_v, du_a * dv], 2)
     return normal / (np.linalg.norm(normal, axis=2, keepdims=True) + 1e-6)
 
 
-def _to_face(direction: object, pose: Pose) -> Floats:
-    """Turn a direction from the viewer's frame into the head's."""
+def _to_face(direction: ArrayLike, pose: Pose) -> Floats:
+    """Rotate a direction from view into face coordinates."""
     x, y, z = np.asarray(direction, dtype=np.float32)
-    cn, sn = np.cos(pose.nod), np.sin(pose.nod)
-    y, depth = y * cn - z * sn, z * cn + y * sn
-    ct, st = np.cos(pose.turn), np.sin(pose.turn)
-    return np.array([x * ct - depth * st, y, x * st + depth * ct], dtype=np.float32)
+    cp, sp = np.cos(pose.pitch), np.sin(pose.pitch)
+    y, depth = y * cp - z * sp, z * cp + y * sp
+    cy, sy = np.cos(pose.yaw), np.sin(pose.yaw)
+    return np.array([x * cy - depth * sy, y, x * sy + depth * cy], dtype=np.float32)
 
 
 def _cast_shadow(head: Head, lamp: Floats) -> Floats:
-    """How much of the lamp nose and brows hide from each point, [ROWS, COLS] in 0..1."""
+    """How much of the lamp is hidden from each point by nose and brows, [ROWS, COLS] in 0..1."""
     if lamp[2] < 0.05:
         return np.full((ROWS, COLS), 0.65, dtype=np.float32)
     shade = np.zeros((ROWS, COLS), dtype=np.float32)
@@ -399,24 +394,22 @@ def _cast_shadow(head: Head, lamp: Floats) -> Floats:
     col_step = 2 * WIDEST / COLS * 125  # near the middle, where nose and sockets are
     for reach in (8, 14, 20, 28, 36, 46):
         rows, cols = round(reach * lamp[1] / row_step), round(reach * lamp[0] / col_step)
-        there = head.z[_moved(ROWS, rows)[:, None], _moved(COLS, cols)]
-        shade = np.maximum(shade, there - head.z - reach * lamp[2])
+        towards_lamp = head.z[_moved(ROWS, rows)[:, None], _moved(COLS, cols)]
+        shade = np.maximum(shade, towards_lamp - head.z - reach * lamp[2])
     return np.clip(blurred(shade, 4) / 14, 0, 1)
 
 
 def _moved(count: int, by: int) -> NDArray[np.intp]:
-    """The places `by` further on of each of `count`, staying within them."""
+    """Indices 0..count-1 plus `by`, clamped to the same range."""
     return np.clip(np.arange(count) + by, 0, count - 1)
 
 
 def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats:
     """Unlit skin, display colours [ROWS, COLS, 3]: blush, mottling, freckles, shadowed lids."""
     shape = (ROWS, COLS)
-    v = head.v[:, None]
 
-    def spot(u: float, at: float, width: float, height: float) -> Floats:
-        across = (np.abs(head.u) - u) / width
-        return np.exp(-0.5 * (across**2 + ((v - at) / height) ** 2)).astype(np.float32)
+    def spot(u: float, v: float, width: float, height: float) -> Floats:
+        return _gaussian((np.abs(head.u) - u) / width, (head.v[:, None] - v) / height)
 
     fair = 1 - 0.7 * person.darkness
     red = spot(75, 60, 30, 26) * rng.uniform(0, 0.16) + spot(0, 85, 22, 16) * rng.uniform(0, 0.12)
@@ -425,21 +418,21 @@ def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats
     tired = spot(EYE_U - 6, 22, 22, 11) * rng.uniform(0.06, 0.26) + spot(46, 3, 9, 14) * 0.05
     pores = noise(rng, shape, shape) + noise(rng, shape, (ROWS // 2, COLS // 2))
     fine = 0.02 * noise(rng, shape, (20, 16)) + rng.uniform(0.008, 0.042) * pores
-    # Powder, tan, shade of hair and hands: no face is of one tone.
+    # Powder, tan, shade of hair and hands: no face has a uniform tone.
     fine = fine + rng.uniform(0, 0.06) * noise(rng, shape, (7, 6))
-    fine = fine - _contour(rng, spot, person.make_up)
+    fine = fine - _contouring(rng, spot, person.make_up)
     colour = np.empty((*shape, 3), dtype=np.float32)
     for channel, pull in enumerate((0.25, -0.95, -0.75)):
         dark = 1 + fine - tired * (1.0 if channel else 0.8)
         colour[..., channel] = person.skin[channel] * dark * (1 + pull * fair * red)
-    if rng.random() < 0.12:
-        spots = noise(rng, shape, (110, 90)) > rng.uniform(1.3, 2.2)
-        where = blurred(spots.astype(np.float32), 2) * spot(40, 55, 55, 40)
+    if rng.random() < 0.12:  # freckles
+        freckles = noise(rng, shape, (110, 90)) > rng.uniform(1.3, 2.2)
+        where = blurred(freckles.astype(np.float32), 2) * spot(40, 55, 55, 40)
         colour *= 1 - where[..., None] * np.array([0.25, 0.4, 0.5], dtype=np.float32)
     return _wrinkled(rng, colour, head, person)
 
 
-def _contour(
+def _contouring(
     rng: np.random.Generator, spot: Callable[[float, float, float, float], Floats], make_up: float
 ) -> Floats:
     """Darkness of hollow or powdered cheeks and of jaw and temples, [ROWS, COLS]."""
@@ -449,24 +442,24 @@ def _contour(
     edges = edges - spot(0, 185, 60, 26) * rng.uniform(0, 0.16)
     # The nose is a little darker and redder than the cheeks, more so at its root.
     nose = spot(0, 50, 22, 40) * rng.normal(0.05, 0.05) + spot(0, 4, 22, 14) * rng.uniform(0, 0.2)
-    pale = spot(24, -42, 34, 15) * rng.uniform(0.0, 0.12) + spot(0, 108, 30, 12) * rng.uniform(
-        0, 0.12
-    )
+    pale = spot(24, -42, 34, 15) * rng.uniform(0.0, 0.12)
+    pale = pale + spot(0, 108, 30, 12) * rng.uniform(0, 0.12)
     return (cheeks + edges + nose - pale).astype(np.float32)
 
 
 def _wrinkled(rng: np.random.Generator, colour: Floats, head: Head, person: Person) -> Floats:
-    """Lines across the forehead and beside the eyes, deeper with age."""
+    """Skin with lines across the forehead and around the eyes, which deepen with age."""
     depth = max(0.0, person.age - 0.3) * rng.uniform(0.05, 0.6)
     if depth <= 0.01:
         return colour
-    v = head.v[:, None] + 6 * noise(rng, head.u.shape, (3, 6))
-    forehead = np.exp(-0.5 * (((v + 85) / 24) ** 2 + (head.u / 60) ** 2))
-    lines = np.clip(np.sin(v / rng.uniform(2.2, 3.6)) - 0.35, 0, 1) * forehead
-    corner = np.exp(-0.5 * (((v - 6) / 16) ** 2 + ((np.abs(head.u) - 100) / 10) ** 2))
-    crow = np.clip(np.sin((v - 0.35 * np.abs(head.u)) / 2.0) - 0.3, 0, 1) * corner
-    low = head.v[:, None] + 0.2 * np.abs(head.u)
-    under = np.exp(-0.5 * (((low - 42) / 13) ** 2 + ((np.abs(head.u) - EYE_U) / 26) ** 2))
-    bags = np.clip(np.sin(low / rng.uniform(1.8, 2.8)) - 0.2, 0, 1) * under
-    between = np.exp(-0.5 * (((v + 32) / 14) ** 2 + ((np.abs(head.u) - 9) / 2.2) ** 2))
-    return colour * (1 - depth * (lines + 0.8 * crow + 0.7 * bags + 0.6 * between))[..., None]
+    u, v = np.abs(head.u), head.v[:, None] + 6 * noise(rng, head.u.shape, (3, 6))
+    low = head.v[:, None] + 0.2 * u
+
+    def lines(phase: Floats, threshold: float, area: Floats) -> Floats:
+        return np.clip(np.sin(phase) - threshold, 0, 1) * area
+
+    forehead = lines(v / rng.uniform(2.2, 3.6), 0.35, _gaussian(u / 60, (v + 85) / 24))
+    crow = lines((v - 0.35 * u) / 2.0, 0.3, _gaussian((u - 100) / 10, (v - 6) / 16))
+    bags = lines(low / rng.uniform(1.8, 2.8), 0.2, _gaussian((u - EYE_U) / 26, (low - 42) / 13))
+    between = _gaussian((u - 9) / 2.2, (v + 32) / 14)
+    return colour * (1 - depth * (forehead + 0.8 * crow + 0.7 * bags + 0.6 * between))[..., None]

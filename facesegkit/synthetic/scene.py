@@ -1,46 +1,69 @@
-"""What every feature is drawn with: the canvas, the lit head, the person and chance."""
+"""The scene: canvas, lit head, person and random numbers, shared by all that draw on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from facesegkit.synthetic.canvas import Canvas, Patch
-from facesegkit.synthetic.curves import Floats
+from facesegkit.synthetic.curves import Floats, ribbon
 from facesegkit.synthetic.head import Head
 from facesegkit.synthetic.traits import Person
 
-SIDES = {"r": -1, "l": 1}  # the person's right eye lies in the picture's left half
+SIDES = {"r": -1, "l": 1}  # the person's right eye is in the left half of the image
 
 
 @dataclass
 class Scene:
-    """What every feature needs: where to draw, on which head, in which light."""
+    """Everything that is needed to draw one feature of a face."""
 
     canvas: Canvas
     head: Head
     person: Person
     skin: Floats  # the head's lit skin on the canvas, [512, 512, 3]
-    light: Floats  # illumination on the canvas, [512, 512], display-value factor
+    light: Floats  # illumination on the canvas, [512, 512], factor of display values
     rng: np.random.Generator
 
-    def lit(self, patch: Patch, colour: object) -> Floats:
+    def lit(self, patch: Patch, colour: ArrayLike) -> Floats:
         """A colour [3] under the light that falls on the patch, [h, w, 3]."""
         light = patch.of(self.light)[..., None]
         return np.clip(np.asarray(colour, dtype=np.float32) * light, 0, 1)
 
-    def on_head(self, outline: Floats, soft: float = 0.0) -> Patch | None:
-        """Coverage of an outline in face coordinates [N, 2], laid on the surface."""
-        return self.canvas.patch(self.head.lift(outline), soft=soft)
+    def paint_lit(self, patch: Patch | None, colour: ArrayLike, opacity: float = 1.0) -> None:
+        """Blend in a colour [3] under the light that falls on the patch."""
+        if patch is not None:
+            self.canvas.paint(patch, self.lit(patch, colour), opacity=opacity)
 
-    def annotate(self, outline: Floats, part: str) -> None:
-        """Mark what an outline in face coordinates [N, 2] encloses as a part."""
-        self.canvas.mark(self.canvas.patch(self.head.lift(outline)), part)
+    def on_head(
+        self, polygon: Floats, soft: float = 0.0, *, inside: Patch | None = None
+    ) -> Patch | None:
+        """Coverage of a polygon on the head's surface.
+
+        Args:
+            polygon: vertices in face coordinates, [N, 2].
+            soft: blur of the edge in pixels.
+            inside: a patch to intersect the coverage with.
+        """
+        patch = self.canvas.patch(self.head.lift(polygon), soft=soft)
+        return patch if patch is None or inside is None else patch.inside(inside)
+
+    def ribbon_on_head(self, line: Floats, width: float, soft: float) -> Patch | None:
+        """Coverage of a tapered line [N, 2] in face coordinates; width and blur in pixels."""
+        return self.canvas.patch(ribbon(self.head.lift(line), width), soft=soft)
+
+    def lift_lines(self, lines: Floats) -> Floats:
+        """Canvas pixels of many lines in face coordinates, both [N, points per line, 2]."""
+        return self.head.lift(lines.reshape(-1, 2)).reshape(lines.shape)
+
+    def annotate(self, polygon: Floats, part: str) -> None:
+        """Label the inside of a polygon in face coordinates [N, 2] as a part."""
+        self.canvas.mark(self.on_head(polygon), part)
 
     @property
     def lean(self) -> float:
-        """How much brighter the left of the face is than the right."""
+        """Difference in brightness between the left and the right half of the face."""
         face = self.light[180:360]
         return float(face[:, 150:256].mean() - face[:, 256:362].mean())
 

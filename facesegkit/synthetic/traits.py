@@ -1,4 +1,4 @@
-"""Who is drawn, in which pose and light: the choices that several features share."""
+"""Person, pose and light: the random choices that several features share."""
 
 from __future__ import annotations
 
@@ -8,41 +8,34 @@ import numpy as np
 
 from facesegkit.synthetic.curves import Floats
 
-# Display colours of the fairest and the darkest skin; tones lie between them on a curve.
+# Display colours of the lightest and the darkest skin; tones are interpolated geometrically.
 FAIREST, DARKEST = np.array([0.94, 0.735, 0.625]), np.array([0.35, 0.215, 0.16])
 
-HAIR_COLOURS = np.array(
-    [
-        [0.07, 0.06, 0.06],  # black
-        [0.16, 0.11, 0.09],
-        [0.30, 0.20, 0.13],  # brown
-        [0.44, 0.30, 0.20],
-        [0.55, 0.38, 0.22],  # dark blond
-        [0.80, 0.64, 0.40],  # blond
-        [0.90, 0.82, 0.62],
-        [0.50, 0.22, 0.10],  # red
-        [0.62, 0.60, 0.58],  # grey
-        [0.88, 0.87, 0.85],  # white
-    ]
-)
+HAIR_COLOURS = np.array([
+    [0.07, 0.06, 0.06], [0.16, 0.11, 0.09],  # black
+    [0.30, 0.20, 0.13], [0.44, 0.30, 0.20],  # brown
+    [0.55, 0.38, 0.22], [0.80, 0.64, 0.40], [0.90, 0.82, 0.62],  # dark to light blond
+    [0.50, 0.22, 0.10],  # red
+    [0.62, 0.60, 0.58], [0.88, 0.87, 0.85],  # grey, white
+])  # fmt: skip
 HAIR_WEIGHTS = np.array([0.12, 0.16, 0.19, 0.16, 0.11, 0.10, 0.05, 0.05, 0.04, 0.02])
 
+MAX_YAW = 0.7  # radians; beyond 40 degrees the far eye and cheek no longer look right
 
-MOST_TURNED = 0.7  # radians; beyond 40 degrees the far eye and cheek no longer look right
-
-# Counted on the openings of 700 annotated mouths: how often, and how high (mean, spread).
-MOUTHS = {"shut": (0.41, 0, 0), "parted": (0.18, 9, 3.3), "smiling": (0.30, 21.5, 3.8),
-          "laughing": (0.11, 33, 8)}  # fmt: skip
-SMILES = {"shut": (0.22, 0.32), "parted": (0.25, 0.32), "smiling": (0.9, 0.2),
-          "laughing": (0.8, 0.4)}  # fmt: skip
+# Measured on the openings of 700 annotated mouths: probability, mean and standard deviation of the
+# opening in pixels. The last two numbers are mean and standard deviation of the smile.
+MOUTHS = {
+    "shut": (0.41, 0, 0, 0.22, 0.32), "parted": (0.18, 9, 3.3, 0.25, 0.32),
+    "smiling": (0.30, 21.5, 3.8, 0.9, 0.2), "laughing": (0.11, 33, 8, 0.8, 0.4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How the head is held. Angles in radians; scale and shift are taken from the usual frame."""
+    """Pose of the head. Angles in radians; scale and shift are relative to CelebA-HQ's alignment."""
 
-    turn: float  # positive: towards the picture's right
-    nod: float  # positive: looks down
+    yaw: float  # positive: turned to the right of the image
+    pitch: float  # positive: looking down
     roll: float
     scale: float
     shift: tuple[float, float]  # pixels
@@ -50,33 +43,33 @@ class Pose:
 
 @dataclass(frozen=True)
 class Light:
-    """One key light over an even one, both with a colour."""
+    """A directional key light and ambient light, both coloured."""
 
     direction: Floats  # unit vector towards the lamp: right, down, to the viewer
     key: Floats  # RGB strength
     ambient: Floats  # RGB strength
     exposure: float  # mean display factor on the face
     contrast: float  # exponent from light to display value; higher is harder
-    wrap: float  # how far the key light reaches around: 0 a bare bulb .. 0.5 a window
+    wrap: float  # how far the key light reaches around the head: 0 a bare bulb .. 0.5 a window
     shine: float  # strength of highlights
     tightness: float  # exponent of highlights
-    scatter: int  # how far light wanders inside skin, cells of the head's grid
-    bounce: float  # light on the nose's underside
+    scatter: int  # radius of subsurface scattering, cells of the head's grid
+    bounce: float  # light on the underside of the nose
     cast: float  # darkness of shadows that parts of the face cast
 
 
 @dataclass(frozen=True)
 class Person:
-    """What a face's features have in common."""
+    """What the features of a face have in common."""
 
     feminine: bool
     age: float  # 0 child .. 1 old
     skin: Floats  # display colour [3]
-    darkness: float  # 0 fairest .. 1 darkest skin
+    darkness: float  # 0 lightest .. 1 darkest skin
     hair: Floats
     brow: Floats
-    smile: float  # -0.4 sulks .. 1 beams
-    gap: float  # how far the mouth is open, pixels
+    smile: float  # -0.4 sulking .. 1 beaming
+    gap: float  # opening of the mouth, pixels
     make_up: float  # 0 none .. 1 stage
     glasses: str  # "none", "clear" or "dark"
     hat: str  # "none", "cap", "brim", "wool" or "scarf"
@@ -84,14 +77,14 @@ class Person:
 
 
 def choose_pose(rng: np.random.Generator) -> Pose:
-    """CelebA-HQ's own framing with wider tails: one face in six is placed more freely."""
+    """CelebA-HQ's own alignment with wider tails: one face in six is placed more freely."""
     free = 3.0 if rng.random() < 0.16 else 1.0
     return Pose(
-        turn=float(np.clip(rng.normal(0, 0.35), -MOST_TURNED, MOST_TURNED)),
-        nod=float(np.clip(rng.normal(0.02, 0.11), -0.32, 0.32)),
-        roll=float(rng.normal(0, 0.03) * free),
+        yaw=float(np.clip(rng.normal(0, 0.35), -MAX_YAW, MAX_YAW)),
+        pitch=float(np.clip(rng.normal(0.02, 0.11), -0.32, 0.32)),
+        roll=rng.normal(0, 0.03) * free,
         scale=float(np.exp(rng.normal(0, 0.035) * free)),
-        shift=(float(rng.normal(0, 4) * free), float(rng.normal(0, 4) * free)),
+        shift=(rng.normal(0, 4) * free, rng.normal(0, 4) * free),
     )
 
 
@@ -110,7 +103,7 @@ def choose_light(rng: np.random.Generator) -> Light:
     direction /= np.linalg.norm(direction)
     warm = rng.normal(0, 0.05)
     cast = np.array([1 + warm, 1.0, 1 - warm])
-    if rng.random() < 0.05:  # a stage's coloured lamps
+    if rng.random() < 0.05:  # coloured stage lamps
         cast = rng.uniform(0.55, 1.2, 3)
         cast /= cast.mean()
     return Light(
@@ -118,25 +111,25 @@ def choose_light(rng: np.random.Generator) -> Light:
         key=((1.15 - ambient) * cast).astype(np.float32),
         ambient=(ambient * (2 - cast)).astype(np.float32),
         exposure=float(np.clip(rng.normal(1.12, 0.11), 0.65, 1.4)),
-        contrast=float(rng.uniform(0.42, 1.0)),
-        wrap=float(wrap),
-        shine=float(rng.gamma(1.5, 0.12)),
-        tightness=float(rng.uniform(6, 40)),
+        contrast=rng.uniform(0.42, 1.0),
+        wrap=wrap,
+        shine=rng.gamma(1.5, 0.12),
+        tightness=rng.uniform(6, 40),
         scatter=int(rng.integers(2, 7)),
-        bounce=float(rng.uniform(0.05, 0.8)),
-        cast=float(rng.uniform(0.1, 0.75)),
+        bounce=rng.uniform(0.05, 0.8),
+        cast=rng.uniform(0.1, 0.75),
     )
 
 
 def choose_person(rng: np.random.Generator) -> Person:
-    """One set of traits that go together (a beard with a man, make-up mostly with a woman)."""
-    feminine = bool(rng.random() < 0.6)
-    age = float(rng.beta(1.7, 2.2))
-    # Counted: the annotated skin's mean is (184, 137, 113) +- 28; here it spreads wider.
-    darkness = float(rng.beta(1.0, 2.6))
+    """Correlated traits (a beard belongs to a man, make-up mostly to a woman)."""
+    feminine = rng.random() < 0.6
+    age = rng.beta(1.7, 2.2)
+    # Measured: the mean of the annotated skin is (184, 137, 113) +- 28; here it spreads wider.
+    darkness = rng.beta(1.0, 2.6)
     hair = _hair_colour(rng, age, darkness)
-    mouth = str(rng.choice(list(MOUTHS), p=[share for share, _, _ in MOUTHS.values()]))
-    _, gap, spread = MOUTHS[mouth]
+    kind = str(rng.choice(list(MOUTHS), p=[probability for probability, *_ in MOUTHS.values()]))
+    _, gap, gap_spread, smile, smile_spread = MOUTHS[kind]
     return Person(
         feminine=feminine,
         age=age,
@@ -144,19 +137,19 @@ def choose_person(rng: np.random.Generator) -> Person:
         darkness=darkness,
         hair=hair,
         brow=np.clip(hair * rng.uniform(0.45, 0.95) + 0.02, 0, 1).astype(np.float32),
-        smile=float(np.clip(rng.normal(*SMILES[mouth]), -0.4, 1.3)),
-        gap=float(np.clip(rng.normal(gap, spread), 3, 70)) if gap else 0.0,
-        make_up=float(rng.beta(1.2, 1.5)) if feminine and rng.random() < 0.75 else 0.0,
+        smile=float(np.clip(rng.normal(smile, smile_spread), -0.4, 1.3)),
+        gap=float(np.clip(rng.normal(gap, gap_spread), 3, 70)) if gap else 0.0,
+        make_up=rng.beta(1.2, 1.5) if feminine and rng.random() < 0.75 else 0.0,
         glasses=str(rng.choice(["none", "clear", "dark"], p=[0.88, 0.085, 0.035])),
         hat=str(
             rng.choice(["none", "cap", "brim", "wool", "scarf"], p=[0.9, 0.03, 0.03, 0.02, 0.02])
         ),
-        bald=bool(not feminine and rng.random() < 0.08 + 0.15 * age),
+        bald=not feminine and rng.random() < 0.08 + 0.15 * age,
     )
 
 
 def _skin_colour(rng: np.random.Generator, darkness: float) -> Floats:
-    """A display colour between the fairest and the darkest, leaning to yellow or to red."""
+    """A display colour between the lightest and the darkest, shifted to yellow or to red."""
     tone = np.exp(np.log(FAIREST) * (1 - darkness) + np.log(DARKEST) * darkness)
     lean = rng.normal(0, 0.03)
     return np.clip(tone * [1 + lean, 1.0, 1 - lean + rng.normal(0, 0.03)], 0, 1).astype(np.float32)

@@ -1,7 +1,6 @@
-"""Several processes that work as one, as torchrun starts them: training, scoring and packing.
+"""Several processes that work together, as torchrun starts them: training, evaluation, caching.
 
-Where there is but one process, the usual case, nothing here does anything, and PyTorch is not
-imported for it.
+With a single process, the usual case, these functions do nothing and do not import PyTorch.
 """
 
 from __future__ import annotations
@@ -18,51 +17,52 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Thing = TypeVar("Thing")
-Things = TypeVar("Things", list[Any], NDArray[Any])
+Value = TypeVar("Value")
+Items = TypeVar("Items", list[Any], NDArray[Any])
 
-# One process may pack or draw for the others; one that has died is seen by torchrun, not by time.
-_PATIENCE = timedelta(hours=3)
+# The others wait while one builds the cache or synthesizes faces. torchrun notices processes that
+# have died, so no shorter timeout is needed.
+_TIMEOUT = timedelta(hours=3)
 
 
 def join() -> None:
-    """Be one of the processes that torchrun has started, if it has; only the first one prints."""
+    """Join the processes that torchrun started, if it did; only the first one prints."""
     if run_id() is None:
         return
     import torch
 
-    # The first optimiser imports this, and were the processes joined by then, their threads would
-    # never end (PyTorch 2.13): now and then a process that has done its work aborts for it.
+    # The first optimizer imports this. If the processes joined before that, their threads would
+    # never end (PyTorch 2.13), and some processes would abort after finishing their work.
     import torch._dynamo
     import torch.distributed as dist
 
-    if _has_gpu_of_its_own():
+    if _has_own_gpu():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backends = "cpu:gloo,cuda:nccl" if _has_gpu_of_its_own() else "gloo"
+    backends = "cpu:gloo,cuda:nccl" if _has_own_gpu() else "gloo"
     store, rank, size = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
-        # After a restart the store still has the addresses of the processes before (PyTorch 2.13).
-        # Of several machines each counts its own restarts, so there this is of no use.
+        # After a restart the store still has the addresses of the old processes (PyTorch 2.13). On
+        # several machines this does not help, since each counts its own restarts.
         store = dist.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
-    dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
+    dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     if not is_first():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
 
 
 def leave() -> None:
-    """Part from the other processes, when all is well: who fails is waited for by torchrun."""
+    """Leave the other processes after success; after a failure torchrun ends them."""
     if are_several():
         import torch.distributed as dist
 
-        gc.collect()  # what still knows the others keeps the threads of this engine from ending
+        gc.collect()  # objects that refer to the group would keep its threads from ending
         dist.destroy_process_group()
 
 
-def _has_gpu_of_its_own() -> bool:
+def _has_own_gpu() -> bool:
     import torch
 
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return torch.cuda.is_available() and here <= torch.cuda.device_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return torch.cuda.is_available() and processes <= torch.cuda.device_count()
 
 
 def are_several() -> bool:
@@ -72,7 +72,7 @@ def are_several() -> bool:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Number of processes."""
     if not are_several():
         return 1
     import torch.distributed as dist
@@ -81,7 +81,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Index of this process, from 0."""
     if not are_several():
         return 0
     import torch.distributed as dist
@@ -90,25 +90,25 @@ def rank() -> int:
 
 
 def processes_here() -> int:
-    """How many of the processes run on this machine."""
+    """Number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if are_several() else 1
 
 
 def is_first() -> bool:
-    """Whether this process writes the files that the others read."""
+    """Whether this is the process that writes the files and prints."""
     return rank() == 0
 
 
 def run_id() -> str | None:
-    """What torchrun calls this run, also after it had to start it again; None without torchrun."""
+    """torchrun's id of this run, the same after a restart; None without torchrun."""
     return os.environ.get("TORCHELASTIC_RUN_ID")
 
 
 def may_be_a_restart() -> bool:
     """Whether torchrun may have started this run's processes before.
 
-    On one machine it counts. One that joins others again begins to count anew, so there the run's
-    name has to tell, which is "none" unless it was given.
+    On one machine torchrun counts restarts. On several, a machine that joins again starts counting
+    anew, so a run with an id of its own (the default is "none") may always be a restart.
     """
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
         return True
@@ -116,94 +116,98 @@ def may_be_a_restart() -> bool:
 
 
 def best_device() -> torch.device:
-    """A GPU of this process's own where there is one, else the CPU."""
+    """A GPU that no other process uses if there is one, else the CPU."""
     import torch
 
-    if _has_gpu_of_its_own():
+    if _has_own_gpu():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
 
-def shard(things: Things) -> Things:
-    """Those of the things, every n-th, that are this one's of n processes to work on."""
-    return things[rank() :: world_size()]
+def shard(items: Items) -> Items:
+    """The items that this process has to work on: every n-th of n processes."""
+    return items[rank() :: world_size()]
 
 
 def barrier() -> None:
-    """Go on when all processes have come this far."""
+    """Wait until all processes have reached this point."""
     if are_several():
         import torch.distributed as dist
 
         dist.barrier()
 
 
-def broadcast(thing: Thing) -> Thing:
-    """What the first process has; the same kind of thing in all of them."""
+def broadcast(value: Value) -> Value:
+    """The value of the first process."""
     if not are_several():
-        return thing
+        return value
     import torch.distributed as dist
 
-    things = [thing]
-    dist.broadcast_object_list(things, src=0)
-    return things[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
-def all_gather(thing: Thing) -> list[Thing]:
-    """What each process has, by rank."""
+def all_gather(value: Value) -> list[Value]:
+    """The values of all processes, by rank."""
     if not are_several():
-        return [thing]
+        return [value]
     import torch.distributed as dist
 
-    things: list[Any] = [None] * world_size()
-    dist.all_gather_object(things, thing)
-    return things
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
-def all_reduce_sum(numbers: NDArray[Any]) -> NDArray[Any]:
-    """The sum over all processes of arrays of one shape, which numpy has."""
+def all_reduce_sum(array: NDArray[Any]) -> NDArray[Any]:
+    """Sum of an array over all processes."""
     if not are_several():
-        return numbers
+        return array
     import torch
     import torch.distributed as dist
 
-    total = torch.from_numpy(numbers.copy())
+    total = torch.from_numpy(array.copy())
     dist.all_reduce(total)
     return total.numpy()
 
 
-def differentiable_all_reduce(amount: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes of a tensor of one shape, through which gradients flow.
+def differentiable_all_reduce(tensor: torch.Tensor) -> torch.Tensor:
+    """Sum of a tensor over all processes, through which gradients flow.
 
-    Each process then has the same loss, and gets the sum of the gradients of all processes. That
-    is larger by the number of processes than `data_parallel`, which averages gradients, needs: it
-    makes up for the average. Without gradients, as in validation, where processes may have
-    different numbers of batches, the tensor itself is returned.
+    Each of the n processes then computes the same loss. Its gradients are multiplied by n here,
+    because `data_parallel` averages them. Without gradients, as in validation, where processes may
+    have different numbers of batches, the tensor itself is returned.
+
+    torch.distributed.nn.functional.all_reduce would do the same, but is deprecated (PyTorch 2.13).
     """
-    if not are_several():
-        return amount
     import torch
-    from torch.distributed.nn.functional import all_reduce
 
-    return all_reduce(amount) if torch.is_grad_enabled() else amount
+    if not are_several() or not torch.is_grad_enabled():
+        return tensor
+    import torch.distributed as dist
+
+    total = tensor.detach().clone()
+    dist.all_reduce(total)
+    return total + world_size() * (tensor - tensor.detach())  # the second term is 0
 
 
 def mean_buffers(model: nn.Module) -> None:
-    """Have batch normalisation know the mean, in place, of what all processes have counted."""
+    """Average the running statistics of batch normalization over all processes, in place."""
     if not are_several():
         return
     import torch
     import torch.distributed as dist
 
-    counted = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-    together = torch.cat([buffer.flatten() for buffer in counted])
-    dist.all_reduce(together)
-    means = (together / world_size()).split([buffer.numel() for buffer in counted])
-    for buffer, mean in zip(counted, means, strict=True):
+    buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+    total = torch.cat([buffer.flatten() for buffer in buffers])
+    dist.all_reduce(total)
+    means = (total / world_size()).split([buffer.numel() for buffer in buffers])
+    for buffer, mean in zip(buffers, means, strict=True):
         buffer.copy_(mean.view_as(buffer))
 
 
 def data_parallel(module: nn.Module) -> nn.Module:
-    """A module whose gradients are the mean over all processes."""
+    """The module, with its gradients averaged over all processes."""
     if not are_several():
         return module
     from torch.nn.parallel import DistributedDataParallel

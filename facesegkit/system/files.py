@@ -1,4 +1,4 @@
-"""Writes that take place whole or not at all, and reads that come to an end."""
+"""Atomic writes, and checks of paths before long work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from facesegkit.errors import FaceSegKitError
 
-# Process numbers mean something on one machine, or in one container, only.
+# Process ids are unique only within one machine or container.
 _NAMESPACE = Path("/proc/self/ns/pid")
 _HERE = f"{platform.node()} {os.readlink(_NAMESPACE) if _NAMESPACE.is_symlink() else ''}"
 _MARK = f"facesegkit-{hashlib.sha256(_HERE.encode()).hexdigest()[:8]}"
@@ -24,18 +24,19 @@ _UNFINISHED = re.compile(rf"\..+\.{_MARK}-(\d{{1,9}})-[0-9a-f]{{8}}(\.[^.]*)?")
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
-    Yields the path of an unfinished file beside `path`, with the same suffix, for the body to
-    write to. It takes `path`'s place when the body ends; when the body fails it is removed and
-    `path` is as it was. The folder is made if need be.
+    Yields the path of a temporary file in the same folder, with the same suffix, for the body to
+    write. It replaces `path` at the end of the body; if the body fails, it is removed and `path`
+    is unchanged. The folder is created if necessary. The temporary files of killed processes are
+    removed by the next process that writes to the folder.
 
     Raises:
-        FaceSegKitError: the folder or the file cannot be written, or no space is left.
+        FaceSegKitError: if the folder or the file cannot be written, or the disk is full.
     """
     path = Path(path)
     mark = f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}"
-    # Cut short, since a name has room for 255 bytes, and a letter may take four.
+    # Truncated, because a name may have at most 255 bytes, and a character up to four.
     unfinished = path.with_name(f".{path.stem[:40]}.{mark}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,38 +46,37 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise FaceSegKitError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        with suppress(OSError):  # it is there only if the body failed
+        with suppress(OSError):  # it still exists only if the body failed
             unfinished.unlink()
 
 
-@cache
+@cache  # a scan per folder and process, however many files it writes there
 def _clear_unfinished(folder: Path) -> None:
-    """Remove, once, the unfinished files of processes that were killed."""
+    """Remove the temporary files of processes that were killed."""
     with suppress(OSError):  # another process may be faster, or the folder not be readable
         for file in os.scandir(folder):
             match = _UNFINISHED.fullmatch(file.name)
-            if match and not _is_running(int(match[1])):
+            if match and not _may_be_running(int(match[1])):
                 os.unlink(file)
 
 
-def _is_running(process: int) -> bool:
-    """Whether there may be a process of this number."""
-    if os.name != "posix":  # elsewhere `os.kill` does what it says
+def _may_be_running(pid: int) -> bool:
+    if os.name != "posix":  # elsewhere `os.kill` would end the process
         return True
     try:
-        os.kill(process, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is somebody else's, or no number that a process can have
+    except OSError:  # another user's process, or an invalid id
         return True
     return True
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder if need be, and see that files can be written in it, before long work starts.
+    """Create a folder if necessary, and check that files can be written there.
 
     Raises:
-        FaceSegKitError: they cannot.
+        FaceSegKitError: if not.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,13 +88,13 @@ def check_writable(folder: Path) -> None:
 
 
 def check_is_file(path: Path | str) -> None:
-    """See that a path, if there is anything, is a file or a folder.
+    """Check that a path, if it exists, is a file or a folder.
 
-    A pipe would be waited for, perhaps forever, and some devices never end.
+    Reading a pipe may block forever, and some devices never end.
 
     Raises:
-        FaceSegKitError: it is something else.
+        FaceSegKitError: if it is something else.
     """
-    # Unlike those of `Path`, these answer for names too long for the file system, too.
+    # Unlike the methods of `Path`, these functions accept names too long for the file system.
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise FaceSegKitError(f"{path} is a pipe or a device; give a file.")

@@ -1,4 +1,4 @@
-"""Work that is shared between processes, and work that only one of them may do at a time."""
+"""Worker processes, and a lock that only one process can hold."""
 
 from __future__ import annotations
 
@@ -17,76 +17,77 @@ from typing import Any, TypeVar
 
 from facesegkit.errors import FaceSegKitError
 
-_UNSAID = 1.0  # seconds that one process waits for another before it says so
+_QUIET_SECONDS = 1.0  # that a process waits for another one before it prints a message
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
-# Nothing is imported from the folder that the user happens to be in, unless the parent does so.
-_WORK = """
+# Removes the user's current folder from the import path, unless the parent imports from it too.
+_WORKER = """
 import sys
 sys.path[:] = filter(None, sys.path)
 from facesegkit.system.processes import _work
 _work()
 """
 
-Order = TypeVar("Order")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def process_map(
-    task: Callable[[Order], Answer], orders: Sequence[Order], workers: int, *, doing: str
-) -> Generator[tuple[Order, Answer], None, None]:
-    """Have a task done for every order; yields orders as they are done, and their answers.
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, doing: str
+) -> Generator[tuple[Item, Result], None, None]:
+    """Call a function for every item in worker processes; yield items and results as completed.
 
-    An error in a task is raised here, once those that have begun are done; so does closing the
-    generator end the work.
+    An error in the function is raised here, after the calls in progress have ended. Closing the
+    generator ends the work in the same way.
 
     Args:
-        task: can be pickled, like all that it gets and gives.
-        orders: one for each call of it.
-        workers: number of processes, at most.
-        doing: what they do, for the message where one of them is killed.
+        function: picklable, like its argument and its result.
+        items: the arguments.
+        workers: maximum number of processes.
+        doing: what they do (in the past tense), for the message if one of them is killed.
 
     Raises:
-        FaceSegKitError: a process has ended that should not have.
+        FaceSegKitError: if a process ends unexpectedly.
     """
-    workers = min(workers, len(orders))
+    workers = min(workers, len(items))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
-    def run(order: Order) -> Answer:
+    def run(item: Item) -> Result:
         worker = idle.get()
         try:
-            answer: Answer = worker.run(order)
-            return answer
+            result: Result = worker.run(item)
+            return result
         finally:
             idle.put(worker)
 
     with ExitStack() as stack:
         for _ in range(workers):
-            idle.put(stack.enter_context(_Worker(task, doing)))
+            idle.put(stack.enter_context(_Worker(function, doing)))
         threads = stack.enter_context(ThreadPoolExecutor(max(workers, 1)))
         stack.callback(threads.shutdown, cancel_futures=True)
-        futures = {threads.submit(run, order): order for order in orders}
+        futures = {threads.submit(run, item): item for item in items}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Be the user's only process here that fills a folder; waits for another one, and says so.
+    """Be the only process of this user on this machine that fills a folder.
 
-    The lock is the system's own, so it ends with the process that holds it, killed or not. Its
-    file lies in the folder for temporary files: a folder that is only read may be read-only.
+    Waits for another process, and prints a message about it. The operating system releases the
+    lock if its process is killed. The lock file is in the folder for temporary files, because
+    `folder` may be read-only.
     """
     from filelock import FileLock, Timeout
 
-    # By number, where there is one: in a container users may have no name.
+    # By number if there is one: users of a container may have no name.
     user = str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     digest = hashlib.sha256(os.fsencode(f"{user} {folder.resolve()}")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"facesegkit-{digest}.lock"))
     try:
-        lock.acquire(timeout=_UNSAID)
+        lock.acquire(timeout=_QUIET_SECONDS)
     except Timeout:
-        print(f"Another process is at work in {folder}; waiting for it.", file=sys.stderr)
+        print(f"Waiting for another process that is writing to {folder}.", file=sys.stderr)
         lock.acquire()
     try:
         yield
@@ -95,95 +96,94 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores that this process may use, or so many as its container's share amounts to."""
+    """Number of cores that this process may use, also within a container's CPU limit."""
     has_affinity = hasattr(os, "sched_getaffinity")
     allowed = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # where there are no such groups, or the share is "max"
-        share, of_microseconds = map(int, _CGROUP.read_text().split())
-        allowed = min(allowed, max(1, share // of_microseconds))
+    with suppress(OSError, ValueError):  # without cgroups, or if the quota is "max"
+        quota, period = map(int, _CGROUP.read_text().split())
+        allowed = min(allowed, max(1, quota // period))
     return allowed
 
 
 class _Worker:
-    """A process that runs `_work`, seen from this one.
+    """A process that runs `_work`, seen from the parent.
 
-    Pipes instead of `multiprocessing`: the processes that it spawns import the caller's main
-    module again, which fails for a script without `if __name__ == "__main__"` and costs each of
-    them the memory of whatever that script imports (torch). And a pipe ends with the process
-    that holds its other end: when the parent is killed, no worker is left behind.
+    Not `concurrent.futures.ProcessPoolExecutor`: its processes import the caller's main module
+    again, which fails for a script without `if __name__ == "__main__"` and costs each of them the
+    memory of its imports such as torch (`test_a_script_needs_no_main_guard`); and they stay
+    forever if it is killed (`test_workers_end_when_their_parent_is_killed`). Pipes close with it.
     """
 
-    def __init__(self, task: Callable[[Any], Any], doing: str) -> None:
+    def __init__(self, function: Callable[[Any], Any], doing: str) -> None:
         self._doing = doing
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORK],
+            [sys.executable, "-c", _WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Ctrl-C reaches the parent, which ends us.
+            # Ctrl-C is for the parent, which ends its workers.
             start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows'
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-                # On Linux: keep the memory of one picture for the next, instead of returning it
-                # to the system each time, which takes 7 % of the processor time.
+                # glibc: keep the memory of one image for the next instead of returning it to the
+                # system each time, which takes 7 % of the CPU time.
                 "MALLOC_MMAP_THRESHOLD_": str(2**25),
                 "MALLOC_TRIM_THRESHOLD_": str(2**27),
             },
         )
         assert self._process.stdin and self._process.stdout
-        self._orders, self._answers = self._process.stdin, self._process.stdout
-        with suppress(BrokenPipeError):  # it has ended already: `run` finds that out, and says so
-            self._send(task)
+        self._items, self._results = self._process.stdin, self._process.stdout
+        with suppress(BrokenPipeError):  # it has ended already, which `run` will report
+            self._send(function)
 
     def __enter__(self) -> _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(BrokenPipeError):  # closing flushes, and the process may be gone
-            self._orders.close()
+        with suppress(BrokenPipeError):  # closing flushes, and the process may have ended
+            self._items.close()
         self._process.wait()
-        self._answers.close()
+        self._results.close()
 
-    def run(self, order: object) -> Any:
-        """The task's answer to an order; raises what the task has raised."""
+    def run(self, item: object) -> Any:
+        """The function's result for an item; raises what the function raises."""
         try:
-            self._send(order)
-            done, answer = pickle.load(self._answers)
+            self._send(item)
+            succeeded, result = pickle.load(self._results)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise FaceSegKitError(
                 f"A process that {self._doing} has ended unexpectedly (exit code "
-                f"{self._process.wait()}); the same command again goes on where this one was."
+                f"{self._process.wait()}); run the same command again to continue."
             ) from error
-        if not done:
-            raise answer
-        return answer
+        if not succeeded:
+            raise result
+        return result
 
     def _send(self, message: object) -> None:
-        pickle.dump(message, self._orders)
-        self._orders.flush()
+        pickle.dump(message, self._items)
+        self._items.flush()
 
 
 def _work() -> None:
-    """Run a task on what comes in on standard input, until that ends.
+    """Read a pickled function and then items from standard input until it ends.
 
-    Messages are pickles. First comes the task, then orders; each is answered on standard output
-    with (True, its answer) or (False, the error that stopped it).
+    Write (True, result) or (False, error) for each item to standard output, pickled.
     """
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # whatever a task prints is no answer
+    items, results = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what the function prints is not a result
     try:
-        task = pickle.load(orders)
+        function = pickle.load(items)
         while True:
-            order = pickle.load(orders)
+            item = pickle.load(items)
             answer: tuple[bool, object]
             try:
-                answer = True, task(order)
+                answer = True, function(item)
             except Exception as error:
                 answer = False, error
-            pickle.dump(answer, answers)
-            answers.flush()
-    except (EOFError, pickle.UnpicklingError):  # cut off, where the parent was killed
+            pickle.dump(answer, results)
+            results.flush()
+    except (EOFError, pickle.UnpicklingError):  # the parent has finished, or was killed
         return
-    except BrokenPipeError:  # the same, and nobody is there to tell
+    except BrokenPipeError:  # the parent was killed; exit without flushing
         os._exit(1)

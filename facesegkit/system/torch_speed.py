@@ -1,4 +1,4 @@
-"""TODO."""
+"""Settings that make PyTorch faster on a CPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch.nn.functional as F
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next tensor instead of returning it to the kernel.
+    """Make glibc keep freed memory for the next tensor instead of returning it to the kernel.
 
-    By default every large tensor is fresh memory, whose pages the kernel clears one fault at a
-    time: a third of a training step. Other C libraries are left as they are.
+    By default every large tensor gets new pages, which the kernel zeroes one page fault at a time:
+    a third of a training step. With other C libraries this does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -27,16 +27,16 @@ def keep_freed_memory() -> None:
 def bf16_is_faster(device: torch.device | None = None) -> bool:
     """Whether a device, by default the CPU, convolves in bfloat16 clearly faster than in float32.
 
-    With AVX512-BF16 or AMX a CPU does, by half; without, bfloat16 is emulated and far slower.
-    GPUs do since NVIDIA's Ampere (2020).
+    CPUs with AVX512-BF16 or AMX take about half the time; others emulate bfloat16 and are far
+    slower. NVIDIA GPUs are faster since Ampere (2020).
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     images = torch.rand(4, 32, 64, 64).contiguous(memory_format=torch.channels_last)
     weights = torch.rand(32, 32, 3, 3)
 
-    def seconds(kind: torch.dtype) -> float:
-        x, w = images.to(kind), weights.to(kind)
+    def seconds(dtype: torch.dtype) -> float:
+        x, w = images.to(dtype), weights.to(dtype)
         times = []
         for _ in range(5):
             started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Imports torchvision, also where its compiled operators do not fit the installed torch.
+"""Imports torchvision, even if its compiled operators do not match the installed torch.
 
-The package takes what it needs of torchvision from here and from nowhere else.
+The package imports from torchvision only through this module.
 """
 
 import sys
@@ -14,9 +14,9 @@ def _make_importable() -> None:
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
-        # torchvision's CUDA build beside torch's CPU build (pip and conda can end up there) does
-        # not load its compiled operators, and its import then fails for want of their names. No
-        # data set and no transform calls one of them, so that declaring the names is enough.
+        # torchvision's CUDA build beside torch's CPU build (pip and conda can install that) does
+        # not load its compiled operators, and its import then fails because they are undefined. No
+        # data set and no transform calls one of them, so it is enough to declare their names.
         schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         torch.library.define("torchvision::nms", schema)
         torch.library.define("torchvision::qnms", schema)

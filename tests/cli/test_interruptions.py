@@ -1,6 +1,6 @@
-"""Whatever stops a command, the same command again ends as if nothing had happened.
+"""An interrupted command, run again, ends as if nothing had happened.
 
-KILLS=50 in the environment stops each of them fifty times.
+KILLS=50 in the environment interrupts each of them fifty times.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ import numpy as np
 import pytest
 from damage import encoded, noise
 
-from facesegkit.checkpoint import load, load_tensors
+from facesegkit.checkpoint import load
 from facesegkit.data.cache import build_cache
 from facesegkit.synthetic import synthesize_dataset
-from facesegkit.system.files import atomic_write
+from facesegkit.system.tensor_files import load_tensors
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system stops processes otherwise")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no such signals")
 
 KILLS = int(os.environ.get("KILLS", "0"))
-IN_A_ROW = 5  # at most, before a run may end
+MAX_IN_A_ROW = 5  # before a run may end
 
 COMMAND = """
 import signal, sys
-from facesegkit.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells have it ignored
+from facesegkit.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells ignore it
 if sys.argv[1] == "train":
     from facesegkit import train
-    train._SAVE_EVERY = 0.1  # so that there soon is something to go on from
-    train.bf16_is_faster = lambda *_: False  # is measured, and so by chance
+    from facesegkit.system import torch_speed
+    train._SAVE_EVERY = 0.1  # so that there is soon a state to resume from
+    torch_speed.bf16_is_faster = lambda *_: False  # is measured, and may differ between runs
 print("begun", flush=True)
-sys.exit(main.main())
+sys.exit(main())
 """
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start a command, and wait until all is imported that it begins with."""
+    """Start a command, and wait until its first imports are done."""
     folder.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],
@@ -57,7 +58,7 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 def finish(arguments: list[str], folder: Path) -> float:
-    """Let a command end; returns the seconds it takes."""
+    """Run a command to its end; return the seconds it takes."""
     process = start(arguments, folder)
     started = time.perf_counter()
     _, errors = process.communicate()
@@ -66,19 +67,19 @@ def finish(arguments: list[str], folder: Path) -> float:
 
 
 def send(how: signal.Signals, process: subprocess.Popen[str]) -> None:
-    """Stop a process, which may have ended meanwhile, and see that it says nothing strange."""
-    # Ctrl-C reaches all processes that belong to a terminal's command, a kill but one.
+    """Send a signal to a process, which may have ended meanwhile, and check its end."""
+    # Ctrl-C reaches all processes of a terminal's command, a kill only one.
     with suppress(ProcessLookupError):
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
     _, errors = process.communicate(timeout=120)
     assert process.returncode in (0, -how, 130), errors
-    # As the interpreter ends, Ctrl-C is said to be ignored.
+    # While the interpreter exits, it prints that it ignores Ctrl-C.
     assert "Traceback" not in errors.split("Exception ignored")[0] or process.returncode == -how
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command, and what counts of that which it leaves behind."""
+    """A command, what must be equal in its result, and whether it has written anything."""
 
     arguments: list[str]
     result: Callable[[Path], dict[str, str]]
@@ -86,7 +87,7 @@ class Job:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """All files, by their content, hidden ones too."""
+    """Hash of every file, including hidden ones."""
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
@@ -95,23 +96,18 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def trained(folder: Path) -> dict[str, str]:
-    """Files by name only, since minutes stand in them; weights and scores by content."""
+    """Names of the files, which contain times, with the weights and losses of the model."""
     model = load(folder / "face_segmentation_model.pth")
     history = [row["train_loss"] for row in model.about["history"]]
-    content = {name: repr(values.tolist()) for name, values in model.model.state_dict().items()}
-    return {
-        **dict.fromkeys(files(folder), ""),
-        **content,
-        "history": repr(history),
-        "scores": repr(model.about["scores"]),
-    }
+    weights = {name: repr(values.tolist()) for name, values in model.model.state_dict().items()}
+    return {**dict.fromkeys(files(folder), ""), **weights, "history": repr(history)}
 
 
 def has_files(folder: Path) -> bool:
     return any(file.is_file() and file.stat().st_size > 0 for file in folder.rglob("*.*"))
 
 
-def has_packed_rows(folder: Path) -> bool:
+def has_rows(folder: Path) -> bool:
     state = folder / "cache" / "state"
     return state.exists() and any(state.read_bytes())
 
@@ -128,7 +124,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
     train = ["train", "--data", str(faces), "--cache", str(given / "cache"), "--epochs", "3"]
     return {
         "synthesize": Job(["synthesize", ".", "--count", "12", "--seed", "3"], files, has_files),
-        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, has_packed_rows),
+        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, has_rows),
         "segment": Job(["segment", str(photos), "--view", "overlay"], files, has_files),
         "train": Job([*train, "--resume"], trained, has_files),
     }
@@ -146,45 +142,41 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
         ("train", signal.SIGKILL),
     ],
 )
-def test_stopped_in_the_middle_and_run_again(
-    name: str, how: signal.Signals, jobs: dict[str, Job], tmp_path: Path
-) -> None:
+def test_interrupted_in_the_middle_and_run_again(name, how, jobs, tmp_path):
     job = jobs[name]
-    for attempt in range(5):  # it may end before it is stopped, on a machine that is busy
-        disturbed = tmp_path / f"disturbed-{attempt}"
-        process = start(job.arguments, disturbed)
-        while process.poll() is None and not job.has_begun(disturbed):
+    for attempt in range(5):  # it may end before the signal, on a busy machine
+        interrupted = tmp_path / f"interrupted-{attempt}"
+        process = start(job.arguments, interrupted)
+        while process.poll() is None and not job.has_begun(interrupted):
             time.sleep(0.01)
         send(how, process)
         if process.returncode != 0:
             break
     assert process.returncode == (130 if how == signal.SIGINT else -how)
-    finish(job.arguments, disturbed)
-    finish(job.arguments, tmp_path / "undisturbed")
-    assert job.result(disturbed) == job.result(tmp_path / "undisturbed")
+    finish(job.arguments, interrupted)
+    finish(job.arguments, tmp_path / "uninterrupted")
+    assert job.result(interrupted) == job.result(tmp_path / "uninterrupted")
 
 
 @pytest.mark.skipif(KILLS == 0, reason="KILLS is not set")
 @pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
-def test_stopped_at_any_moment_and_run_again(
-    name: str, jobs: dict[str, Job], tmp_path: Path
-) -> None:
+def test_interrupted_at_any_moment_and_run_again(name, jobs, tmp_path):
     job = jobs[name]
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    seconds = finish(job.arguments, undisturbed)
+    uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
+    seconds = finish(job.arguments, uninterrupted)
     rng = np.random.default_rng(len(name))
     left = KILLS
     while left > 0:
-        in_a_row = min(left, int(rng.integers(1, IN_A_ROW + 1)))
+        in_a_row = min(left, int(rng.integers(1, MAX_IN_A_ROW + 1)))
         for how in rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], in_a_row):
-            process = start(job.arguments, disturbed)
+            process = start(job.arguments, interrupted)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(rng.uniform(0, seconds))
             send(signal.Signals(how), process)
         left -= in_a_row
-        finish(job.arguments, disturbed)
-        assert job.result(disturbed) == job.result(undisturbed)
-        disturbed = tmp_path / f"disturbed-{left}"
+        finish(job.arguments, interrupted)
+        assert job.result(interrupted) == job.result(uninterrupted)
+        interrupted = tmp_path / f"interrupted-{left}"
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -196,9 +188,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.02)
 
 
-def test_ctrl_c_saves_the_best_model_and_says_how_to_go_on(
-    jobs: dict[str, Job], tmp_path: Path
-) -> None:
+def test_ctrl_c_saves_the_best_model_and_says_how_to_resume(jobs, tmp_path):
     arguments = [*jobs["train"].arguments[:-3], "--epochs", "100"]
     process = start(arguments, tmp_path)
     state = tmp_path / "face_segmentation_model.training.pth"
@@ -220,24 +210,22 @@ def test_ctrl_c_saves_the_best_model_and_says_how_to_go_on(
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 600 kB."""
+    """A file system of 600 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only an administrator may mount a file system")
+        pytest.skip("only root may mount a file system")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system as Linux does")
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system")
 @pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
-def test_a_disk_that_is_full_loses_nothing(
-    name: str, jobs: dict[str, Job], tiny_disk: Path
-) -> None:
+def test_a_full_disk_loses_nothing(name, jobs, tiny_disk):
     before = {
         "segmentations/0.png": encoded(noise(), "PNG"),
-        "face_segmentation_model.pth": b"a model of yesterday",
+        "face_segmentation_model.pth": b"an older model",
         "evaluation/scores.json": b"{}",
     }
     for path, content in before.items():
@@ -251,30 +239,3 @@ def test_a_disk_that_is_full_loses_nothing(
     for path, content in before.items():
         assert (tiny_disk / path).read_bytes() == content
     assert not [file for file in tiny_disk.rglob(".*") if file.is_file()]  # nothing unfinished
-
-
-def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> None:
-    code = """
-import os, signal, sys
-from facesegkit.system.files import atomic_write
-with atomic_write(sys.argv[1]) as unfinished:
-    unfinished.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    subprocess.run([sys.executable, "-c", code, tmp_path / "new.json"], check=False)
-    assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
-    own = tmp_path / ".other.json"
-    own.write_text("hidden, but none of ours")
-    with atomic_write(tmp_path / "next.json") as unfinished:
-        unfinished.write_text("whole")
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".other.json", "next.json"]
-
-
-def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
-    with atomic_write(tmp_path / "one.txt") as one:
-        one.write_text("first")
-        code = "import sys; from facesegkit.system.files import atomic_write\n"
-        code += "with atomic_write(sys.argv[1]) as unfinished: unfinished.write_text('second')"
-        subprocess.run([sys.executable, "-c", code, tmp_path / "two.txt"], check=True)
-    assert (tmp_path / "one.txt").read_text() == "first"
-    assert (tmp_path / "two.txt").read_text() == "second"

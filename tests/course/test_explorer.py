@@ -332,12 +332,12 @@ def test_boxes_lie_around_the_faces(group: Path) -> None:
     painted = (with_boxes != without).any(axis=2)
     found = exploration.find("group.png", "unet-synthetic")
     assert not painted[found.preview.labels > 0].any()
-    left = [face.box.left for face in found.faces]
+    left = [face.bbox.left for face in found.faces]
     assert left == sorted(left)
     for face in found.faces:
-        middle = round(0.64 * (face.box.left + face.box.right) / 2)
+        middle = round(0.64 * (face.bbox.left + face.bbox.right) / 2)
         rows = np.flatnonzero(painted[:, middle]) / 0.64
-        assert rows[0] < face.box.top and rows[-1] > face.box.bottom
+        assert rows[0] < face.bbox.top and rows[-1] > face.bbox.bottom
 
 
 def test_the_slider_rests_where_there_is_no_photo_to_see(explorer: Explorer) -> None:
@@ -426,9 +426,9 @@ def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
     [
         ("empty.jpg", b"", "empty.jpg is not a picture"),
         ("text.png", b"not a photo", "text.png is not a picture"),
-        ("phone.HEIC", b"not a photo", "HEIC photo, which is not read here"),
-        ("cut.png", encoded(photo())[:200], "cut.png is damaged or cut short"),
-        ("cut.jpg", encoded(photo(), "JPEG")[:900], "cut.jpg is damaged or cut short"),
+        ("phone.HEIC", b"not a photo", "HEIC photo, which is not supported"),
+        ("cut.png", encoded(photo())[:200], "cut.png is damaged or truncated"),
+        ("cut.jpg", encoded(photo(), "JPEG")[:900], "cut.jpg is damaged or truncated"),
         ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not a picture"),
     ],
 )

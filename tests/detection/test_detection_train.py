@@ -1,26 +1,34 @@
-"""The network that finds faces: its scenes, its loss, that it learns, and its file."""
+"""The face detector: its scenes, its loss, that it learns, and its ONNX file."""
 
-import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from facesegkit.config import Budget, RunOptions
 from facesegkit.dataset import generator_for
-from facesegkit.detection.scenes import DOUBTFUL, FOUND, NOT_THERE, Faces, SceneMaker, SceneSettings
-from facesegkit.detection.train import DetectorConfig, FaceDetector, detection_loss, fit_detector
+from facesegkit.detection.scenes import (
+    ABSENT,
+    IGNORED,
+    POSITIVE,
+    Faces,
+    SceneMaker,
+    SceneSettings,
+)
+from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import export_detector
 from facesegkit.inference.detector import STRIDE, USUAL, decode_detections
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import open_detector, open_onnx
+from facesegkit.train import fit
 
 
 def markers(count=6):
-    """Photos with a red disc above the middle and a green one below: a face to be found by."""
+    """Photos with a red disc above the middle and a green one below: a face to be detected."""
     y, x = np.mgrid[0:256, 0:256]
     photos = np.full((count, 256, 256, 3), 128, dtype=np.uint8)
     photos[:, np.hypot(x - 128, y - 90) < 30] = (230, 20, 20)
@@ -33,81 +41,78 @@ def scenes():
     return SceneMaker(markers(), np.arange(6), SceneSettings(), backgrounds=4)
 
 
-def faces_at(*faces, there=FOUND):
-    """One scene with frames at (x, y, size, angle)."""
+def faces_at(*faces, status=POSITIVE):
+    """One scene with faces at (x, y, size, angle)."""
     x, y, size, angle = torch.tensor(faces, dtype=torch.float32).T[:, None]
-    return Faces(torch.stack([x, y], -1), size, angle, torch.full(size.shape, there))
+    return Faces(torch.stack([x, y], -1), size, angle, torch.full(size.shape, status))
 
 
-def answer(faces, height=24, width=24):
-    """What a finder should give for the faces of one scene."""
+def perfect_output(faces, height=24, width=24):
+    """What the network should predict for the faces of one scene."""
     output = torch.zeros(1, 6, height, width)
     output[:, 0] = -12
     for (x, y), size, angle in zip(faces.centre[0], faces.size[0], faces.angle[0], strict=True):
-        column, row = int(x / STRIDE), int(y / STRIDE)
-        for r in range(height):
-            for c in range(width):
-                away = math.hypot(c + 0.5 - x / STRIDE, r + 0.5 - y / STRIDE)
-                if away < 3:
-                    output[0, 1:, r, c] = torch.tensor(
-                        [x / STRIDE - c - 0.5, y / STRIDE - r - 0.5, math.log2(size / USUAL),
-                         math.cos(angle), math.sin(angle)]
-                    )  # fmt: skip
-        output[0, 0, row, column] = 12
+        shape = torch.tensor([math.log2(size / USUAL), math.cos(angle), math.sin(angle)])
+        for row in range(height):
+            for column in range(width):
+                dx, dy = x / STRIDE - column - 0.5, y / STRIDE - row - 0.5
+                if math.hypot(dx, dy) < 3:
+                    output[0, 1:, row, column] = torch.tensor([dx, dy, *shape])
+        output[0, 0, int(y / STRIDE), int(x / STRIDE)] = 12
     return output
 
 
-def test_the_loss_of_the_right_answer_is_nothing_and_of_others_more():
+def loss_of(output, faces):
+    return detection_loss(output, faces, RECIPE).item()
+
+
+def test_the_loss_of_the_right_output_is_almost_0_and_of_others_larger():
     faces = faces_at((52, 60, 64, 0.4), (148, 100, 90, -2))
-    right = answer(faces)
-    settings = DetectorConfig()
-    assert detection_loss(right, faces, settings).item() < 0.01
+    right = perfect_output(faces)
+    assert loss_of(right, faces) < 0.01
     for channel, change in ((0, 11.0), (1, 0.5), (2, -0.5), (3, 0.5), (4, 0.5), (5, -0.5)):
         wrong = right.clone()
         wrong[:, channel] += change
-        assert detection_loss(wrong, faces, settings).item() > 0.04, channel
-    nothing_found = right.clone()
-    nothing_found[:, 0] = -12
-    assert detection_loss(nothing_found, faces, settings).item() > 5
-
-
-def test_a_doubtful_face_may_be_found_or_not():
-    faces = faces_at((100, 100, 64, 0), there=DOUBTFUL)
-    found, missed = answer(faces), answer(faces)
+        assert loss_of(wrong, faces) > 0.04, channel
+    missed = right.clone()
     missed[:, 0] = -12
-    for output in (found, missed):
-        assert detection_loss(output, faces, DetectorConfig()).item() < 0.01
-    elsewhere = answer(faces_at((30, 100, 64, 0)))
-    assert detection_loss(elsewhere, faces, DetectorConfig()).item() > 5
+    assert loss_of(missed, faces) > 5
 
 
-def test_an_answer_is_read_as_the_faces_it_means():
-    faces = faces_at((52, 60, 64, 0.4), (148, 100, 90, -2))
-    frames = sorted(
-        decode_detections(answer(faces)[0].numpy(), sure=0.5), key=lambda frame: frame.x
-    )
-    assert [(f.x, f.y, f.size, f.angle) for f in frames] == [
+def test_an_ignored_face_may_be_detected_or_not():
+    faces = faces_at((100, 100, 64, 0), status=IGNORED)
+    detected, missed = perfect_output(faces), perfect_output(faces)
+    missed[:, 0] = -12
+    assert loss_of(detected, faces) < 0.01 and loss_of(missed, faces) < 0.01
+    assert loss_of(perfect_output(faces_at((30, 100, 64, 0))), faces) > 5
+
+
+def test_the_output_is_decoded_to_the_same_faces():
+    output = perfect_output(faces_at((52, 60, 64, 0.4), (148, 100, 90, -2)))
+    detections = decode_detections(output[0].numpy(), 0.5)
+    rois = sorted((d.roi.x, d.roi.y, d.roi.size, d.roi.angle) for d in detections)
+    assert rois == [
         pytest.approx((52, 60, 64, 0.4), abs=1e-3), pytest.approx((148, 100, 90, -2), abs=1e-3)
     ]  # fmt: skip
 
 
-def test_scenes_say_where_their_faces_are(scenes):
-    """Where a face is to be found, its frame leads to the red disc above and the green below."""
+def test_the_faces_of_scenes_have_the_right_position_size_and_angle(scenes):
+    """The ROI of a positive face has the red disc in its upper half and the green one below."""
     differences = []
     for seed in range(4):
-        pictures, faces = scenes(8, generator_for(seed))
-        assert pictures.shape == (8, 3, 192, 192)
-        assert 0 <= pictures.min() and pictures.max() <= 1
-        for scene, place in zip(*torch.nonzero(faces.there == FOUND).T, strict=True):
-            x, y = faces.centre[scene, place]
-            size, angle = faces.size[scene, place], faces.angle[scene, place]
+        images, faces = scenes(8, generator_for(seed))
+        assert images.shape == (8, 3, 192, 192)
+        assert 0 <= images.min() and images.max() <= 1
+        for scene, index in zip(*torch.nonzero(faces.status == POSITIVE).T, strict=True):
+            x, y = faces.centre[scene, index]
+            size, angle = faces.size[scene, index], faces.angle[scene, index]
             assert 36 <= size <= 120 and 0 < x < 192 and 0 < y < 192
             colours = []
-            for up in (38 / 256, -42 / 256):  # of the frame's side, from its middle
+            for up in (38 / 256, -42 / 256):  # fractions of the side, from the centre
                 column = int(x + up * size * math.sin(angle))
                 row = int(y - up * size * math.cos(angle))
                 if 0 <= column < 192 and 0 <= row < 192:
-                    colours.append(pictures[scene, :, row, column])
+                    colours.append(images[scene, :, row, column])
             if len(colours) == 2:
                 (red, green, _), (red_below, green_below, _) = colours
                 differences.append(red - green - (red_below - green_below))
@@ -116,45 +121,47 @@ def test_scenes_say_where_their_faces_are(scenes):
     assert np.median(differences) > 0.5
 
 
-def test_what_is_covered_is_not_to_be_found(scenes):
+def test_covered_faces_are_ignored_or_absent(scenes):
     _, faces = scenes(64, generator_for(5))
-    for there in (FOUND, DOUBTFUL, NOT_THERE):
-        assert (faces.there == there).sum() > 5
-    assert (faces.there[:, -1] == FOUND).float().mean() > 0  # nothing lies on the last
+    for status in (POSITIVE, IGNORED, ABSENT):
+        assert (faces.status == status).sum() > 5
+    assert (faces.status[:, -1] == POSITIVE).float().mean() > 0  # nothing covers the last
 
 
 def test_the_same_generator_gives_the_same_scenes(scenes):
     first, second = (scenes(2, generator_for(3))[0] for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(first, scenes(2, generator_for(4))[0])
+    assert len(scenes(1, generator_for(3))[0]) == 1
 
 
-def test_it_learns(monkeypatch):
-    ticks = itertools.count(0, 9 / 200)  # 200 steps of nine seconds, however busy the machine is
-    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
-    monkeypatch.setattr("facesegkit.detection.train.time", clock)
+def test_it_learns():
     torch.manual_seed(0)
     scenes = SceneMaker(markers(), np.arange(6), SceneSettings(side=96), backgrounds=4)
-    settings = DetectorConfig(batch=8)
-    _, losses = fit_detector(FaceDetector((8, 8, 16), 1), scenes, 0.15, settings, progress=False)
-    assert len(losses) > 20
-    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    config = replace(RECIPE, batch_size=8, budget=Budget(epochs=200))  # of one step each
+    run = RunOptions(progress=False)
+    model, history = fit(
+        FaceDetector((8, 8, 16), 1), scenes, None, config, run, loss=detection_loss
+    )
+    losses = [row["train_loss"] for row in history]
+    assert not model.training and history[-1]["step"] == 200 and len(losses) == 40
+    assert np.mean(losses[-2:]) < 0.7 * np.mean(losses[:2])
 
 
-def test_its_file_does_the_same_at_any_size(tmp_path):
+def test_its_file_predicts_the_same_at_any_size(tmp_path):
     torch.manual_seed(0)
-    finder = FaceDetector().eval()
-    path = tmp_path / "finder.onnx"
-    export_detector(finder, {"trained on": "nothing"}, path)
-    find = open_detector(path)
+    detector = FaceDetector().eval()
+    path = tmp_path / "detector.onnx"
+    export_detector(detector, {"trained on": "nothing"}, path)
+    network = open_detector(path)
     for size in ((64, 64), (128, 96), (512, 384)):
         photos = np.random.default_rng(0).random((1, 3, *size), dtype=np.float32)
         with torch.inference_mode():
-            expected = finder(torch.from_numpy(photos)).numpy()
-        assert np.abs(find(photos) - expected).max() < 1e-4
+            expected = detector(torch.from_numpy(photos)).numpy()
+        assert np.abs(network(photos) - expected).max() < 1e-4
     with pytest.raises(FaceSegKitError, match="is not a model of facesegkit"):
         open_onnx(path)
-    with pytest.raises(FaceSegKitError, match="is not a face finder of facesegkit"):
+    with pytest.raises(FaceSegKitError, match="is not a face detector of facesegkit"):
         open_detector(weights_path("unet"))
     with pytest.raises(FaceSegKitError, match="Cannot read the model"):
         open_detector(Path(tmp_path, "none.onnx"))

@@ -95,14 +95,14 @@ def test_cards_say_what_their_figures_say():
 
 def test_the_finders_card_says_what_its_figures_say():
     specification = importlib.util.spec_from_file_location(
-        "train_finder", TOP / "benchmarks" / "train_finder.py"
+        "train_detector", TOP / "benchmarks" / "train_detector.py"
     )
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     figures = json.loads(DETECTOR.with_suffix(".json").read_text(encoding="utf-8"))
     assert DETECTOR.with_suffix(".md").read_text(encoding="utf-8") == module.card_text(figures)
-    assert figures["licence"] == "MIT" and "drawn" in figures["training data"]
+    assert figures["licence"] == "MIT" and "synthetic" in figures["training data"]
 
 
 def test_the_whole_astronaut_has_one_face_and_its_parts_lie_in_it():

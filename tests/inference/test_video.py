@@ -48,10 +48,10 @@ def noisy(picture: Image.Image, seed: int, spread: float = 6) -> Image.Image:
 
 def write_clip(path: Path, pictures: list[Image.Image], sound: str | None = None) -> None:
     with av.open(path, "w") as clip:
-        video = clip.add_stream("libx264", lr=12)
+        video = clip.add_stream("libx264", rate=12)
         video.width, video.height = pictures[0].size
         video.pix_fmt = "yuv444p"  # knows odd sizes
-        audio = clip.add_stream(sound, lr=16_000) if sound else None
+        audio = clip.add_stream(sound, rate=16_000) if sound else None
         for picture in pictures:
             clip.mux(video.encode(av.VideoFrame.from_image(picture)))
         clip.mux(video.encode(None))
@@ -126,7 +126,7 @@ def test_the_way_up_that_a_phone_noted(
     upright = picture_with(face, 160, 120)
     path = tmp_path / "turned.mp4"
     with av.open(path, "w") as clip:
-        video = clip.add_stream("libx264", lr=12)
+        video = clip.add_stream("libx264", rate=12)
         if not hasattr(video, "set_display_rotation"):
             pytest.skip("this PyAV cannot write the note")
         video.width, video.height = 240, 320
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_clip(
 
 def test_sound_alone(segmenter: FaceSegmenter, tmp_path: Path) -> None:
     with av.open(tmp_path / "sound.mkv", "w") as clip:
-        audio = clip.add_stream("aac", lr=16_000)
+        audio = clip.add_stream("aac", rate=16_000)
         silence = np.zeros((1, 16_000), dtype=np.float32)
         frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
         frame.sample_rate = 16_000

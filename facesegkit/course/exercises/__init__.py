@@ -1,16 +1,23 @@
-"""Checks of the course's exercises, one module a lesson, and what makes exercises of solutions.
+"""Checks of the course's exercises, one module per lesson, and what makes the exercise notebooks.
 
-`notebooks/solutions/` is the source. `python -m facesegkit.exercises` blanks the solutions and
-writes the rest to `notebooks/exercises/`, see `blanking`.
+`notebooks/solutions/` is the source: `python -m facesegkit.course.exercises` blanks the solutions
+and writes the rest to `notebooks/exercises/`, see `blanking`.
+
+A check takes a learner's answers. It prints a line that starts with "Right", or raises `TryAgain`
+with what it expected, what it got and a hint, but never with the solution.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class TryAgain(AssertionError):
-    """An answer is not right yet: what was expected, what came, and a hint, but no solution."""
+    """An answer is not right yet."""
 
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows: the message alone, without the lines of the check that raised it."""
@@ -18,14 +25,14 @@ class TryAgain(AssertionError):
 
 
 def require_answer(answer: Any, name: str) -> None:
-    """See that something has been written in place of the blank.
+    """Check that something has been written in place of the blank.
 
     Args:
         answer: what was assigned or returned; a blank leaves None or an ellipsis.
-        name: what to call it in the message, such as "the result of merge()".
+        name: what the message calls it, such as "the result of merge()".
 
     Raises:
-        TryAgain: it is still blank.
+        TryAgain: if it is still blank.
     """
     if answer is None or answer is ...:
         raise TryAgain(
@@ -34,17 +41,81 @@ def require_answer(answer: Any, name: str) -> None:
         )
 
 
-def as_number(answer: Any, what: str) -> float:
+def as_number(answer: Any, name: str) -> float:
     """An answer as a float, with or without a gradient.
 
-    Args:
-        answer: what was assigned or returned.
-        what: where it comes from, for the message.
-
     Raises:
-        TryAgain: it is no number.
+        TryAgain: if it is blank or not a number.
     """
+    require_answer(answer, name)
     try:
         return float(answer.detach() if hasattr(answer, "detach") else answer)
     except (TypeError, ValueError, RuntimeError):
-        raise TryAgain(f"expected a number from {what}, got {answer!r}.") from None
+        raise TryAgain(f"expected a number for {name}, got {answer!r}.") from None
+
+
+def expect_number(
+    answer: Any,
+    expected: float,
+    name: str,
+    hint: str,
+    *,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+    reveal: bool = True,
+) -> None:
+    """Compare a number with the expected one; the tolerances are as in `numpy.isclose`.
+
+    Args:
+        answer, expected: the two numbers.
+        name: what the message calls the answer.
+        hint: one or more sentences.
+        atol, rtol: absolute and relative tolerance.
+        reveal: name the expected number in the message; otherwise only say "too high" or "too low".
+
+    Raises:
+        TryAgain: if the answer is blank, not a number, or too far off.
+    """
+    number = as_number(answer, name)
+    if not abs(number - expected) <= atol + rtol * abs(expected):  # rejects nan as well
+        message = f"expected {_text(expected)} for {name}, got {_text(number)}"
+        if not reveal:
+            direction = "high" if number > expected else "low"
+            message = f"{name} is {_text(number)}, which is too {direction}"
+        raise TryAgain(f"{message}. Hint: {hint}")
+
+
+def _text(number: float) -> str:
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:.4g}"
+
+
+def expect_array(
+    answer: Any, shape: tuple[int, ...], dtype: Any, name: str, hint: str = ""
+) -> NDArray[Any]:
+    """An answer as an array; raises TryAgain if it is blank or has another shape or type."""
+    require_answer(answer, name)
+    array = np.asarray(answer)
+    if array.shape != shape or array.dtype != dtype:
+        raise TryAgain(
+            f"expected {np.dtype(dtype)} {list(shape)} for {name}, got {array.dtype} "
+            f"{list(array.shape)}.{hint and f' Hint: {hint}'}"
+        )
+    return array
+
+
+def expect_numbers(answer: Any, count: int, name: str) -> NDArray[np.float64]:
+    """An answer as float64 [count]; raises TryAgain if it is blank or has another shape."""
+    require_answer(answer, name)
+    numbers = np.asarray(answer, dtype=float)
+    if numbers.shape != (count,):
+        raise TryAgain(f"expected {count} numbers for {name}, got shape {list(numbers.shape)}.")
+    return numbers
+
+
+def expect_unchanged(before: Iterable[Any], after: Iterable[Any], function: str) -> None:
+    """Compare a function's arguments before and after; raises TryAgain if it modified one."""
+    if not all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise TryAgain(
+            f"{function} has modified its arguments; expected it to leave them unchanged. "
+            f"Hint: work on a copy."
+        )

@@ -1,4 +1,4 @@
-"""`python -m facesegkit.exercises`: make notebooks/exercises/ from notebooks/solutions/."""
+"""`python -m facesegkit.course.exercises`: make notebooks/exercises/ from notebooks/solutions/."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from facesegkit.errors import FaceSegKitError
 
 
 def main() -> int:
-    """Write the exercises; what was answered in them before is lost."""
-    parser = argparse.ArgumentParser(prog="python -m facesegkit.exercises", description=__doc__)
+    """Overwrite the exercises, including all answers in them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m facesegkit.course.exercises", description=__doc__
+    )
     parser.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="their folder")
-    options = parser.parse_args()
     try:
-        for path in write_exercises(options.notebooks):
+        for path in write_exercises(parser.parse_args().notebooks):
             print(path)
     except FaceSegKitError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,13 +1,14 @@
-"""Makes exercises of solutions, so that the two cannot drift apart.
+"""Makes exercise notebooks from solution notebooks, so that the two cannot drift apart.
 
-In a solution's code cell the lines between `# BEGIN SOLUTION` and `# END SOLUTION` are what a
-learner has to write. Markdown cells tagged `solution` explain what only those may read who have
-written it; the exercises go without them.
+In a solution's code cell, the lines between `# BEGIN SOLUTION` and `# END SOLUTION` are what a
+learner has to write. Markdown cells tagged `solution` explain the solution and are left out of the
+exercises.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +17,37 @@ from facesegkit.system.files import atomic_write
 
 BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "...  # your code here"
 
-Notebook = dict[str, Any]  # as JSON has it
+_MARKER = re.compile(rf"^ *({BEGIN}|{END}) *$", re.MULTILINE)
+_SOLUTION = re.compile(
+    rf"^(?P<indent> *){BEGIN} *\n(?:(?! *{BEGIN} *$).*\n)*? *{END} *$", re.MULTILINE
+)
+
+Notebook = dict[str, Any]  # parsed JSON
 
 
 def blank_source(source: str) -> str:
-    """A cell's source with each solution replaced by one line at the same indentation.
+    """Source of a cell with each solution replaced by one line at the same indentation.
 
     Raises:
-        FaceSegKitError: a solution begins within another or does not end, or ends unbegun.
+        FaceSegKitError: if the markers are not in pairs.
     """
-    kept: list[str] = []
-    inside = False
-    for line in source.split("\n"):
-        text = line.strip()
-        if text in (BEGIN, END) and inside == (text == BEGIN):
-            raise FaceSegKitError(f"'{text}' stands alone in the cell that starts {source[:60]!r}.")
-        if text == BEGIN:
-            kept.append(line[: line.index(BEGIN)] + BLANK)
-        if text in (BEGIN, END):
-            inside = text == BEGIN
-        elif not inside:
-            kept.append(line)
-    if inside:
-        raise FaceSegKitError(f"'{BEGIN}' has no end in the cell that starts {source[:60]!r}.")
-    return "\n".join(kept)
+    blanked = _SOLUTION.sub(rf"\g<indent>{BLANK}", source)
+    if unpaired := _MARKER.search(blanked):
+        raise FaceSegKitError(
+            f"'{unpaired[0].strip()}' is unpaired in the cell that starts {source[:60]!r}."
+        )
+    return blanked
 
 
 def blank_notebook(solved: Notebook) -> Notebook:
-    """The exercises of a notebook of solutions: blanks, no outputs, nothing of who ran it.
+    """Exercises of a notebook of solutions: with blanks, without outputs or traces of the run.
 
     Raises:
-        FaceSegKitError: as `blank_source` does.
+        FaceSegKitError: see `blank_source`.
     """
     cells = [_blank_cell(cell) for cell in solved["cells"] if "solution" not in tags(cell)]
-    metadata = {
-        "kernelspec": solved["metadata"]["kernelspec"],
-        "language_info": {"name": "python"},
-    }
+    kernel = solved["metadata"]["kernelspec"]
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return {**solved, "cells": cells, "metadata": metadata}
 
 
@@ -61,27 +56,27 @@ def _blank_cell(cell: Notebook) -> Notebook:
     if cell["cell_type"] == "code":
         source = blank_source(source)
         cell = {**cell, "outputs": [], "execution_count": None}
-    else:  # badges open the notebook that they stand in
+    else:  # a badge opens the notebook that contains it
         source = source.replace("notebooks/solutions/", "notebooks/exercises/")
     return {**cell, "source": source.splitlines(keepends=True)}
 
 
 def tags(cell: Notebook) -> list[str]:
-    """A cell's tags."""
+    """Tags of a cell."""
     return list(cell["metadata"].get("tags", []))
 
 
 def write_exercises(notebooks: Path) -> list[Path]:
-    """Make all of `<notebooks>/exercises/` from `<notebooks>/solutions/`; returns what it wrote.
+    """Make `<notebooks>/exercises/` from `<notebooks>/solutions/` and return the written paths.
 
     Raises:
-        FaceSegKitError: there are no solutions, one cannot be blanked, or a file not be written.
+        FaceSegKitError: if there are no solutions, one cannot be blanked, or writing fails.
     """
     solutions = sorted((notebooks / "solutions").glob("*.ipynb"))
     if not solutions:
         raise FaceSegKitError(
-            f"There are no notebooks in {notebooks / 'solutions'}; "
-            f"run this in the project's folder, or say where with --notebooks."
+            f"There are no notebooks in {notebooks / 'solutions'}; run this in the project's "
+            f"folder, or give the notebooks' folder with --notebooks."
         )
     written = []
     for path in solutions:
@@ -93,5 +88,5 @@ def write_exercises(notebooks: Path) -> list[Path]:
 
 
 def as_text(notebook: Notebook) -> str:
-    """A notebook as Jupyter itself writes it."""
+    """A notebook in the format that Jupyter writes."""
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

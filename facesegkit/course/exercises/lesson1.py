@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 1, `notebooks/exercises/01-explore-the-data.ipynb`."""
+"""Checks of the exercises of lesson 1, notebooks/exercises/01-explore-the-data.ipynb."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, as_number, require_answer
+from facesegkit.course.exercises import TryAgain, expect_number, expect_numbers
 from facesegkit.labels import PART_IDS
 
 Numbers = NDArray[np.float64]
@@ -15,149 +15,95 @@ LabelMaps = NDArray[np.uint8]
 
 
 def check_eye_pixels(prediction: float | None, at_512: float) -> None:
-    """Exercise 1: how many pixels are left of an eye at 64 x 64.
-
-    Args:
-        prediction: the learner's number.
-        at_512: how many pixels the eye has at 512 x 512.
-
-    Raises:
-        TryAgain: it is further than a quarter from what is left.
-    """
-    require_answer(prediction, "prediction")
-    left = at_512 / 8**2
-    answer = as_number(prediction, "prediction")
-    if not abs(answer - left) <= left / 4:  # so that nan is wrong, too
-        too = "many" if answer > left else "few"
-        raise TryAgain(
-            f"expected the number of pixels that {at_512:.0f} become, got {answer:.1f}, which is "
-            f"too {too}. Hint: draw a square of 8 x 8 pixels. What is left of its height when the "
-            f"picture's sides are divided by 8, and what of its area?"
-        )
-    print(f"Right: of {at_512:.0f} pixels about {left:.0f} are left.")
+    """Exercise 1: pixels of an eye at 64 x 64, given those `at_512`, to within a quarter."""
+    expected = at_512 / 8**2
+    hint = (
+        "Draw a square of 8 x 8 pixels. What remains of its height when the sides of the image "
+        "are divided by 8, and what of its area?"
+    )
+    expect_number(prediction, expected, "prediction", hint, rtol=0.25, reveal=False)
+    print(f"Right: about {expected:.0f} of {at_512:.0f} pixels remain.")
 
 
-def check_share_where_present(
-    share_where_present: Callable[[LabelMaps, int], float | None],
+def check_fraction_where_present(
+    fraction_where_present: Callable[[LabelMaps, int], float | None],
 ) -> None:
-    """Exercise 2: the share of pixels that a part covers on those photos that have it.
+    """Exercise 2: fraction of the pixels that a part covers, on the photos that show it.
 
     Args:
-        share_where_present: label maps [N, H, W] and part id -> share, 0..1.
-
-    Raises:
-        TryAgain: it gives another number.
+        fraction_where_present: label maps uint8 [N, H, W] and a part id -> fraction, 0..1.
     """
     label_maps = np.zeros((4, 10, 10), dtype=np.uint8)
-    label_maps[1, :2] = label_maps[3, :4] = PART_IDS["hat"]  # 20 % and 40 % of two photos
-    name = "share_where_present(label_maps, hat)"
-    _expect(
-        share_where_present(label_maps, PART_IDS["hat"]),
-        0.3,
-        f"{name} for four photos, of which two have no hat and two have one on 20 % and 40 % of "
-        f"their pixels",
-        "leave out the photos on which the part has no pixel before you take the mean",
-    )
-    _expect(
-        share_where_present(label_maps, PART_IDS["neck_l"]),
-        0.0,
-        "share_where_present(label_maps, necklace) where no photo has one",
-        "the mean of nothing is not a number; look at this case first",
-    )
-    print("Right: rare parts are counted where they are.")
+    label_maps[1, :2] = label_maps[3, :4] = PART_IDS["hat"]
+    answer = fraction_where_present(label_maps, PART_IDS["hat"])
+    name = "the hat's fraction (hats cover 20 % of one photo, 40 % of another, and 0 % of two)"
+    hint = "Leave out the photos on which the part has no pixels before you take the mean."
+    expect_number(answer, 0.3, name, hint)
+    answer = fraction_where_present(label_maps, PART_IDS["neck_l"])
+    hint = "The mean of an empty array is not a number; handle this case first."
+    expect_number(answer, 0.0, "the necklace's fraction (no photo shows one)", hint)
+    print("Right: rare parts are measured only where they are present.")
 
 
 def check_class_weights(class_weights: Callable[[Numbers], Numbers | None]) -> None:
-    """Exercise 3: weights of classes, the higher the rarer.
+    """Exercise 3: class weights, higher for rarer classes.
 
     Args:
-        class_weights: each class's number of pixels [C] -> weights [C].
-
-    Raises:
-        TryAgain: they are others.
+        class_weights: number of pixels of each class [C] -> weights [C].
     """
     pixels = np.array([900.0, 90.0, 10.0])
-    weights = class_weights(pixels)
-    require_answer(weights, "the result of class_weights([900, 90, 10])")
-    weights = np.asarray(weights, dtype=float)
-    what = "class_weights([900, 90, 10])"
-    if weights.shape != (3,):
-        raise TryAgain(f"expected 3 weights from {what}, got shape {weights.shape}.")
+    name = "class_weights([900, 90, 10])"
+    weights = expect_numbers(class_weights(pixels), 3, name)
     products = weights * pixels
     if not np.all(np.isfinite(weights)) or not np.allclose(products, products[0]):
         raise TryAgain(
-            f"expected weights from {what} with which all classes weigh the same in sum, got "
-            f"{_list(weights)}, with which the classes weigh {_list(products)}. Hint: a class that "
-            f"has ten times fewer pixels needs a weight ten times as high."
+            f"expected weights from {name} that give all classes the same total weight, got "
+            f"{_list(weights)}, with total weights of {_list(products)}. Hint: a class with ten "
+            f"times fewer pixels needs a weight ten times as high."
         )
-    if not np.isclose(weights.mean(), 1):
-        raise TryAgain(
-            f"expected weights from {what} whose mean is 1, got a mean of {weights.mean():.4g}. "
-            f"Hint: the ratios are right; what do you have to divide all of them by?"
-        )
-    with np.errstate(all="ignore"):  # what is wrong is said below, and better than by a warning
+    hint = "The ratios are right; by what do you have to divide all weights?"
+    expect_number(weights.mean(), 1, f"the mean of {name}", hint)
+    with np.errstate(all="ignore"):  # the message below explains more than NumPy's warning
         with_absent = np.asarray(class_weights(np.array([900.0, 0.0, 100.0])), dtype=float)
     if not np.allclose(with_absent, [0.2, 0, 1.8]):
         raise TryAgain(
             f"expected a weight of 0 for the class without pixels in class_weights([900, 0, 100]), "
-            f"and a mean of 1 over the other two, got {_list(with_absent)}. Hint: work out the "
+            f"and a mean of 1 over the other two, got {_list(with_absent)}. Hint: compute the "
             f"weights of the classes that have pixels, and leave the others at 0."
         )
-    print("Right: every class that is there weighs the same in sum.")
+    print("Right: every class that is present has the same total weight.")
 
 
 def check_mouth_outside_lips(mouth_outside_lips: Callable[[LabelMaps], float | None]) -> None:
-    """Exercise 4: the share of the mouth's pixels outside the box around both lips.
+    """Exercise 4: fraction of the mouth's pixels outside the bounding box of both lips.
 
     Args:
-        mouth_outside_lips: label map [H, W] -> share, 0..1.
-
-    Raises:
-        TryAgain: it gives another number.
+        mouth_outside_lips: label map uint8 [H, W] -> fraction, 0..1.
     """
     mouth, upper, lower = (PART_IDS[part] for part in ("mouth", "u_lip", "l_lip"))
     face = np.zeros((20, 30), dtype=np.uint8)
     face[8:10, 10:20] = upper
     face[10:12, 11:19] = mouth
     face[12:15, 9:21] = lower
-    function = "mouth_outside_lips"
-    _expect(
-        mouth_outside_lips(face),
-        0.0,
-        f"{function} of a mouth that lies between the lips",
-        "the box spans both lips: from the first row of either to the last row of either",
-    )
     astray = face.copy()
     astray[14:17, 20:22] = mouth  # 6 more pixels, of which only the one at 14, 20 is in the box
-    _expect(
-        mouth_outside_lips(astray),
-        5 / 22,
-        f"{function} of 22 pixels of mouth, of which 5 lie outside the box",
-        "count the pixels of the mouth that lie in none of the box's rows or columns, borders "
-        "included, and divide by all pixels of the mouth",
-    )
     closed = np.where(face == mouth, lower, face).astype(np.uint8)
-    _expect(
-        mouth_outside_lips(closed),
-        0.0,
-        f"{function} where no pixel is mouth",
-        "closed lips are no mistake; look at this case first",
-    )
     lipless = np.where(face == mouth, mouth, 0).astype(np.uint8)
-    _expect(
-        mouth_outside_lips(lipless),
-        1.0,
-        f"{function} where there is a mouth but no lips",
-        "without lips there is no box, so all of the mouth lies outside",
-    )
-    print("Right: the rule knows a mouth that went astray.")
-
-
-def _expect(answer: float | None, expected: float, what: str, hint: str) -> None:
-    require_answer(answer, f"the result of {what}")
-    number = as_number(answer, what)
-    if not np.isclose(number, expected):
-        raise TryAgain(f"expected {expected:.4g} from {what}, got {number:.4g}. Hint: {hint}.")
+    cases = [
+        (face, 0.0, "a mouth between the lips", "The box contains *both* lips."),
+        (
+            astray,
+            5 / 22,
+            "a mouth with 5 of 22 pixels outside the box",
+            "Divide the pixels outside the box, which includes its borders, by all of the mouth.",
+        ),
+        (closed, 0.0, "a face without a mouth", "Closed lips are no error; handle them first."),
+        (lipless, 1.0, "a mouth without lips", "Without lips there is no box to be inside of."),
+    ]
+    for label_map, expected, case, hint in cases:
+        answer = mouth_outside_lips(label_map)
+        expect_number(answer, expected, f"mouth_outside_lips() of {case}", hint)
+    print("Right: the rule recognizes a misplaced mouth.")
 
 
 def _list(numbers: Numbers) -> str:

@@ -1,113 +1,80 @@
-"""Checks of the exercises of lesson 2, `notebooks/exercises/02-merge-the-masks.ipynb`."""
+"""Checks of the exercises of lesson 2, notebooks/exercises/02-merge-the-masks.ipynb."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, require_answer
+from facesegkit.course.exercises import TryAgain, expect_array, expect_unchanged, require_answer
 from facesegkit.labels import FIVE_FEATURES, PART_IDS, PARTS, LabelScheme, mirror_label_map
 
 Masks = Mapping[str, NDArray[np.bool_]]
 Ids = NDArray[np.uint8]
 
 
-def check_invented(
+def check_interpolated_classes(
     skin_and_nose: set[str] | None,
     background_and_hat: set[str] | None,
     nose_and_l_brow: set[str] | None,
 ) -> None:
-    """Exercise 1: which classes a bilinear resize invents along three outlines.
-
-    Args:
-        skin_and_nose, background_and_hat, nose_and_l_brow: names of classes.
-
-    Raises:
-        TryAgain: one of them is wrong.
-    """
-    answers = {
-        ("skin", "nose"): skin_and_nose,
-        ("background", "hat"): background_and_hat,
-        ("nose", "l_brow"): nose_and_l_brow,
-    }
-    for (one, other), answer in answers.items():
+    """Exercise 1: names of the classes that bilinear resizing of part ids creates on contours."""
+    for one, other, answer, expected in (
+        ("skin", "nose", skin_and_nose, set()),
+        ("background", "hat", background_and_hat, set(FIVE_FEATURES.classes)),
+        ("nose", "l_brow", nose_and_l_brow, {"eyes"}),
+    ):
         name = f"{one}_and_{other}"
         require_answer(answer, name)
         if isinstance(answer, str) or not isinstance(answer, (set, frozenset, list, tuple)):
-            raise TryAgain(f"expected a set of class names as {name}, got {answer!r}.")
+            raise TryAgain(f"expected a set of class names for {name}, got {answer!r}.")
         unknown = sorted(set(answer) - set(FIVE_FEATURES.classes))
         if unknown:
-            raise TryAgain(
-                f"expected names out of {', '.join(FIVE_FEATURES.classes)} in {name}, "
-                f"got {unknown[0]!r}."
-            )
-        invented = _classes_between(one, other)
-        if set(answer) != invented:
-            more_or_less = "too many" if set(answer) > invented else "not all of them or others"
+            known = ", ".join(FIVE_FEATURES.classes)
+            raise TryAgain(f"expected names from {known} in {name}, got {unknown[0]!r}.")
+        if set(answer) != expected:
+            wrong = "too many" if set(answer) > expected else "some are missing or wrong"
             low, high = PART_IDS[one], PART_IDS[other]
             raise TryAgain(
-                f"expected the classes that appear between {one} ({low}) and {other} ({high}) and "
-                f"belong to neither of the two, got {sorted(answer) or 'none'}: {more_or_less}. "
-                f"Hint: which whole numbers lie strictly between {low} and {high}? Look them up in "
-                f"PARTS, and then which class each part belongs to."
+                f"expected the classes that appear between {one} ({low}) and {other} ({high}), "
+                f"without their own, got {sorted(answer) or 'none'}: {wrong}. Hint: which whole "
+                f"numbers lie between {low} and {high}? Look up their parts, and then the classes."
             )
-    print("Right: what is invented depends on the numbers alone, not on what they stand for.")
-
-
-def _classes_between(one: str, other: str) -> set[str]:
-    table = FIVE_FEATURES.class_of_part
-    between = set(table[PART_IDS[one] + 1 : PART_IDS[other]].tolist())
-    own = {int(table[PART_IDS[part]]) for part in (one, other)}
-    return {FIVE_FEATURES.class_names[class_id] for class_id in between - own - {0}}
+    print("Right: interpolation only uses the numbers, not what they stand for.")
 
 
 def check_merge_masks(
     merge_masks: Callable[[Masks, Mapping[str, Sequence[str]]], Ids | None],
 ) -> None:
-    """Exercise 2: part masks to class ids, by a scheme of one's own.
+    """Exercise 2: from part masks to class ids with any scheme.
 
     Args:
-        merge_masks: masks by part name, bool [H, W], and part names by class name -> class ids,
+        merge_masks: masks bool [H, W] by part name, and part names by class name -> class ids
             uint8 [H, W].
-
-    Raises:
-        TryAgain: it gives other ids.
     """
     masks = _forehead()
-    name = "merge_masks of skin, an eyebrow and hair"
     classes = {"brows": ["l_brow", "r_brow"], "face": ["skin", "nose"]}
     expected = np.zeros((5, 12), dtype=np.uint8)
     expected[1:, 2:10] = 2
     expected[2, 4:9] = 1
     expected[:3, 1:6] = 0
-    merged = _ids(merge_masks(masks, classes), name, expected.shape)
-    if any(not np.array_equal(mask, _forehead()[part]) for part, mask in masks.items()):
-        raise TryAgain("expected the masks to be as before, but merge_masks has changed them.")
-    _same(
-        merged,
-        expected,
-        f"{name} with the classes {classes}",
-        "in the result a part hides those behind it, also when it belongs to no class; and class "
-        "ids follow the order of the classes, from 1",
+    name = f"merge_masks() of skin, an eyebrow and hair with the classes {classes}"
+    merged = merge_masks(masks, classes)
+    expect_unchanged(_forehead().values(), masks.values(), "merge_masks()")
+    hint = (
+        "A part hides those behind it even if it belongs to no class, and class ids follow the "
+        "order of the classes, starting at 1."
     )
-    shuffled = {part: masks[part] for part in sorted(masks)}
-    _same(
-        _ids(merge_masks(shuffled, classes), name, expected.shape),
-        expected,
-        f"{name}, the same masks in another order of the dictionary",
-        "which order decides who is in front: that of the dictionary, or that of PARTS?",
-    )
-    only_hair = {"hair": masks["hair"]}
-    _same(
-        _ids(merge_masks(only_hair, {"locks": ["hair"], "face": ["skin"]}), name, expected.shape),
-        masks["hair"].astype(np.uint8),
-        "merge_masks of hair alone, with classes for hair and for skin",
-        "a part that a class names may have no mask on this photo",
-    )
-    print("Right: any masks, any scheme.")
+    _expect_ids(merged, expected, name, hint)
+    merged = merge_masks({part: masks[part] for part in sorted(masks)}, classes)
+    hint = "Which order decides what is in front: that of the dictionary, or that of PARTS?"
+    _expect_ids(merged, expected, f"{name}, the masks in another order", hint)
+    merged = merge_masks({"hair": masks["hair"]}, {"locks": ["hair"], "face": ["skin"]})
+    hint = "A part of a class need not have a mask on every photo."
+    name = "merge_masks() of hair alone, with classes for hair and skin"
+    _expect_ids(merged, masks["hair"].astype(np.uint8), name, hint)
+    print("Right: it merges any masks by any scheme.")
 
 
 def _forehead() -> dict[str, NDArray[np.bool_]]:
@@ -120,107 +87,79 @@ def _forehead() -> dict[str, NDArray[np.bool_]]:
 
 
 def check_resize_nearest(resize_nearest: Callable[[Ids, int, int], Ids | None]) -> None:
-    """Exercise 3: nearest resizing, by indexing.
+    """Exercise 3: nearest-neighbour resizing by indexing.
 
     Args:
         resize_nearest: ids uint8 [H, W], height, width -> ids uint8 [height, width].
-
-    Raises:
-        TryAgain: it gives other ids.
     """
-    for old, new, size in [
+    hint = (
+        "A new pixel takes the id of the old pixel that contains its *centre*; the centre of new "
+        "row 0 lies half a new row below the upper edge."
+    )
+    for old, new, case in [
         ((4, 6), (4, 6), "the same size"),
         ((4, 6), (8, 12), "twice the size"),
         ((4, 6), (2, 3), "half the size"),
         ((5, 7), (3, 4), "about half the size"),
         ((5, 7), (1, 21), "one row, and three times the width"),
     ]:
-        # Ids far apart: whatever lies between them was computed.
+        # The ids are far apart, so that any id between them must have been computed.
         ids = np.random.default_rng(0).choice(np.array([1, 9, 17], dtype=np.uint8), old)
-        what = f"resize_nearest of {list(old)} to {list(new)}, {size}"
-        result = _ids(resize_nearest(ids.copy(), *new), what, new)
+        name = f"resize_nearest() from {list(old)} to {list(new)}, {case}"
+        result = expect_array(resize_nearest(ids.copy(), *new), new, np.uint8, name)
         invented = np.setdiff1d(result, ids)
         if len(invented):
             raise TryAgain(
-                f"expected ids out of the old ones from {what}, got {invented[0]}, which is none "
-                f"of them. Hint: copy ids, and do not compute with them."
+                f"expected only ids of the input from {name}, got {invented[0]}, which is none of "
+                f"them. Hint: copy ids, do not compute with them."
             )
         rows, columns = _nearest(new[0], old[0]), _nearest(new[1], old[1])
-        _same(
-            result,
-            ids[rows][:, columns],
-            what,
-            "a new pixel takes the id of the old pixel that its *centre* falls into; the centre of "
-            "new row 0 lies half a new row below the upper edge",
-        )
-    print("Right: every new pixel has the id of an old one, and from the right place.")
+        _expect_ids(result, ids[rows][:, columns], name, hint)
+    print("Right: every new pixel has the id of the right old pixel.")
 
 
 def _nearest(new: int, old: int) -> NDArray[np.int64]:
-    """Which of `old` pixels the centres of `new` pixels fall into; on an edge, the later one."""
-    return np.array([(2 * place + 1) * old // (2 * new) for place in range(new)])
+    """Indices of the old pixels that contain the centres of the new; on an edge, the later one."""
+    return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
 def check_mirror_classes(mirror_classes: Callable[[Ids, LabelScheme], Ids | None]) -> None:
-    """Exercise 4: mirror class ids, so that left classes become right ones.
+    """Exercise 4: mirror a class map, swapping left and right classes.
 
     Args:
         mirror_classes: class ids uint8 [H, W] and their scheme -> class ids uint8 [H, W].
-
-    Raises:
-        TryAgain: it gives other ids.
     """
-    labels = np.random.default_rng(0).integers(0, len(PARTS), (9, 14), dtype=np.uint8)
-    for scheme, hint in _schemes_to_mirror():
-        what = f"mirror_classes with the classes {', '.join(scheme.classes)}"
-        result = _ids(mirror_classes(scheme.merge(labels), scheme), what, labels.shape)
-        if np.array_equal(result, scheme.merge(labels)):
-            raise TryAgain(f"expected another picture from {what}, got the same, not flipped.")
-        _same(result, scheme.merge(mirror_label_map(labels)), what, hint)
-    print("Right: pixels are flipped, and left and right change names.")
-
-
-def _schemes_to_mirror() -> list[tuple[LabelScheme, str]]:
-    """Schemes, and what to think of when the class ids are wrong with them."""
-    red, blue, grey, green = (255, 0, 0), (0, 0, 255), (99, 99, 99), (0, 255, 0)
-    apart = {
-        "left eye": ["l_eye"],
-        "lower lip": ["l_lip"],
-        "nose": ["nose"],
-        "right eye": ["r_eye"],
-    }
+    apart = {"left eye": ["l_eye"], "lower lip": ["l_lip"], "right eye": ["r_eye"]}
     sides = {"right": ["r_ear", "r_eye"], "left": ["l_eye", "l_ear"]}
-    return [
-        (FIVE_FEATURES, "a class with both eyes in it keeps its name"),
+    red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    labels = np.random.default_rng(0).integers(0, len(PARTS), (9, 14), dtype=np.uint8)
+    for scheme, hint in (
+        (FIVE_FEATURES, "A class that contains both eyes keeps its id."),
         (
-            LabelScheme("apart", apart, [red, grey, green, blue]),
-            "for each class, find the class that has the mirrored part; MIRROR knows the parts, "
-            "and a lower lip stays one",
+            LabelScheme("apart", apart, [red, green, blue]),
+            "For each class, find the class that has the mirrored part. MIRROR knows the parts, "
+            "and a lower lip stays a lower lip.",
         ),
         (
             LabelScheme("sides", sides, [red, blue]),
-            "classes may stand in any order in a scheme, and so may the parts in a class",
+            "The classes of a scheme may be in any order, and so may the parts of a class.",
         ),
-    ]
+    ):
+        name = f"mirror_classes() with the classes {', '.join(scheme.classes)}"
+        given = scheme.merge(labels)
+        result = expect_array(mirror_classes(given, scheme), labels.shape, np.uint8, name)
+        if np.array_equal(result, given):
+            raise TryAgain(f"expected a mirrored class map from {name}, got the same, not flipped.")
+        _expect_ids(result, scheme.merge(mirror_label_map(labels)), name, hint)
+    print("Right: the pixels are flipped, and left and right classes are swapped.")
 
 
-def _ids(result: Any, what: str, shape: tuple[int, ...]) -> Ids:
-    """See that a result is a picture of ids of the right form."""
-    require_answer(result, f"the result of {what}")
-    ids = np.asarray(result)
-    if ids.shape != shape or ids.dtype != np.uint8:
-        raise TryAgain(
-            f"expected uint8 {list(shape)} from {what}, got {ids.dtype} {list(ids.shape)}."
-        )
-    return ids
-
-
-def _same(result: Ids, expected: Ids, what: str, hint: str) -> None:
-    """See that two pictures of ids of the same form are equal."""
-    wrong = np.argwhere(result != expected)
+def _expect_ids(result: Ids | None, expected: Ids, name: str, hint: str) -> None:
+    ids = expect_array(result, expected.shape, np.uint8, name)
+    wrong = np.argwhere(ids != expected)
     if len(wrong):
         row, column = wrong[0]
         raise TryAgain(
-            f"expected id {expected[row, column]} at row {row}, column {column} from {what}, got "
-            f"{result[row, column]}; {len(wrong)} of {result.size} pixels are wrong. Hint: {hint}."
+            f"expected id {expected[row, column]} at row {row}, column {column} from {name}, got "
+            f"{ids[row, column]}; {len(wrong)} of {ids.size} pixels are wrong. Hint: {hint}"
         )

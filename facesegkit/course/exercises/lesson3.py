@@ -1,279 +1,212 @@
-"""Checks of the exercises of lesson 3, two architectures."""
+"""Checks of the exercises of lesson 3, notebooks/exercises/03-two-architectures.ipynb."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from facesegkit.course.exercises import TryAgain, require_answer
-from facesegkit.profile import count_macs
+from facesegkit.course.exercises import TryAgain, expect_number, require_answer
 
 Layers = Sequence[tuple[int, int]]  # (kernel, stride), first to last
 
 EARLY: Layers = [(3, 2), (3, 2), (3, 1)]
 LATE: Layers = [(3, 1), (3, 2), (3, 2)]
-REACH, MOST_LAYERS = 200, 8
+WANTED_FIELD, MAX_LAYERS = 200, 8
 
 
-def _field_of(layers: Layers) -> int:
-    seen, step = 1, 1
+def _receptive_field(layers: Layers) -> int:
+    field, stride_so_far = 1, 1
     for kernel, stride in layers:
-        seen += (kernel - 1) * step
-        step *= stride
-    return seen
+        field += (kernel - 1) * stride_so_far
+        stride_so_far *= stride
+    return field
 
 
-def check_reach(early: int, late: int, chain: Layers) -> None:
-    """Check two predicted receptive fields, and a chain of layers that sees far.
+def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
+    """Exercise 1: two predicted receptive fields, and a chain of layers with a large one.
 
     Args:
-        early: of `EARLY`.
-        late: of `LATE`.
-        chain: 3 x 3 layers of stride 1 or 2, at most `MOST_LAYERS`, that see `REACH` pixels.
-
-    Raises:
-        TryAgain: one of them is not right yet.
+        early, late: receptive fields of `EARLY` and `LATE`, in pixels.
+        chain: at most `MAX_LAYERS` 3 x 3 layers of stride 1 or 2, with a receptive field of at
+            least `WANTED_FIELD` pixels.
     """
-    for name, guess, layers in (("early", early, EARLY), ("late", late, LATE)):
-        require_answer(guess, name)
-        if guess != _field_of(layers):
-            raise TryAgain(
-                f"{name} is {guess}, but {layers} sees another number of pixels. Start with 1. "
-                f"Each layer adds (kernel - 1) steps, and a step is as many pixels as all strides "
-                f"*before* this layer, multiplied."
-            )
-    require_answer(chain, "chain")
-    _check_chain(list(chain))
-    print(
-        f"Right. Halving early sees {early} pixels, halving late {late}. "
-        f"Your {len(chain)} layers see {_field_of(chain)}."
+    hint = (
+        "Start with 1. Each layer adds (kernel - 1) steps, and a step has as many pixels as the "
+        "product of the strides of all layers *before* it."
     )
-
-
-def _check_chain(chain: list[Any]) -> None:
-    for layer in chain:
-        if tuple(layer) not in ((3, 1), (3, 2)):
-            raise TryAgain(f"chain has the layer {layer!r}; only (3, 1) and (3, 2) are allowed.")
-    if len(chain) > MOST_LAYERS:
-        raise TryAgain(f"chain has {len(chain)} layers; {MOST_LAYERS} are allowed.")
-    if _field_of(chain) < REACH:
+    expect_number(early, _receptive_field(EARLY), "early", hint, reveal=False)
+    expect_number(late, _receptive_field(LATE), "late", hint, reveal=False)
+    require_answer(chain, "chain")
+    wrong = [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]
+    if wrong:
+        raise TryAgain(f"chain has the layer {wrong[0]!r}; only (3, 1) and (3, 2) are allowed.")
+    if len(chain) > MAX_LAYERS:
+        raise TryAgain(f"chain has {len(chain)} layers; at most {MAX_LAYERS} are allowed.")
+    field = _receptive_field(chain)
+    if field < WANTED_FIELD:
         raise TryAgain(
-            f"chain sees {_field_of(chain)} pixels, expected at least {REACH}. "
-            f"A layer reaches further the more halvings come before it."
+            f"chain has a receptive field of {field} pixels; expected at least {WANTED_FIELD}. "
+            f"Hint: a layer adds more pixels if more strides of 2 come before it."
         )
+    print(
+        f"Right: {early} pixels with early strides, {late} with late ones. Your {len(chain)} "
+        f"layers have a receptive field of {field}."
+    )
 
 
 def check_conv_cost(conv_cost: Callable[..., Any]) -> None:
-    """Check a function that counts what a convolution without bias costs.
+    """Exercise 2: parameters and MACs of a convolution without bias.
 
     Args:
         conv_cost: (channels_in, channels_out, kernel, side, stride=1, groups=1), where `side` is
-            of the input, to (parameters, multiply-adds).
-
-    Raises:
-        TryAgain: it is not right yet.
+            that of the input -> (parameters, MACs).
     """
-    cases: tuple[tuple[tuple[int, ...], dict[str, int], str], ...] = (
-        ((16, 32, 3, 64), {}, "a plain convolution"),
-        ((16, 32, 3, 64), {"stride": 2}, "a stride of 2: how many places does the *output* have?"),
-        ((32, 32, 5, 16), {"groups": 32}, "a depthwise one: how deep is each of its filters?"),
-        ((32, 64, 1, 16), {}, "a pointwise one"),
-        ((32, 64, 3, 16), {"groups": 4}, "groups: each output channel sees channels_in / groups"),
-    )
-    for arguments, keywords, what in cases:
-        answer = conv_cost(*arguments, **keywords)
-        require_answer(answer, "the result of conv_cost()")
-        expected = _true_cost(*arguments, **keywords)
+    for (c_in, c_out, kernel, side, stride, groups), hint in (
+        ((16, 32, 3, 64, 1, 1), "This is a plain convolution."),
+        ((16, 32, 3, 64, 2, 1), "How many pixels does the *output* have?"),
+        ((32, 32, 5, 16, 1, 32), "In a depthwise convolution, how deep is each filter?"),
+        ((32, 64, 1, 16, 1, 1), "This is a pointwise convolution."),
+        ((32, 64, 3, 16, 1, 4), "Each output channel sees channels_in / groups channels."),
+    ):
+        name = f"conv_cost({c_in}, {c_out}, {kernel}, {side}, {stride=}, {groups=})"
+        answer = conv_cost(c_in, c_out, kernel, side, stride=stride, groups=groups)
+        require_answer(answer, name)
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-            raise TryAgain(f"conv_cost() returns {answer!r}; expected two numbers.")
-        for name, found, right in zip(
-            ("parameters", "multiply-adds"), answer, expected, strict=True
-        ):
-            if found != right:
-                call = ", ".join([*map(str, arguments), *(f"{k}={v}" for k, v in keywords.items())])
-                raise TryAgain(
-                    f"conv_cost({call}) says {found:,} {name}; expected {right:,}. "
-                    f"This case is {what}."
-                )
-    print("Right: plain, strided, grouped, depthwise and pointwise convolutions, all counted.")
-
-
-def _true_cost(
-    channels_in: int, channels_out: int, kernel: int, side: int, stride: int = 1, groups: int = 1
-) -> tuple[int, int]:
-    layer = nn.Conv2d(
-        channels_in, channels_out, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
-    )
-    outputs = layer(torch.zeros(1, channels_in, side, side)).numel()
-    return layer.weight.numel(), outputs * layer.weight[0].numel()
+            raise TryAgain(f"expected two numbers from {name}, got {answer!r}.")
+        parameters = c_out * c_in // groups * kernel**2
+        expect_number(answer[0], parameters, f"the parameters from {name}", hint, rtol=0)
+        macs = (side // stride) ** 2 * parameters
+        expect_number(answer[1], macs, f"the MACs from {name}", hint, rtol=0)
+    print("Right: for plain, strided, grouped, depthwise and pointwise convolutions.")
 
 
 def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
-    """Check the block of MobileNetV2: widen, look around, narrow, and add the input.
+    """Exercise 3: the block of MobileNetV2.
 
     Args:
-        block: a module's class, made with (channels_in, channels_out, expand=4, kernel=3,
-            stride=1).
-
-    Raises:
-        TryAgain: it is not right yet.
+        block: module class, called with (channels_in, channels_out, expand, kernel, stride).
     """
-    for channels_in, channels_out, expand, kernel, stride in (
-        (16, 16, 4, 3, 1),
-        (16, 24, 4, 3, 1),
-        (16, 16, 2, 5, 2),
-    ):
-        name = f"block({channels_in}, {channels_out}, {expand}, {kernel}, {stride})"
-        module = block(channels_in, channels_out, expand, kernel, stride).eval()
-        _check_is_module(module, name)
-        torch.manual_seed(0)
-        features = torch.randn(1, channels_in, 16, 16)
-        expected = (1, channels_out, 16 // stride, 16 // stride)
-        output = _run(module, name, features)
-        _check_shape(output, expected, name)
-        _check_depthwise(module, channels_in * expand, name)
-        _check_count(module, _inverted_parameters(channels_in, channels_out, expand, kernel), name)
-        _check_linear_end(output, name)
-        _check_relus(module, features, name)
-        _check_residual(module, features, expected, name)
-    print("Right: widened, looked at channel by channel, narrowed without ReLU, and added.")
+    for arguments in ((16, 16, 4, 3, 1), (16, 24, 4, 3, 1), (16, 16, 2, 5, 2)):
+        channels_in, channels_out, expand, kernel, stride = arguments
+        name = f"block{arguments}"
+        module = _as_module(block(*arguments), name)
+        features = torch.randn(1, channels_in, 16, 16, generator=torch.Generator().manual_seed(0))
+        shape = (1, channels_out, 16 // stride, 16 // stride)
+        output, calls = _run(module, name, shape, features)
+        wide = channels_in * expand
+        groups = [call.layer.groups for call in calls]
+        if wide not in groups:
+            raise TryAgain(
+                f"{name} has convolutions with groups {groups}; expected a depthwise one on the "
+                f"{wide} channels of the widened features: groups={wide}."
+            )
+        weights = wide * (channels_in + kernel**2 + channels_out)
+        _expect_parameters(module, weights + 2 * (wide + wide + channels_out), name)
+        if output.min() >= 0:
+            raise TryAgain(
+                f"{name} returns no negative numbers, so it ends with a ReLU. Hint: the output "
+                f"stays linear; a ReLU would discard half of what these few channels hold."
+            )
+        if min(float(call.input.min()) for call in calls[1:]) < 0:
+            raise TryAgain(f"{name} lacks a ReLU after the first or after the second convolution.")
+        _expect_residual(module, features, shape, name)
+    print("Right: widened, filtered channel by channel, narrowed without a ReLU, and added.")
 
 
-def _inverted_parameters(channels_in: int, channels_out: int, expand: int, kernel: int) -> int:
-    wide = channels_in * expand
-    convolutions = channels_in * wide + wide * kernel**2 + wide * channels_out
-    return convolutions + 2 * (wide + wide + channels_out)  # with batch normalisation
+def check_add_fuse(block: Callable[..., nn.Module]) -> None:
+    """Exercise 4: a decoder block of a U-Net with an additive skip connection.
+
+    Args:
+        block: module class, called with (coarse, skip), the channels of its two inputs.
+    """
+    coarse, skip, name = 24, 10, "AddFuse(24, 10)"
+    module = _as_module(block(coarse, skip), name)
+    generator = torch.Generator().manual_seed(0)
+    below = torch.randn(1, coarse, 8, 8, generator=generator)
+    aside = torch.randn(1, skip, 16, 16, generator=generator)
+    shape = (1, skip, 16, 16)
+    output, calls = _run(module, name, shape, below, aside)
+    _expect_parameters(module, coarse * skip + 2 * skip + skip * skip * 9 + 2 * skip, name)
+    if output.min() < 0:
+        raise TryAgain(f"{name} returns negative numbers. Hint: a ReLU comes last, as in FuseConv.")
+    for which, changed in (("coarse", (below + 1, aside)), ("skip", (below, aside + 1))):
+        if torch.equal(_run(module, name, shape, *changed)[0], output):
+            raise TryAgain(f"the output of {name} does not depend on `{which}`; add the two.")
+    macs = sum(call.output.numel() * call.layer.weight[0].numel() for call in calls)
+    if macs != 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9:
+        raise TryAgain(
+            f"{name} takes {macs:,} MACs, which is too many. Hint: narrow the coarse features "
+            f"while they are still small, then upsample them."
+        )
+    print("Right: narrowed, upsampled, added and filtered, with fewer channels to convolve.")
 
 
-def _check_is_module(module: Any, name: str) -> None:
+class _Call(NamedTuple):
+    layer: nn.Conv2d
+    input: Tensor
+    output: Tensor
+
+
+def _as_module(module: Any, name: str) -> nn.Module:
     if not isinstance(module, nn.Module) or not list(module.parameters()):
         raise TryAgain(
-            f"{name} has no layers yet. Make them in __init__, after super().__init__()."
+            f"{name} has no layers yet. Write your answer where it says 'your code here': create "
+            f"the layers in __init__, after super().__init__()."
         )
+    return module.eval()
 
 
-def _run(module: nn.Module, name: str, *inputs: Tensor) -> Tensor:
-    shapes = " and ".join(str(tuple(features.shape)) for features in inputs)
+def _run(
+    module: nn.Module, name: str, shape: tuple[int, ...], *inputs: Tensor
+) -> tuple[Tensor, list[_Call]]:
+    """Output of a module, which has to have this shape, and the calls of its convolutions."""
+    calls: list[_Call] = []
+    hooks = [
+        layer.register_forward_hook(lambda *call: calls.append(_Call(call[0], *call[1], call[2])))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
     try:
         with torch.inference_mode():
             output = module(*inputs)
     except (RuntimeError, TypeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        shapes = " and ".join(str(tuple(features.shape)) for features in inputs)
         raise TryAgain(
-            f"{name} fails on features {shapes}: {reason}. Follow the shapes through forward()."
+            f"{name} fails for features of shape {shapes}: {str(error).splitlines()[0]}. Hint: "
+            f"follow the shapes through forward()."
         ) from error
-    require_answer(output, f"what {name} returns")
-    return output
-
-
-def _check_shape(output: Tensor, expected: tuple[int, ...], name: str) -> None:
-    if tuple(output.shape) != expected:
-        raise TryAgain(f"{name} returns {tuple(output.shape)}; expected {expected}.")
-
-
-def _check_depthwise(module: nn.Module, channels: int, name: str) -> None:
-    groups = [layer.groups for layer in module.modules() if isinstance(layer, nn.Conv2d)]
-    if channels not in groups:
-        raise TryAgain(
-            f"{name} has convolutions with groups {groups}; expected a depthwise one on "
-            f"{channels} channels, after they were widened: groups={channels}."
-        )
-
-
-def _check_count(module: nn.Module, expected: int, name: str) -> None:
-    found = sum(weights.numel() for weights in module.parameters())
-    if found != expected:
-        raise TryAgain(
-            f"{name} has {found:,} parameters; expected {expected:,}. "
-            f"Which layers are there, between how many channels, and has each convolution its "
-            f"batch normalisation and no bias?"
-        )
-
-
-def _check_linear_end(output: Tensor, name: str) -> None:
-    if output.min() >= 0:
-        raise TryAgain(
-            f"{name} returns no number below 0, so a ReLU comes last. The narrow end stays "
-            f"linear: a ReLU would throw away half of the little that fits there."
-        )
-
-
-def _check_relus(module: nn.Module, features: Tensor, name: str) -> None:
-    """What each convolution but the first gets to see has passed a ReLU."""
-    lowest: list[float] = []
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, inputs: lowest.append(float(inputs[0].min())))
-        for layer in module.modules()
-        if isinstance(layer, nn.Conv2d)
-    ]
-    _run(module, name, features)
     for hook in hooks:
         hook.remove()
-    if min(lowest[1:]) < 0:
+    require_answer(output, f"the output of {name}")
+    if tuple(output.shape) != shape:
+        raise TryAgain(f"expected shape {shape} from {name}, got {tuple(output.shape)}.")
+    return output, calls
+
+
+def _expect_parameters(module: nn.Module, expected: int, name: str) -> None:
+    parameters = sum(weights.numel() for weights in module.parameters())
+    if parameters != expected:
         raise TryAgain(
-            f"{name}: a ReLU comes after the first convolution, and another after the second."
+            f"{name} has {parameters:,} parameters; expected {expected:,}. Hint: check the "
+            f"channels of each layer. Each convolution has batch normalization and no bias."
         )
 
 
-def _check_residual(
-    module: nn.Module, features: Tensor, expected: tuple[int, ...], name: str
+def _expect_residual(
+    module: nn.Module, features: Tensor, shape: tuple[int, ...], name: str
 ) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-    silent = _run(module, name, features)  # all that the layers add is 0 now
-    if tuple(features.shape) == expected and not torch.equal(silent, features):
+    output, _ = _run(module, name, shape, features)  # all layers add 0 now
+    if features.shape == output.shape and not torch.equal(output, features):
         raise TryAgain(
-            f"{name}: where input and output have the same shape the input is to be added. With "
-            f"layers that give 0 the block should return its input, but does not."
+            f"{name} does not add its input. Hint: input and output have the same shape, so a "
+            f"block whose layers return 0 returns its input."
         )
-    if tuple(features.shape) != expected and silent.any():
-        raise TryAgain(f"{name} adds something of another shape; there is no residual here.")
-
-
-def check_add_fuse(block: Callable[..., nn.Module]) -> None:
-    """Check a step of a U-Net's way up that adds instead of concatenating.
-
-    Args:
-        block: a module's class, made with (coarse, skip), the channels of the two inputs.
-
-    Raises:
-        TryAgain: it is not right yet.
-    """
-    coarse, skip, name = 24, 10, "AddFuse(24, 10)"
-    module = block(coarse, skip).eval()
-    _check_is_module(module, name)
-    torch.manual_seed(0)
-    below, aside = torch.randn(1, coarse, 8, 8), torch.randn(1, skip, 16, 16)
-    output = _run(module, name, below, aside)
-    _check_shape(output, (1, skip, 16, 16), name)
-    _check_count(module, coarse * skip + 2 * skip + skip * skip * 9 + 2 * skip, name)
-    if output.min() < 0:
-        raise TryAgain(f"{name} returns numbers below 0; a ReLU comes last, as in FuseConv.")
-    for what, changed in (("coarse", (below + 1, aside)), ("skip", (below, aside + 1))):
-        if torch.equal(_run(module, name, *changed), output):
-            raise TryAgain(f"{name} returns the same when `{what}` changes; add the two.")
-    work = count_macs(_OnPhoto(module, coarse, skip), 16)
-    if work != 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9:
-        raise TryAgain(
-            f"{name} does {work:,} multiply-adds, which is too many: narrow the coarse features "
-            f"while they are still small, then repeat them."
-        )
-    print("Right: narrowed, repeated, added, looked at, with fewer channels to convolve.")
-
-
-class _OnPhoto(nn.Module):
-    """Feeds a block of two inputs from a photo, for `count_macs`."""
-
-    def __init__(self, block: nn.Module, coarse: int, skip: int) -> None:
-        super().__init__()
-        self.block, self.coarse, self.skip = block, coarse, skip
-
-    def forward(self, photo: Tensor) -> Tensor:
-        height, width = photo.shape[2:]
-        below = photo.new_zeros(1, self.coarse, height // 2, width // 2)
-        return self.block(below, photo.new_zeros(1, self.skip, height, width))
+    if features.shape != output.shape and output.any():
+        raise TryAgain(f"{name} adds something of another shape; it has no residual connection.")

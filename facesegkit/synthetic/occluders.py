@@ -11,7 +11,7 @@ from facesegkit.synthetic.scene import Scene
 OBSTACLES = 0.12  # share of faces with something in front of them
 
 
-def draw_obstacle(scene: Scene) -> None:
+def draw_occluder(scene: Scene) -> None:
     """A hand, a microphone, a cup or some object in front of the face; it belongs to no part."""
     if scene.rng.random() > OBSTACLES:
         return

@@ -1,0 +1,83 @@
+"""Traces networks to ONNX graphs, and writes them with metadata and weights of half the size."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+from facesegkit.system.files import atomic_write
+
+
+def trace_onnx(
+    model: nn.Module, size: int, output: str, free: dict[int, str], opset: int
+) -> onnx.ModelProto:
+    """Trace a network on `images` of `size` x `size` pixels, without merging batch normalizations.
+
+    ONNX Runtime merges them into the convolutions when it loads the file. If they were merged
+    here, the weights would no longer fit into float16 (see `write_onnx`).
+
+    Args:
+        model: takes float32 [B, 3, H, W].
+        size: H and W of the image to trace with.
+        output: name of the output.
+        free: dimensions of input and output that may have any length, and their names.
+        opset: version of the ONNX operators.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # The newer exporter needs a further package, and merges batch normalizations.
+        warnings.simplefilter("ignore")
+        traced = Path(folder, "traced.onnx")
+        torch.onnx.export(
+            model.eval(),
+            (torch.zeros(1, 3, size, size),),
+            traced,
+            input_names=["images"],
+            output_names=[output],
+            dynamic_axes={"images": free, output: free},
+            opset_version=opset,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            dynamo=False,
+        )
+        return onnx.load(traced)
+
+
+def write_onnx(graph: onnx.ModelProto, metadata: dict[str, str], path: Path | str) -> None:
+    """Write a graph with metadata, atomically; weights that float16 holds exactly become float16.
+
+    Raises:
+        FaceSegKitError: if the file cannot be written.
+    """
+    _halve_where_exact(graph)
+    helper.set_model_props(graph, metadata)
+    onnx.checker.check_model(graph, full_check=True)
+    with atomic_write(path) as unfinished:
+        unfinished.write_bytes(graph.SerializeToString())
+
+
+def _halve_where_exact(model: onnx.ModelProto) -> None:
+    """Store weights that float16 holds exactly as float16, and cast them where they are used.
+
+    ONNX Runtime casts them once, when it loads the file.
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.ndim < 2:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if np.array_equal(half, values):
+            name, half_name = tensor.name, f"{tensor.name}.half"
+            tensor.CopyFrom(numpy_helper.from_array(half, half_name))
+            casts.append(helper.make_node("Cast", [half_name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(casts + nodes)

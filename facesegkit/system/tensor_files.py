@@ -1,0 +1,74 @@
+"""Tensors and plain data in files that are written atomically and read without running code."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facesegkit.errors import FaceSegKitError
+from facesegkit.system.files import atomic_write
+
+# Five float32 copies of the largest model that checkpoint.py accepts: a training state holds its
+# weights, their EMA, the best EMA so far, and the two moments of AdamW.
+_MAX_BYTES = 400_000_000
+
+
+def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
+    """Write tensors and plain data with torch.save, atomically.
+
+    Raises:
+        FaceSegKitError: if the file cannot be written.
+    """
+    # By way of memory: on a full disk torch.save would raise an error of its own.
+    buffer = io.BytesIO()
+    torch.save(dict(plain), buffer)
+    with atomic_write(path) as unfinished:
+        unfinished.write_bytes(buffer.getvalue())  # getbuffer's view may outlive a failed write
+
+
+def load_tensors(path: Path | str) -> dict[str, Any]:
+    """Read what `save_tensors` wrote; anything but tensors and plain data is refused.
+
+    Raises:
+        FaceSegKitError: if there is no such file, or torch.save did not write it, or it is damaged.
+    """
+    if not Path(path).is_file():
+        raise FaceSegKitError(
+            f"There is no model file {path}; train one with 'python face_segmentation.py', "
+            f"or name another with --model."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here
+            _check_bytes(Path(path))
+            plain = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise FaceSegKitError(
+            f"{path} was not saved by facesegkit, or it is damaged; "
+            f"train again with 'python face_segmentation.py'."
+        ) from error
+    if not isinstance(plain, dict):
+        raise FaceSegKitError(
+            f"{path} holds a {type(plain).__name__}, not a model of facesegkit; "
+            f"give a file that face_segmentation.py has saved."
+        )
+    return plain
+
+
+def _check_bytes(path: Path) -> None:
+    """Raise ValueError if a file is too large, before or after decompression (it may be a zip).
+
+    Otherwise a file could ask for all the memory there is.
+    """
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(file.file_size for file in archive.infolist()))
+    if size > _MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes")
