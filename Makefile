@@ -50,7 +50,7 @@ stress: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet mutmut==3.8.1 coverage==7.17.3
 	$(BIN)/python benchmarks/line_coverage.py
 	$(BIN)/python benchmarks/mutants.py
-	$(BIN)/python benchmarks/everywhere.py
+	$(BIN)/python benchmarks/environments.py
 
 # Photos are uploaded to the explorer in one message each; by default that may have 10 MB.
 lab: $(INSTALLED)

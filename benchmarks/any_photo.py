@@ -1,17 +1,17 @@
-"""How well faces are found and segmented where they are not aligned.
+"""Detection and segmentation of faces that are not aligned, on composed scenes.
 
     python benchmarks/any_photo.py --data data/CelebAMask-HQ --split val
     python benchmarks/any_photo.py --data data/CelebAMask-HQ --split test --keep
 
-Scenes are put together from people cut out of the data set along their annotation (skin, hair,
-clothes ...), turned, scaled and laid on drawn backgrounds, so the truth is exact: one person from
-8 % to 100 % of the picture's height, or two to six; upright or turned by up to 180 degrees; some
-over the border, dark or blurred; and scenes with nobody. Height is that of the head, which takes
-about 0.7 of an aligned photo.
+Scenes are composed of people from the data set, masked by their annotation (skin, hair, clothes
+...), rotated, scaled and pasted onto synthetic backgrounds, so the ground truth is exact: one
+person whose head has 8 % to 100 % of the image's height, or two to six; upright or rotated by up
+to 180 degrees; some cut off by the border, dark or blurred; and scenes without a face. A head
+takes about 0.7 of an aligned photo.
 
-Scored: faces found (middle within 0.3 of the frame's side) and missed, false faces, and mean F1
-over the pixels of the true frames, by size, angle and circumstance. --keep writes the model's part
-of benchmarks/results/any_photo.json.
+Measured: detected faces (centre within 0.3 of the ROI's side), false detections, and mean F1 over
+the pixels of the true ROIs, by size, angle and condition. --keep writes the model's part of
+benchmarks/results/any_photo.json.
 """
 
 from __future__ import annotations
@@ -42,71 +42,68 @@ from facesegkit.synthetic.background import background
 
 RESULTS = Path(__file__).parent / "results" / "any_photo.json"
 WIDTH, HEIGHT = 1024, 768
-HEAD = 0.7  # of a frame's side
+HEAD = 0.7  # of a ROI's side
 CLASSES = len(FIVE_FEATURES.class_names)
-KINDS = ("upright", "turned", "group", "cut", "dark", "blurred", "nobody")
+KINDS = ("upright", "turned", "group", "cut", "dark", "blurred", "no face")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, the class of each of its pixels, and the frames of its faces."""
+    """An image, the class of each of its pixels, and the ROIs of its faces."""
 
     kind: str
     photo: Image.Image
     classes: NDArray[np.uint8]
-    frames: list[FaceROI]
-    cut: list[bool]  # which frames reach over the border
+    rois: list[FaceROI]
+    cut: list[bool]  # which ROIs extend over the border
 
 
-def make_scene(number: int, pack: DatasetCache, rows: NDArray[np.int64]) -> Scene:
-    """Scene number `number`; it depends on that alone."""
+def make_scene(number: int, cache: DatasetCache, rows: NDArray[np.int64]) -> Scene:
+    """A scene that depends on its number alone."""
     rng = np.random.default_rng([11, number])
     kind = KINDS[number % len(KINDS)]
     back = Image.fromarray((background(rng) * 255).astype(np.uint8))
     photo = back.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
     classes = Image.new("L", (WIDTH, HEIGHT))
-    frames: list[FaceROI] = []
-    count = {"group": int(rng.integers(2, 7)), "nobody": 0}.get(kind, 1)
+    rois: list[FaceROI] = []
+    count = {"group": int(rng.integers(2, 7)), "no face": 0}.get(kind, 1)
     for _ in range(count):
-        frame = _free_place(rng, kind, frames)
-        if frame is None:
+        roi = _free_roi(rng, kind, rois)
+        if roi is None:
             continue
-        lay_person(photo, classes, frame, pack, int(rng.choice(rows)))
-        frames.append(frame)
+        paste_person(photo, classes, roi, cache, int(rng.choice(rows)))
+        rois.append(roi)
     if kind == "dark":
-        photo = darkened(photo, rng.uniform(0.08, 0.3), rng)
+        photo = darken(photo, rng.uniform(0.08, 0.3), rng)
     if kind == "blurred":
-        photo = photo.filter(ImageFilter.GaussianBlur(0.012 * frames[0].size))
-    cut = [
-        bool((frame.corners < 0).any() or (frame.corners > (WIDTH, HEIGHT)).any())
-        for frame in frames
-    ]
-    return Scene(kind, photo, np.asarray(classes), frames, cut)
+        photo = photo.filter(ImageFilter.GaussianBlur(0.012 * rois[0].size))
+    cut = [bool((roi.corners < 0).any() or (roi.corners > (WIDTH, HEIGHT)).any()) for roi in rois]
+    return Scene(kind, photo, np.asarray(classes), rois, cut)
 
 
-def darkened(photo: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
-    """A photo taken with this share of the light, and the camera's noise."""
-    light = (np.asarray(photo) / 255.0) ** 2.2 * share
+def darken(photo: Image.Image, light_left: float, rng: np.random.Generator) -> Image.Image:
+    """The photo with a fraction of the light, and sensor noise."""
+    light = (np.asarray(photo) / 255.0) ** 2.2 * light_left
     light = light + rng.normal(0, 0.004, light.shape)
     return Image.fromarray((np.clip(light, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8))
 
 
-def _free_place(rng: np.random.Generator, kind: str, frames: list[FaceROI]) -> FaceROI | None:
-    """A frame that overlaps no other's head."""
+def _free_roi(rng: np.random.Generator, kind: str, rois: list[FaceROI]) -> FaceROI | None:
+    """A ROI that overlaps no other head."""
     for _ in range(50):
         largest = 0.35 if kind == "group" else 1.0
         head = HEIGHT * math.exp(rng.uniform(math.log(0.08), math.log(largest)))
         turned = kind in ("turned", "group") and rng.random() < (1.0 if kind == "turned" else 0.4)
         angle = rng.uniform(-math.pi, math.pi) if turned else rng.normal(0, math.radians(6))
         size = head / HEAD
-        margin = 0.05 if kind == "cut" else 0.35  # of the frame, from its middle to the border
+        margin = 0.05 if kind == "cut" else 0.35  # of the ROI, from its centre to the border
         x = _between(rng, margin * size, WIDTH - margin * size)
         y = _between(rng, margin * size, HEIGHT - margin * size)
-        if kind == "cut":  # half of the face may be missing, its middle not
+        if kind == "cut":  # up to half of the face may be cut off
             side = rng.integers(4)
             x = (margin * size, WIDTH - margin * size, x, x)[side]
             y = (y, y, margin * size, HEIGHT - margin * size)[side]
-        if all(math.hypot(x - f.x, y - f.y) > 0.45 * (size + f.size) for f in frames):
+        if all(math.hypot(x - f.x, y - f.y) > 0.45 * (size + f.size) for f in rois):
             return FaceROI(float(x), float(y), size, float(angle))
     return None
 
@@ -115,17 +112,17 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return rng.uniform(low, high) if low < high else (low + high) / 2
 
 
-def lay_person(
-    photo: Image.Image, classes: Image.Image, frame: FaceROI, pack: DatasetCache, row: int
+def paste_person(
+    photo: Image.Image, classes: Image.Image, roi: FaceROI, cache: DatasetCache, row: int
 ) -> None:
-    """Lay the person of one pair into a scene and its classes."""
-    labels = np.array(pack.labels[row])
-    person = Image.fromarray(pack.photos[row])
+    """Paste the person of one pair into a scene and its classes."""
+    labels = np.array(cache.labels[row])
+    person = Image.fromarray(cache.photos[row])
     shape = Image.fromarray(((labels != PART_IDS["background"]) * 255).astype(np.uint8))
     merged = Image.fromarray(FIVE_FEATURES.merge(labels).astype(np.uint8))
-    if frame.size < person.width / 2:
-        person = person.resize((round(frame.size * 2),) * 2, Image.Resampling.BOX)
-    to_person, to_labels = (frame.to_upright(side) for side in (person.width, merged.width))
+    if roi.size < person.width / 2:
+        person = person.resize((round(roi.size * 2),) * 2, Image.Resampling.BOX)
+    to_person, to_labels = (roi.to_aligned(side) for side in (person.width, merged.width))
     size = photo.size
     seen = person.transform(size, Image.Transform.AFFINE, to_person, Image.Resampling.BICUBIC)
     cover = shape.transform(size, Image.Transform.AFFINE, to_labels, Image.Resampling.BILINEAR)
@@ -135,7 +132,7 @@ def lay_person(
 
 
 class Tally:
-    """What was found, by groups of faces."""
+    """Results by group of faces."""
 
     def __init__(self) -> None:
         self.matrices: dict[str, NDArray[np.int64]] = defaultdict(
@@ -149,29 +146,29 @@ class Tally:
         self.milliseconds: list[float] = []
 
     def segment(self, scene: Scene, segmenter: FaceSegmenter) -> SegmentationResult:
-        """Segment a scene, and add how well and how fast that went."""
+        """Segment a scene, and record the metrics and the time."""
         started = time.perf_counter()
         segmentation = segmenter(scene.photo)
         self.milliseconds.append(1000 * (time.perf_counter() - started))
-        self.add(scene, segmentation.labels, frames_of(segmentation))
+        self.add(scene, segmentation.labels, rois_of(segmentation))
         return segmentation
 
     def add(self, scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> None:
         self.scenes[scene.kind] += 1
         taken = set()
-        for frame, cut in zip(scene.frames, scene.cut, strict=True):
-            nearest = min(found, key=lambda f: _apart(f, frame), default=None)
-            hit = nearest is not None and _apart(nearest, frame) < 0.3 * frame.size
+        for roi, cut in zip(scene.rois, scene.cut, strict=True):
+            nearest = min(found, key=lambda f: _apart(f, roi), default=None)
+            hit = nearest is not None and _apart(nearest, roi) < 0.3 * roi.size
             if hit and nearest is not None:
                 taken.add(nearest)
-                turn = (nearest.angle - frame.angle + math.pi) % (2 * math.pi) - math.pi
+                turn = (nearest.angle - roi.angle + math.pi) % (2 * math.pi) - math.pi
                 self.angles.append(abs(math.degrees(turn)))
-                self.sizes.append(abs(math.log2(nearest.size / frame.size)))
+                self.sizes.append(abs(math.log2(nearest.size / roi.size)))
             region = Image.new("1", labels.shape[::-1])
-            ImageDraw.Draw(region).polygon([tuple(c) for c in frame.corners.tolist()], fill=1)
+            ImageDraw.Draw(region).polygon([tuple(c) for c in roi.corners.tolist()], fill=1)
             inside = np.asarray(region)
             matrix = confusion_matrix(scene.classes[inside], labels[inside], CLASSES)
-            for group in _groups(scene.kind, frame, cut):
+            for group in _groups(scene.kind, roi, cut):
                 self.matrices[group] += matrix
                 self.found[group].append(bool(hit))
         self.false_faces[scene.kind] += len(set(found) - taken)
@@ -196,7 +193,7 @@ class Tally:
         }
 
 
-def frames_of(segmentation: SegmentationResult) -> tuple[FaceROI, ...]:
+def rois_of(segmentation: SegmentationResult) -> tuple[FaceROI, ...]:
     return tuple(face.roi for face in segmentation.faces)
 
 
@@ -208,13 +205,13 @@ def _spread(values: list[float]) -> list[float]:
     return [round(float(np.quantile(values or [math.nan], q)), 3) for q in (0.5, 0.95)]
 
 
-def _groups(kind: str, frame: FaceROI, cut: bool) -> list[str]:
-    """The groups that a face counts in."""
+def _groups(kind: str, roi: FaceROI, cut: bool) -> list[str]:
+    """The groups that a face belongs to."""
     names = ["all", f"scene: {kind}"]
-    head = frame.size * HEAD
+    head = roi.size * HEAD
     if not cut and kind in ("upright", "turned", "group"):
         low = next(h for h in (512, 256, 128, 96, 64, 0) if head >= h)
-        degrees = abs(math.degrees(frame.angle))
+        degrees = abs(math.degrees(roi.angle))
         upright = degrees < 25
         if upright:
             names.append(f"upright, head of {low} pixels or more" if low else "upright, smaller")
@@ -225,31 +222,31 @@ def _groups(kind: str, frame: FaceROI, cut: bool) -> list[str]:
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """What a measurement on scenes of the data set can be told."""
+    """The options of a benchmark on scenes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
-    parser.add_argument("--cache", type=Path, help="where the packed data lies")
+    parser.add_argument("--cache", type=Path, help="folder of the data set cache")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--model", default="separable")
-    parser.add_argument("--pictures", type=Path, help="folder for pictures of some scenes")
+    parser.add_argument("--pictures", type=Path, help="folder for images of some scenes")
     parser.add_argument("--keep", action="store_true", help="write the result file")
     return parser
 
 
 def main() -> None:
     parser = parser_of(__doc__.splitlines()[0])
-    parser.add_argument("--finder", type=Path, help="a finder other than the one that ships")
+    parser.add_argument("--detector", type=Path, help="a detector other than the shipped one")
     parser.add_argument("--scenes", type=int, default=420)
     options = parser.parse_args()
-    pack = build_cache(options.data, options.cache)
-    find = open_detector(options.finder) if options.finder else None
-    segmenter = FaceSegmenter(options.model, detector=find)
+    cache = build_cache(options.data, options.cache)
+    detector = open_detector(options.detector) if options.detector else None
+    segmenter = FaceSegmenter(options.model, detector=detector)
     tally = Tally()
     for number in range(options.scenes):
-        scene = make_scene(number, pack, pack.rows(options.split))
+        scene = make_scene(number, cache, cache.rows(options.split))
         segmentation = tally.segment(scene, segmenter)
         if options.pictures and number < 28:
-            picture = _picture(scene, segmentation.labels, frames_of(segmentation))
+            picture = _picture(scene, segmentation.labels, rois_of(segmentation))
             picture.save(options.pictures / f"{number:02d}.jpg")
     results = {"split": options.split, **tally.summary()}
     print(json.dumps(results, indent=2))
@@ -260,12 +257,12 @@ def main() -> None:
 
 
 def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> Image.Image:
-    """The scene with what was found; not to be published, photos of the data set are in it."""
+    """The scene with the result; not to be published, as it shows photos of the data set."""
     picture = Image.fromarray(overlay(np.asarray(scene.photo), labels, FIVE_FEATURES))
     draw = ImageDraw.Draw(picture)
-    for frames, colour in ((scene.frames, "white"), (found, "orange")):
-        for frame in frames:
-            corners = [tuple(corner) for corner in frame.corners.tolist()]
+    for rois, colour in ((scene.rois, "white"), (found, "orange")):
+        for roi in rois:
+            corners = [tuple(corner) for corner in roi.corners.tolist()]
             draw.line([*corners, corners[0]], fill=colour, width=3)
             draw.line([corners[0], corners[1]], fill=colour, width=7)
     return picture

@@ -1,10 +1,10 @@
-"""Photos that a face segmenter may well fail on, kind by kind.
+"""Detection and segmentation on kinds of photos that are known to be hard.
 
     python benchmarks/hard_photos.py --data data/CelebAMask-HQ --split test --keep
 
-Each kind shows 120 faces of the data set, with exact truth: people are cut out and laid on drawn
-backgrounds, as in any_photo.py, or aligned photos are shrunk, cropped and recoloured. Scored as
-there: faces found, mean F1 over the pixels of the true frames, false faces. --keep writes
+Each kind has 120 faces of the data set with exact ground truth: people are pasted onto synthetic
+backgrounds, as in any_photo.py, or aligned photos are downsampled, cropped and recoloured. Measured
+as there: recall, mean F1 over the pixels of the true ROIs, false detections. --keep writes
 benchmarks/results/hard_photos.json.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from any_photo import HEAD, Scene, Tally, darkened, lay_person, parser_of
+from any_photo import HEAD, Scene, Tally, darken, parser_of, paste_person
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -36,38 +36,38 @@ Rows = NDArray[np.int64]
 
 
 class Maker:
-    """Makes photos of one kind; the same ones every time."""
+    """Makes the photos of one kind; always the same ones."""
 
-    def __init__(self, pack: DatasetCache, rows: Rows, seed: int) -> None:
-        self.pack, self.rows = pack, rows
+    def __init__(self, cache: DatasetCache, rows: Rows, seed: int) -> None:
+        self.cache, self.rows = cache, rows
         self.rng = np.random.default_rng([17, seed])
 
-    def scene(self, size: tuple[int, int], frames: list[FaceROI]) -> Scene:
-        """People on a drawn background; the later ones lie over the earlier."""
+    def scene(self, size: tuple[int, int], rois: list[FaceROI]) -> Scene:
+        """People on a synthetic background, later ones over earlier ones."""
         back = Image.fromarray((background(self.rng) * 255).astype(np.uint8))
         photo = back.resize(size, Image.Resampling.BILINEAR)
         classes = Image.new("L", size)
-        for frame in frames:
-            lay_person(photo, classes, frame, self.pack, int(self.rng.choice(self.rows)))
-        return Scene("", photo, np.asarray(classes), frames, [False] * len(frames))
+        for roi in rois:
+            paste_person(photo, classes, roi, self.cache, int(self.rng.choice(self.rows)))
+        return Scene("", photo, np.asarray(classes), rois, [False] * len(rois))
 
     def aligned(self, side: int) -> Scene:
         """A photo of the data set as it is."""
         row = int(self.rng.choice(self.rows))
-        labels = FIVE_FEATURES.merge(np.array(self.pack.labels[row]))
-        photo = Image.fromarray(self.pack.photos[row]).resize((side, side))
+        labels = FIVE_FEATURES.merge(np.array(self.cache.labels[row]))
+        photo = Image.fromarray(self.cache.photos[row]).resize((side, side))
         classes = Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST)
-        frames = [aligned_roi((side, side))]
-        return Scene("", photo, np.asarray(classes), frames, [False])
+        rois = [aligned_roi((side, side))]
+        return Scene("", photo, np.asarray(classes), rois, [False])
 
-    def frame(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
+    def roi(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
         angle = math.radians(degrees + self.rng.normal(0, 6))
         return FaceROI(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi)
 
     # --- the kinds -----------------------------------------------------------------------------
 
     def upright(self) -> Scene:
-        return self.scene((1024, 768), [self.frame(512, 384, self.rng.uniform(150, 400))])
+        return self.scene((1024, 768), [self.roi(512, 384, self.rng.uniform(150, 400))])
 
     def thumbnail(self) -> Scene:
         return self.aligned(64)
@@ -76,53 +76,53 @@ class Maker:
         """Brows to chin fill the photo."""
         whole = self.aligned(512)
         box = (112, 160, 400, 448)
-        frame = FaceROI(256 - box[0], 256 - box[1], 512, 0.0)
+        roi = FaceROI(256 - box[0], 256 - box[1], 512, 0.0)
         photo, classes = whole.photo.crop(box), Image.fromarray(whole.classes).crop(box)
-        return Scene("", photo, np.asarray(classes), [frame], [True])
+        return Scene("", photo, np.asarray(classes), [roi], [True])
 
     def panorama(self) -> Scene:
         x = self.rng.uniform(200, 3000)
-        return self.scene((3200, 320), [self.frame(x, 160, 200)])
+        return self.scene((3200, 320), [self.roi(x, 160, 200)])
 
     def crowd(self) -> Scene:
         """Heads of 40 pixels in 12 megapixels."""
-        frames = []
+        rois = []
         for number in range(10):
             x, y = 300 + 370 * number, self.rng.uniform(300, 2700)
-            frames.append(self.frame(x, y, 40))
-        return self.scene((4000, 3000), frames)
+            rois.append(self.roi(x, y, 40))
+        return self.scene((4000, 3000), rois)
 
     def upside_down(self) -> Scene:
         head = self.rng.uniform(150, 400)
-        return self.scene((1024, 768), [self.frame(512, 384, head, degrees=180)])
+        return self.scene((1024, 768), [self.roi(512, 384, head, degrees=180)])
 
     def overlapping(self) -> Scene:
         """The one in front hides up to half of the other's head."""
         head = self.rng.uniform(200, 300)
         apart = self.rng.uniform(0.5, 0.8) * head
-        behind, front = (self.frame(512 + side * apart / 2, 384, head) for side in (-1, 1))
+        behind, front = (self.roi(512 + side * apart / 2, 384, head) for side in (-1, 1))
         return self.scene((1024, 768), [behind, front])
 
     def black_and_white(self) -> Scene:
         scene = self.upright()
         grey = ImageOps.grayscale(scene.photo).convert("RGB")
-        return Scene("", grey, scene.classes, scene.frames, scene.cut)
+        return Scene("", grey, scene.classes, scene.rois, scene.cut)
 
     def very_dark(self) -> Scene:
         """A thirtieth of the light."""
         scene = self.upright()
-        dark = darkened(scene.photo, 1 / 30, self.rng)
-        return Scene("", dark, scene.classes, scene.frames, scene.cut)
+        dark = darken(scene.photo, 1 / 30, self.rng)
+        return Scene("", dark, scene.classes, scene.rois, scene.cut)
 
     def strong_jpeg(self) -> Scene:
-        """Shrunk until the head has 100 pixels, and compressed as messengers do."""
+        """Downsampled to a head of 100 pixels and compressed, as messengers do."""
         scene = self.upright()
-        times = 100 / (scene.frames[0].size * HEAD)
+        times = 100 / (scene.rois[0].size * HEAD)
         size = (round(1024 * times), round(768 * times))
-        frame = scene.frames[0].scaled(times)
+        roi = scene.rois[0].scaled(times)
         photo = scene.photo.resize(size)
         classes = Image.fromarray(scene.classes).resize(size, Image.Resampling.NEAREST)
-        return Scene("", _compressed(photo), np.asarray(classes), [frame], scene.cut)
+        return Scene("", _compressed(photo), np.asarray(classes), [roi], scene.cut)
 
 
 def _compressed(photo: Image.Image) -> Image.Image:
@@ -146,10 +146,10 @@ KINDS: dict[str, Callable[[Maker], Scene]] = {
 
 
 def evaluate_kind(
-    kind: str, pack: DatasetCache, rows: Rows, segmenter: FaceSegmenter, folder: Path | None
+    kind: str, cache: DatasetCache, rows: Rows, segmenter: FaceSegmenter, folder: Path | None
 ) -> Any:
-    """Found, mean F1, false faces a photo, and milliseconds, of one kind."""
-    maker = Maker(pack, rows, seed=list(KINDS).index(kind))
+    """Recall, mean F1, false detections per photo and milliseconds of one kind."""
+    maker = Maker(cache, rows, seed=list(KINDS).index(kind))
     tally = Tally()
     faces = photos = 0
     while faces < FACES:
@@ -158,7 +158,7 @@ def evaluate_kind(
         if folder and not photos:
             picture = overlay(np.asarray(scene.photo), segmentation.labels, FIVE_FEATURES)
             Image.fromarray(picture).save(folder / f"{kind}.jpg")
-        faces, photos = faces + len(scene.frames), photos + 1
+        faces, photos = faces + len(scene.rois), photos + 1
     summary = tally.summary()
     return {
         "photos": photos,
@@ -170,12 +170,12 @@ def evaluate_kind(
 
 def main() -> None:
     options = parser_of(__doc__.splitlines()[0]).parse_args()
-    pack = build_cache(options.data, options.cache)
+    cache = build_cache(options.data, options.cache)
     segmenter = FaceSegmenter(options.model)
     results = {"model": options.model, "split": options.split, "kinds": {}}
     for kind in KINDS:
-        rows = pack.rows(options.split)
-        results["kinds"][kind] = evaluate_kind(kind, pack, rows, segmenter, options.pictures)
+        rows = cache.rows(options.split)
+        results["kinds"][kind] = evaluate_kind(kind, cache, rows, segmenter, options.pictures)
         print(kind, results["kinds"][kind], flush=True)
     if options.keep:
         RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -3,15 +3,15 @@
     python3 -m venv mediapipe-env && mediapipe-env/bin/pip install mediapipe==0.10.14
     python benchmarks/inference_speed.py --mediapipe mediapipe-env/bin/python
 
-Everything runs on one thread, on Linux pinned to one core. The networks take turns with the
-rival, 20 calls a turn, 220 in all after a turn that warms up; the median counts, and the ratio
-more than the milliseconds, since machines differ and are shared. The arithmetic floor is a
-network's multiply-adds over those that this core does in a second in a large matrix product: no
-program that does the same sums with this core could be faster. Without --mediapipe the rival is
-left out and its last figures are kept.
+Everything runs on one thread, on Linux pinned to one core. The networks alternate with the
+rival, 20 calls each, 220 in all after 20 for warm-up. The median is reported; the ratio says more
+than the milliseconds, since machines differ and are shared. The roofline estimate is a network's
+MACs at the speed of a large float32 matrix product on the same core. It is an estimate, not a
+bound: on processors with wider units some networks took 0.36 to 0.60 of it. Without --mediapipe
+the rival is left out and its last figures are kept.
 
-Also timed: a 12-megapixel JPEG from file to file, by its steps; and the command from a cold start.
-Results go to benchmarks/results/inference_speed.json.
+Also timed: a 12-megapixel JPEG from file to file, by its steps; and a cold start of the command.
+Writes benchmarks/results/inference_speed.json.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from facesegkit.image_io import read_photo, read_reduced  # noqa: E402
-from facesegkit.inference.detector import LEVELS, detect_faces  # noqa: E402
+from facesegkit.inference.detector import detect_faces  # noqa: E402
 from facesegkit.inference.model_zoo import MODEL_NAMES, load_model, model_card  # noqa: E402
-from facesegkit.inference.results import SegmentationResult, assign_pixels  # noqa: E402
-from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.results import AnalyzedFace, SegmentationResult, assign_pixels  # noqa: E402
+from facesegkit.inference.segmenter import FaceSegmenter  # noqa: E402
 from facesegkit.inference.visualize import save_view  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -47,7 +47,7 @@ ASTRONAUT = HERE.parent / "figures" / "astronaut.jpg"
 TURNS, CALLS = 12, 20  # calls of each in a turn
 RIVAL = "MediaPipe face mesh 0.10.14"
 
-# Answers each line on its input with the milliseconds that one photo took.
+# Answers each line of its input with the milliseconds for one photo.
 MEDIAPIPE = """
 import sys, time
 import numpy as np
@@ -64,7 +64,7 @@ for line in sys.stdin:
 
 
 def pin_to_one_core() -> None:
-    """All that follows, programs started later too, runs on one core, where the system can."""
+    """Run everything from here on, other programs too, on one core, if the system allows it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
@@ -76,14 +76,14 @@ def timed(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def multiply_adds_a_second() -> float:
-    """What one thread does in a product of two matrices of 2048 x 2048, the best of 10."""
+def macs_per_second() -> float:
+    """Of one thread in a product of two 2048 x 2048 matrices, the best of 10."""
     matrix = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
     return 2048**3 / (min(timed(lambda: matrix @ matrix) for _ in range(10)) / 1000)
 
 
 class MediaPipe:
-    """The rival, in an environment of its own."""
+    """The rival, in a virtual environment of its own."""
 
     def __init__(self, python: str) -> None:
         self.program = subprocess.Popen(
@@ -95,26 +95,25 @@ class MediaPipe:
         )
 
     def milliseconds(self) -> float:
-        """One photo. It tracks the face from call to call, which spares it the detector."""
+        """Time of one photo. It tracks the face from call to call, so its detector does not run."""
         assert self.program.stdin is not None and self.program.stdout is not None
         self.program.stdin.write("\n")
         self.program.stdin.flush()
         for line in self.program.stdout:
             if line.startswith("TIME"):
                 _, milliseconds, found = line.split()
-                assert found == "True", "MediaPipe finds no face on the astronaut"
+                assert found == "True", "MediaPipe detects no face on the astronaut"
                 return float(milliseconds)
-        sys.exit("MediaPipe does not run in the environment given.")
+        sys.exit("MediaPipe does not run in the given environment.")
 
 
 def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
-    """Each network and the rival on one photo, in turns of several calls.
+    """Each network and the rival on one photo, alternating after several calls.
 
-    As on a folder of photos, a network mostly finds its own weights in the processor's cache, not
-    what another one has left there; the rival's as well.
+    As with a folder of photos, the processor's caches then mostly hold a network's own weights.
     """
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
-    models = {name: load_model(name) for name in MODEL_NAMES if not name.endswith("-drawn")}
+    models = {name: load_model(name) for name in MODEL_NAMES if not name.endswith("-synthetic")}
     rival = MediaPipe(mediapipe) if mediapipe else None
     times: dict[str, list[float]] = {name: [] for name in models}
     times |= {RIVAL: []} if rival else {}
@@ -125,7 +124,7 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
                 times[name].append(timed(lambda model=model: model.predict_logits(photo)))  # type: ignore[misc]
         if rival:
             times[RIVAL] += [rival.milliseconds() for _ in range(CALLS)]
-        rates.append(multiply_adds_a_second())
+        rates.append(macs_per_second())
     if rival:
         rival.program.terminate()
     found: dict[str, dict[str, float]] = {}
@@ -135,18 +134,18 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
             "best ms": round(min(values[CALLS:]), 2),
         }
     for name in models:
-        floor = 1000 * model_card(name)["macs"] / max(rates)
-        found[name]["arithmetic floor ms"] = round(floor, 2)
-        found[name]["times the floor"] = round(found[name]["median ms"] / floor, 2)
+        roofline = 1000 * model_card(name)["macs"] / max(rates)
+        found[name]["roofline ms"] = round(roofline, 2)
+        found[name]["times the roofline"] = round(found[name]["median ms"] / roofline, 2)
         if rival:
             ratio = found[RIVAL]["median ms"] / found[name]["median ms"]
             found[name]["times faster than the rival"] = round(ratio, 2)
-    found["matrix product"] = {"G multiply-adds a second": round(max(rates) / 1e9, 1)}
+    found["matrix product"] = {"GMACs per second": round(max(rates) / 1e9, 1)}
     return found
 
 
 def large_photo(path: Path) -> None:
-    """A JPEG of 4000 x 3000 pixels: the astronaut enlarged, with a camera's grain."""
+    """A JPEG of 4000 x 3000 pixels: the astronaut upsampled, with sensor noise."""
     with Image.open(ASTRONAUT) as image:
         large = image.convert("RGB").resize((4000, 4000), Image.Resampling.BICUBIC)
     pixels = np.asarray(large.crop((0, 0, 4000, 3000)), dtype=np.float32)
@@ -155,17 +154,18 @@ def large_photo(path: Path) -> None:
 
 
 def whole_path(folder: Path) -> dict[str, Any]:
-    """From a 12-megapixel JPEG to a file with its classes: the whole, and its steps."""
+    """From a 12-megapixel JPEG to a file with its classes: in total, and by step."""
     path = folder / "large.jpg"
     large_photo(path)
     segmenter = FaceSegmenter()
-    longest = max(LEVELS)
-    small, size = read_reduced(path, longest)
+    analyzer = segmenter.analyzer
+    assert analyzer is not None
+    scales, threshold = analyzer.config.scales, analyzer.config.low_detection_threshold
+    small, size = read_reduced(path, scales[-1])
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
-    segmentation = segmenter(path)
-    assert segmenter.looker is not None and segmentation.faces
-    find, scheme = segmenter.looker.find, segmenter.model.scheme
-    seen = [(face.roi, face.roi_logits) for face in segmentation.faces]
+    result, scheme = segmenter(path), segmenter.model.scheme
+    assert result.faces
+    faces = [AnalyzedFace(face.roi, face.roi_logits) for face in result.faces]
     last: dict[str, SegmentationResult] = {}
 
     def whole(view: str, suffix: str) -> None:
@@ -175,14 +175,14 @@ def whole_path(folder: Path) -> dict[str, Any]:
     steps: dict[str, Callable[[], object]] = {
         "whole path, class ids to PNG": lambda: whole("labels", ".png"),
         "whole path, colours to PNG": lambda: whole("mask", ".png"),
-        "decode at a quarter": lambda: read_reduced(path, longest),
-        "find faces": lambda: detect_faces(small, find),
+        "decode at a quarter": lambda: read_reduced(path, scales[-1]),
+        "detect faces": lambda: detect_faces(small, analyzer.detector, scales, threshold),
         "network": lambda: segmenter.model.predict_logits(photo),
-        "classes of 12 million pixels": lambda: SegmentationResult.of_faces(
-            assign_pixels(seen, scheme, size), size, scheme, path
+        "classes of 12 million pixels": lambda: SegmentationResult.from_faces(
+            assign_pixels(faces, scheme, size), size, scheme, path
         ),
-        "write class ids": lambda: save_view(segmentation, "labels", folder / "a.png"),
-        "write colours": lambda: save_view(segmentation, "mask", folder / "b.png"),
+        "write class ids": lambda: save_view(result, "labels", folder / "a.png"),
+        "write colours": lambda: save_view(result, "mask", folder / "b.png"),
         "for comparison: decode in full": lambda: read_photo(path),
     }
     megabytes = round(path.stat().st_size / 1e6, 1)
@@ -193,7 +193,7 @@ def whole_path(folder: Path) -> dict[str, Any]:
 
 
 def cold_start(folder: Path) -> float:
-    """Seconds that the command takes for one photo, the median of 5."""
+    """Seconds of the command for one photo, the median of 5."""
     command = [sys.executable, "-m", "facesegkit", "segment", str(ASTRONAUT)]
     command += ["--output-dir", str(folder)]
 

@@ -1,10 +1,10 @@
-"""Which lines of facesegkit/ the tests run, in whatever process.
+"""Line coverage of facesegkit/, including the processes that tests start.
 
     pip install coverage==7.17.3
     python benchmarks/line_coverage.py
 
-Tests that measure time are left out, and so are notebooks. Results go to
-benchmarks/results/line_coverage.json, with the lines that no test has run.
+Without tests that measure time, and without notebooks. Writes
+benchmarks/results/line_coverage.json, which lists the lines that no test runs.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def main() -> int:
         rcfile = f"--rcfile={settings}"
         run = [*coverage, "run", rcfile, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
         env = {**os.environ, "COVERAGE_FILE": str(Path(folder, "data"))}
-        ended = run_tests([*run, "-m", "not alone", "-p", "no:cacheprovider"], TOP, env)
+        tests = run_tests([*run, "-m", "not alone", "-p", "no:cacheprovider"], TOP, env)
         subprocess.run([*coverage, "combine", "-q", rcfile], cwd=TOP, env=env, check=True)
         report = Path(folder, "report.json")
         command = [*coverage, "json", "-q", rcfile, "-o", str(report)]
         subprocess.run(command, cwd=TOP, env=env, check=True)
         found = json.loads(report.read_text(encoding="utf-8"))
     results = {
-        "share of lines": round(found["totals"]["percent_covered"] / 100, 4),
+        "fraction of lines": round(found["totals"]["percent_covered"] / 100, 4),
         "lines": found["totals"]["num_statements"],
         "missing": {
             name: file["missing_lines"]
@@ -55,7 +55,7 @@ def main() -> int:
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=2))
-    return int(any(test.result in ("failure", "error") for test in ended))
+    return int(any(test.result in ("failure", "error") for test in tests))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""What the two models cost: size, multiply-adds, receptive field, and time for a photo.
+"""Cost of the two models: parameters, MACs, receptive field, latency in PyTorch.
 
     python benchmarks/model_costs.py
 
-Time is that of eager PyTorch on one thread, batch 1, the median of 60 runs, in turns with a rival
-timed in the same run: torchvision's LR-ASPP MobileNetV3, the lightest segmentation model that it
-ships. Machines differ and are shared, so the ratio is what counts. Results go to
-benchmarks/results/model_costs.json.
+Latency is that of eager PyTorch on one thread, batch 1, the median of 60 runs, alternating with a
+rival in the same run: LR-ASPP MobileNetV3, torchvision's lightest segmentation model. Machines
+differ and are shared, so the ratio matters. Writes benchmarks/results/model_costs.json.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ RIVAL = "LR-ASPP MobileNetV3 (torchvision)"
 
 
 def times(models: dict[str, nn.Module], runs: int = 60, warmup: int = 10) -> dict[str, float]:
-    """Median milliseconds of each model for one photo, the models taking turns."""
+    """Median milliseconds of each model for one photo; the models alternate."""
     photo = torch.rand(1, 3, INPUT_SIZE, INPUT_SIZE).contiguous(memory_format=torch.channels_last)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     with torch.inference_mode():

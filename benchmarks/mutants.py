@@ -1,14 +1,14 @@
-"""How many small faults the tests find: mutation testing of the modules that all else stands on.
+"""Mutation testing of the modules that everything else depends on.
 
     pip install mutmut==3.8.1
     python benchmarks/mutants.py
 
-mutmut changes one thing at a time in a copy of the source (a + to -, a < to <=, a number, a text,
-an argument left out), and runs the tests that come by there: they should fail. What decorators
-other than staticmethod and classmethod wrap, properties above all, it leaves as it is.
+mutmut makes one small change at a time in a copy of the source (+ to -, < to <=, another number or
+string, a dropped argument) and runs the tests that reach it, which should fail. It skips functions
+with decorators other than staticmethod and classmethod, such as properties.
 
-Results go to benchmarks/results/mutants.json, with the changes that no test noticed. --folder keeps
-the copy, in which `mutmut show NAME` tells a change, and goes on from what was done there.
+Writes benchmarks/results/mutants.json with the mutants that survived. --folder keeps the copy, in
+which `mutmut show NAME` prints a mutant; a run that was stopped is continued there.
 """
 
 from __future__ import annotations
@@ -28,18 +28,22 @@ from typing import Any
 HERE = Path(__file__).parent
 TOP = HERE.parent
 RESULTS = HERE / "results" / "mutants.json"
-MODULES = ("parts", "celebamask", "packing", "evaluation", "checkpoint")
-# Which tests come by where is noted in the process that runs them; others would stop over it.
+MODULES = ("labels", "data.celebamask_hq", "data.cache", "metrics", "checkpoint")
+# Coverage is recorded in the process that runs the tests; child processes would fail on it.
 SITECUSTOMIZE = """
 import os
 if os.environ.get("MUTANT_UNDER_TEST") == "stats":
     del os.environ["MUTANT_UNDER_TEST"]
 """
-TESTS = (*MODULES, "archive", "augment", "export", "looking", "segmentation")
+TESTS = (
+    "test_labels", "data/test_celebamask_hq", "data/test_cache", "test_metrics", "test_checkpoint",
+    "test_dataset", "test_transforms", "test_export", "inference/test_pipeline",
+    "inference/test_results",
+)  # fmt: skip
 
 
 def copy_of_the_project(folder: Path) -> None:
-    """Copy what git knows, and say in pyproject.toml what mutmut is to do."""
+    """Copy the tracked files, and configure mutmut in pyproject.toml."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=True)
     for name in listed.stdout.decode().rstrip("\0").split("\0"):
         if (TOP / name).is_file():
@@ -47,24 +51,26 @@ def copy_of_the_project(folder: Path) -> None:
             shutil.copy2(TOP / name, folder / name)
     settings = {
         "source_paths": ["facesegkit"],
-        "only_mutate": [f"facesegkit/{module}.py" for module in MODULES],
+        "only_mutate": [f"facesegkit/{name.replace('.', '/')}.py" for name in MODULES],
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", "not alone"],
-        "pytest_add_cli_args_test_selection": [f"tests/test_{name}.py" for name in TESTS],
-        # PyTorch's threads do not survive a fork, so the process that forks runs no test.
+        "pytest_add_cli_args_test_selection": [f"tests/{name}.py" for name in TESTS],
+        # PyTorch's threads do not survive a fork, so the forking process must not run tests.
         "process_isolation": "forkserver",
     }
-    (folder / "mutants").mkdir()  # mutmut fills it, but Python forgets paths that were not there
+    (
+        folder / "mutants"
+    ).mkdir()  # filled by mutmut; Python ignores import paths that do not exist at its start
     (folder / "startup").mkdir()
     (folder / "startup" / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n")
-        # Lists of texts are the same in JSON and in TOML.
+        # Lists of strings look the same in JSON and TOML.
         file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
 
 
 def mutmut(*arguments: str, folder: Path) -> str:
-    """What mutmut prints; its progress goes to the screen."""
-    # What the tests start in other processes imports the copy, too.
+    """Run mutmut; returns what it prints, except for `run`, which shows its progress."""
+    # Processes started by tests must import the copy, too.
     paths = [str(folder / "startup"), str(folder / "mutants"), os.environ.get("PYTHONPATH", "")]
     finished = subprocess.run(
         [sys.executable, "-m", "mutmut", *arguments],
@@ -78,32 +84,32 @@ def mutmut(*arguments: str, folder: Path) -> str:
 
 
 def of_module(name: str) -> str:
-    """The module that a mutant is of: `facesegkit.parts.x_paint_parts__mutmut_3` is of parts."""
-    return name.split(".")[1]
+    """Module of a mutant such as `facesegkit.data.cache.x_build_cache__mutmut_3`: data.cache."""
+    return ".".join(name.split(".")[1:-1])
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Mutants by module and by what became of them, and what those were that no test noticed."""
+    """Numbers of mutants by module and outcome, and the changes that survived."""
     lines = mutmut("results", "--all", "true", folder=folder).splitlines()
     ends = dict(line.strip().split(": ") for line in lines)
-    unnoticed = sorted(name for name, end in ends.items() if end in ("survived", "no tests"))
+    survivors = sorted(name for name, end in ends.items() if end in ("survived", "no tests"))
     counts = {
         module: Counter(end for name, end in ends.items() if of_module(name) == module)
         for module in MODULES
     }
     all_modules = sum(counts.values(), Counter[str]())
     return {
-        "noticed": round(1 - len(unnoticed) / all_modules.total(), 3),
+        "killed": round(1 - len(survivors) / all_modules.total(), 3),
         "mutants": dict(all_modules),
         "by module": {
-            module: {"noticed": round(_noticed(count), 3), **count}
+            module: {"killed": round(_killed(count), 3), **count}
             for module, count in counts.items()
         },
-        "unnoticed": {name: _change(mutmut("show", name, folder=folder)) for name in unnoticed},
+        "not killed": {name: _change(mutmut("show", name, folder=folder)) for name in survivors},
     }
 
 
-def _noticed(count: Counter[str]) -> float:
+def _killed(count: Counter[str]) -> float:
     return 1 - (count["survived"] + count["no tests"]) / count.total()
 
 
@@ -127,7 +133,7 @@ def main() -> None:
         mutmut("run", "--max-children", str(os.cpu_count() or 1), folder=folder)
         results = summary(folder)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: results[key] for key in ("noticed", "by module")}, indent=2))
+    print(json.dumps({key: results[key] for key in ("killed", "by module")}, indent=2))
 
 
 if __name__ == "__main__":

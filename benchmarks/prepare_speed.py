@@ -1,14 +1,13 @@
-"""How fast `build_cache` packs a data set, and how much memory it takes.
+"""Speed and memory of building the data set cache (`build_cache`).
 
     python benchmarks/prepare_speed.py --data data/CelebAMask-HQ
 
-measures the data set as it is; then 300 pairs of it brought to the original's sizes (photos of
-1024 x 1024, RGB masks of 512 x 512), each packed five times over so that the start counts for
-little; then the index of 30,000 such pairs. Results go to benchmarks/results/prepare_speed.json.
+measures the data set as it is; then 300 pairs resized to the original's sizes (photos of 1024 x
+1024, RGB masks of 512 x 512), each five times, so that the start-up hardly counts; then the index
+of 30,000 such pairs. Writes benchmarks/results/prepare_speed.json.
 
-The fastest of some runs counts, as other programs can only slow one down. Where they do, processor
-time tells more than the wall, so that both are given. Beside them stands what nothing built on
-Pillow can undercut: decoding the same files with it, and nothing else.
+The fastest run is reported, since other programs can only slow one down; if they do, processor
+time says more than wall time. For comparison: decoding the same files with Pillow and nothing else.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ WHOLE = 30_000  # pairs of the original
 
 _PREPARE = """
 import sys
-from facesegkit.packing import prepare
-print(len(prepare(sys.argv[1], sys.argv[2]).rows()))
+from facesegkit.data.cache import build_cache
+print(len(build_cache(sys.argv[1], sys.argv[2]).rows()))
 """
 
 _INDEX = """
 import resource, sys, time
-from facesegkit.archive import Archive
+from facesegkit.data.celebamask_hq import Archive
 begin = time.perf_counter()
 Archive(sys.argv[1])
 print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -49,7 +48,7 @@ print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 
 def measure_prepare(root: Path, runs: int) -> dict[str, Any]:
-    """The fastest of some runs that pack all of `root`."""
+    """The fastest of some runs that cache all of `root`."""
     seconds, cpu, megabytes, pairs = min(time_prepare(root) for _ in range(runs))
     return {
         "pairs": pairs,
@@ -63,7 +62,7 @@ def measure_prepare(root: Path, runs: int) -> dict[str, Any]:
 
 
 def time_prepare(root: Path) -> tuple[float, float, float, int]:
-    """Pack `root` in a process of its own; wall and processor seconds, peak MB, pairs."""
+    """Cache `root` in a process of its own: wall and processor seconds, peak MB, pairs."""
     with tempfile.TemporaryDirectory() as cache:
         before, begin = processor_seconds(), time.perf_counter()
         process = subprocess.Popen(
@@ -79,13 +78,13 @@ def time_prepare(root: Path) -> tuple[float, float, float, int]:
 
 
 def processor_seconds() -> float:
-    """Of all ended processes that this one started, and of those that they started."""
+    """Processor seconds of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def decoding_seconds(archive: Archive, count: int = 100) -> float:
-    """Processor seconds that Pillow takes to decode a pair's files, already read."""
+    """Processor seconds for decoding a pair's files with Pillow, without reading them."""
     pairs = list(archive.pairs.values())
     contents = [
         [archive.files.read(entry) for entry in (pair.photo, *(mask for _, mask in pair.masks))]
@@ -102,7 +101,7 @@ def decoding_seconds(archive: Archive, count: int = 100) -> float:
 
 
 def tree_megabytes(pid: int) -> float:
-    """Resident memory of a process and all below it; what two of them share counts twice."""
+    """Resident memory of a process and its descendants; shared pages count repeatedly."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -121,7 +120,7 @@ def measure_index(root: Path) -> dict[str, float]:
 
 
 def write_original_size(data: Path, root: Path, count: int) -> None:
-    """Some pairs of `data`, as ids 0, 1, ..., at the sizes and in the mode of the original."""
+    """Some pairs of `data`, as ids 0, 1, ..., with the original's sizes and modes."""
     archive = Archive(data)
     pairs = list(archive.pairs.values())
     (root / PHOTO_FOLDER).mkdir(parents=True)
@@ -140,7 +139,7 @@ def write_original_size(data: Path, root: Path, count: int) -> None:
 
 
 def link_pairs(root: Path, whole: Path, count: int) -> None:
-    """`count` pairs that are links to those of `root`, in turns."""
+    """`count` pairs that are links to those of `root`, cyclically."""
     pairs = list(Archive(root).pairs.values())
     (whole / PHOTO_FOLDER).mkdir(parents=True)
     for photo_id in range(count):
@@ -161,7 +160,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="a data set, folder or zip")
     parser.add_argument("--count", type=int, default=300, help="pairs at the original's size")
-    parser.add_argument("--runs", type=int, default=3, help="the fastest of so many counts")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="runs, of which the fastest is reported"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         few, five_times, whole = (Path(folder, name) for name in ("few", "five times", "whole"))

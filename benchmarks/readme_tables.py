@@ -19,8 +19,8 @@ from typing import Any
 from facesegkit.inference.model_zoo import MODEL_NAMES, model_card, weights_path
 
 ROOT = Path(__file__).parents[1]
-CLASSES = ("eyes", "eyebrows", "nose", "mouth", "lips")
-F1_OF_CLASSES = [f"{{f1[{name}]:.3f}}" for name in CLASSES]
+CLASSES = "eyes | eyebrows | nose | mouth | lips"
+F1_OF_CLASSES = " | ".join(f"{{f1[{name}]:.3f}}" for name in CLASSES.split(" | "))
 
 
 def results(name: str) -> dict[str, Any]:
@@ -29,16 +29,18 @@ def results(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+def table(head: str, rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; an empty column means that a key of the results was renamed."""
+    assert all(any(column) for column in zip(*rows, strict=True)), head
+    heads = [title.strip() for title in head.split("|")]
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def cells(values: Mapping[str, Any], *patterns: str) -> list[str]:
-    """The patterns, such as "{best ms:.1f} ms", filled in; empty where a value is missing."""
+def cells(values: Mapping[str, Any], patterns: str) -> list[str]:
+    """Patterns such as "{best ms:.1f} ms | {parameters}", filled in; empty without a value."""
     filled = []
-    for pattern in patterns:
+    for pattern in patterns.split(" | "):
         try:
             filled.append(pattern.format(**values))
         except KeyError:
@@ -61,11 +63,9 @@ def shipped() -> str:
         card["MB"] = weights_path(name).stat().st_size / 1e6
         card["ms"] = speed[name.removesuffix("-synthetic")]["median ms"]
         card["licence"] = card["licence"].replace(" (CelebAMask-HQ)", "")
-        link = f"[`{name}`](facesegkit/weights/{name}.md)"
-        rows.append(
-            [link, *cells(card, "{test[mean_f1]:.3f}", "{MB:.2f}", "{ms:.1f}", "{licence}")]
-        )
-    return table(["model", "mean F1", "MB", "ms", "licence"], rows)
+        figures = cells(card, "{test[mean_f1]:.3f} | {MB:.2f} | {ms:.1f} | {licence}")
+        rows.append([f"[`{name}`](facesegkit/weights/{name}.md)", *figures])
+    return table("model | mean F1 | MB | ms | licence", rows)
 
 
 def models() -> str:
@@ -73,16 +73,16 @@ def models() -> str:
     rows = []
     for name in MODEL_NAMES:
         card = model_card(name)
-        first = cells(card, "{trained on}", "{minutes:.0f}", "**{test[mean_f1]:.3f}**")
+        first = cells(card, "{trained on} | {minutes:.0f} | **{test[mean_f1]:.3f}**")
         link = f"[`{name}`](../facesegkit/weights/{name}.md)"
-        rows.append([link, *first, *cells(card["test"], *F1_OF_CLASSES)])
-    return table(["", "trained on", "minutes, one core", "mean F1", *CLASSES], rows)
+        rows.append([link, *first, *cells(card["test"], F1_OF_CLASSES)])
+    return table(f"model | trained on | minutes, one core | mean F1 | {CLASSES}", rows)
 
 
 def second_annotator() -> str:
     """One human annotation scored against another."""
-    row = cells(results("second_annotator"), "{photos}", "{mean_f1:.3f}", *F1_OF_CLASSES)
-    return table(["", "photos", "mean F1", *CLASSES], [["a second annotator", *row]])
+    row = cells(results("second_annotator"), "{photos} | {mean_f1:.3f} | " + F1_OF_CLASSES)
+    return table(f" | photos | mean F1 | {CLASSES}", [["a second annotator", *row]])
 
 
 def robustness() -> str:
@@ -91,7 +91,7 @@ def robustness() -> str:
     reference, *changes = of_models[0]
     rows = [[reference, *(f"{f1[reference]:.3f}" for f1 in of_models)]]
     rows += [[name, *(f"{f1[name] - f1[reference]:+.3f}" for f1 in of_models)] for name in changes]
-    return table(["every second test photo", *(f"`{name}`" for name in MODEL_NAMES)], rows)
+    return table("every second test photo | `" + "` | `".join(MODEL_NAMES) + "`", rows)
 
 
 ANY_PHOTO = {  # group in the results: its name in the table
@@ -115,44 +115,37 @@ def any_photo() -> str:
     for group, name in ANY_PHOTO.items():
         row = [name, str(first["groups"][group]["faces"])]
         for result in of_models.values():
-            row += cells(result["groups"][group], "{found:.1%}", "{mean_f1:.3f}")
+            row += cells(result["groups"][group], "{found:.1%} | {mean_f1:.3f}")
         rows.append(row)
-    row = ["nobody (scenes, and false faces per scene)", str(first["scenes"]["nobody"])]
+    row = ["no face (scenes, and false faces per scene)", str(first["scenes"]["no face"])]
     for result in of_models.values():
-        row += [f"{result['false faces a scene']['nobody']:.2f}", ""]
-    heads = [f"`{name}`: {what}" for name in of_models for what in ("detected", "mean F1")]
-    return table(["faces in composed scenes", "faces", *heads], [*rows, row])
+        row += [f"{result['false faces a scene']['no face']:.2f}", ""]
+    head = " | ".join(f"`{name}`: detected | `{name}`: mean F1" for name in of_models)
+    return table(f"faces in composed scenes | faces | {head}", [*rows, row])
 
 
 def hard_photos() -> str:
     """Photos that are difficult in other ways."""
-    patterns = (
-        "{found:.0%}",
-        "{mean_f1:.3f}",
-        "{false faces a photo:.2f}",
-        "{milliseconds:.0f} ms",
-    )
-    rows = [[kind, *cells(row, *patterns)] for kind, row in results("hard_photos")["kinds"].items()]
-    return table(["photos", "detected", "mean F1", "false faces per photo", "time, one core"], rows)
+    patterns = "{found:.0%} | {mean_f1:.3f} | {false faces a photo:.2f} | {milliseconds:.0f} ms"
+    rows = [[kind, *cells(row, patterns)] for kind, row in results("hard_photos")["kinds"].items()]
+    return table("photos | detected | mean F1 | false faces per photo | time, one core", rows)
 
 
 def video() -> str:
     """Speed and flicker on video."""
-    patterns = ("{pictures a second:.0f}", "{flicker:.1%}", "{flicker of single photos:.1%}")
-    rows = [[f"`{name}`", *cells(row, *patterns)] for name, row in results("video_speed").items()]
-    head = ["640 x 480, two cores", "frames per second", "flicker", "flicker without tracker"]
-    return table(head, rows)
+    patterns = "{frames per second:.0f} | {flicker:.1%} | {flicker without tracking:.1%}"
+    rows = [[f"`{name}`", *cells(row, patterns)] for name, row in results("video_speed").items()]
+    return table("640 x 480, two cores | frames per second | flicker | without tracker", rows)
 
 
 def speed() -> str:
     """The networks on ONNX Runtime, and MediaPipe in the same run."""
-    patterns = ("{median ms:.1f} ms", "{best ms:.1f} ms", "{times the floor:.1f}",
-                "{times faster than the rival:.1f}")  # fmt: skip
+    patterns = "{median ms:.1f} ms | {best ms:.1f} ms | {times the roofline:.1f}"
+    patterns += " | {times faster than the rival:.1f}"
     networks = results("inference_speed")["networks"]
-    rows = [[name, *cells(row, *patterns)] for name, row in networks.items() if "median ms" in row]
-    head = ["one image, one core", "median", "fastest", "median / roofline estimate",
-            "times faster than MediaPipe"]  # fmt: skip
-    return table(head, rows)
+    rows = [[name, *cells(row, patterns)] for name, row in networks.items() if "median ms" in row]
+    head = "one image, one core | median | fastest | median / roofline estimate"
+    return table(f"{head} | times faster than MediaPipe", rows)
 
 
 def photo_to_file() -> str:
@@ -161,60 +154,54 @@ def photo_to_file() -> str:
     steps = result["12-megapixel JPEG"]["milliseconds"]
     rows = [[name, f"{milliseconds:.0f} ms"] for name, milliseconds in steps.items()]
     rows.append(["the command for one photo, cold start", f"{result['cold start s']:.2f} s"])
-    return table(["one core", "median"], rows)
+    return table("one core | median", rows)
 
 
 def costs() -> str:
     """Size and cost of the networks, and of another network timed in the same run."""
+    patterns = "{parameters M:.3f} M | {multiply_adds M:.0f} M | {receptive_field} px"
+    patterns += " | {bytes_on_disk M:.2f} MB | {milliseconds:.1f} ms | {relative to the rival:.2f}"
     rows = []
     for name, cost in results("model_costs").items():
-        scaled = {f"{key} M": cost[key] / 1e6 for key in cost if key != "milliseconds"}
-        patterns = ("{parameters M:.3f} M", "{multiply_adds M:.0f} M", "{receptive_field} px",
-                    "{bytes_on_disk M:.2f} MB", "{milliseconds:.1f} ms",
-                    "{relative to the rival:.2f}")  # fmt: skip
-        rows.append([name, *cells({**cost, **scaled}, *patterns)])
-    head = ["model", "parameters", "MACs", "receptive field", "on disk", "PyTorch, one core",
-            "relative time"]  # fmt: skip
-    return table(head, rows)
+        in_millions = {f"{key} M": value / 1e6 for key, value in cost.items()}
+        rows.append([name, *cells({**cost, **in_millions}, patterns)])
+    head = "model | parameters | MACs | receptive field | on disk | PyTorch, one core"
+    return table(f"{head} | relative time", rows)
 
 
 def data_speed() -> str:
     """Synthesizing faces, and preparing a data set."""
     synthesis, prepare = results("synthesis_speed"), results("prepare_speed")
-    rows = [["synthesize faces", *cells(synthesis, "{faces per second} per second",
-                                        "{processor ms per face} ms"), ""]]  # fmt: skip
-    kinds = {
-        "prepare 320 px photos, one-channel masks": "the data set as it is",
-        "prepare 1024 px photos, RGB masks": "pairs of the original's size",
-    }
-    for label, kind in kinds.items():
-        patterns = ("{pairs per second} per second", "{processor ms per pair} ms",
-                    "{peak MB of all processes} MB")  # fmt: skip
-        rows.append([label, *cells(prepare[kind], *patterns)])
-    return table(["on two cores", "throughput", "processor time of each", "peak memory"], rows)
+    patterns = "{pairs per second} per second | {processor ms per pair} ms"
+    patterns += " | {peak MB of all processes} MB"
+    rows = [
+        ["synthesize faces", *cells(synthesis, patterns.replace("pair", "face"))],
+        ["prepare 320 px photos, one-channel masks"],
+        ["prepare 1024 px photos, RGB masks"],
+    ]
+    rows[1] += cells(prepare["the data set as it is"], patterns)
+    rows[2] += cells(prepare["pairs of the original's size"], patterns)
+    return table("on two cores | throughput | processor time of each | peak memory", rows)
 
 
 def time_to_quality() -> str:
     """Minutes of training to a validation mean F1, with a plain recipe and with ours."""
     result = results("time_to_quality")
-    plain, ours = result["plain"], result["ours"]
+    plain, runs = result["plain"], result["ours"].values()
     end = max(at["minutes"] for at in plain["course"])
-    speeds = [run["photos per second"] for run in ours.values()]
+    speeds = [run["photos per second"] for run in runs]
     of_ours = f"{min(speeds):.0f} to {max(speeds):.0f}, small ones first"
     rows = [["photos per second", f"{plain['photos per second']:.0f}", of_ours, ""]]
     for goal, minutes in result["minutes to a score"].items():
-        exact, at_least = minutes.get("times sooner"), minutes.get("times sooner, at least")
-        rows.append(
-            [
-                f"minutes to a mean F1 of {goal}",
-                f"{minutes['plain minutes'] or 0:.0f}"
-                if minutes["plain minutes"]
-                else f"more than {end:.0f}",
-                f"at most {minutes['ours minutes']:.0f}" if minutes["ours minutes"] else "not yet",
-                f"{exact}" if exact else f"more than {at_least}" if at_least else "not known",
-            ]
-        )
-    return table(["", "plain recipe", "ours", "speed-up"], rows)
+        of_plain, of_ours = minutes["plain minutes"], minutes["ours minutes"]
+        speed_up, at_least = minutes.get("times sooner"), minutes.get("times sooner, at least")
+        rows.append([
+            f"minutes to a mean F1 of {goal}",
+            f"{of_plain:.0f}" if of_plain else f"more than {end:.0f}",
+            f"at most {of_ours:.0f}" if of_ours else "not yet",
+            f"{speed_up}" if speed_up else f"more than {at_least}" if at_least else "not known",
+        ])  # fmt: skip
+    return table(" | plain recipe | ours | speed-up", rows)
 
 
 def two_processes() -> str:
@@ -223,7 +210,7 @@ def two_processes() -> str:
     seconds = result["seconds to prepare, by one and by two"]
     rows = [
         [f"{run['processes']} x {2 // run['processes']} thread{'s' * (run['processes'] == 1)}"]
-        + cells(run, "{photos per second:.0f}", "{test mean F1:.4f}")
+        + cells(run, "{photos per second:.0f} | {test mean F1:.4f}")
         + [f"{prepared:.0f}"]
         for run, prepared in zip(result["training"], seconds, strict=True)
     ]
@@ -232,37 +219,26 @@ def two_processes() -> str:
         for machines, photos in result["photos per second by arithmetic"].items()
     ]
     quality = f"mean F1 after {result['epochs']:g} epochs of {result['faces']} synthetic faces"
-    return table(["processes", "photos per second", quality, "seconds to prepare them"], rows)
+    return table(f"processes | photos per second | {quality} | seconds to prepare them", rows)
 
 
 def tested() -> str:
     """Coverage, mutants, and the environments in which the tests have passed."""
     coverage, mutants, stress = (results(n) for n in ("line_coverage", "mutants", "stress"))
-    faults = sum(mutants["mutants"].values())
+    kills = f"each of four commands killed {stress['kills of each command']} times"
     rows = [
-        [
-            f"{coverage['lines']:,} lines of facesegkit/",
-            f"{coverage['share of lines']:.1%} are covered",
-        ],
-        [
-            f"{faults:,} mutants of {', '.join(mutants['by module'])}",
-            f"{mutants['noticed']:.1%} are caught",
-        ],
-        [
-            f"{stress['times as many damaged files']} times as many damaged files, each of four "
-            f"commands killed {stress['kills of each command']} times",
-            f"{stress['passed']} of {stress['tests']} tests passed",
-        ],
-    ]
-    for name, environment in sorted(results("everywhere").items()):
-        counts = [f"{environment['passed']:,} tests passed"]
-        counts += [
-            f"{environment[kind]} {kind}"
-            for kind in ("failure", "error", "skipped")
-            if environment.get(kind)
-        ]
-        rows.append([f"{name}: {environment['about'].rstrip('.')}", ", ".join(counts)])
-    return table(["`make stress`", "last result"], rows)
+        [f"{coverage['lines']:,} lines of facesegkit/",
+         f"{coverage['fraction of lines']:.1%} are covered"],
+        [f"{sum(mutants['mutants'].values()):,} mutants of {', '.join(mutants['by module'])}",
+         f"{mutants['noticed']:.1%} are caught"],
+        [f"{stress['times as many damaged files']} times as many damaged files, {kills}",
+         f"{stress['passed']} of {stress['tests']} tests passed"],
+    ]  # fmt: skip
+    patterns = "{passed:,} tests passed | {failure} failed | {error} errors | {skipped} skipped"
+    for name, environment in sorted(results("environments").items()):
+        counts = ", ".join(filter(None, cells(environment, patterns)))
+        rows.append([f"{name}: {environment['about'].rstrip('.')}", counts])
+    return table("`make stress` | last result", rows)
 
 
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {

@@ -60,8 +60,8 @@ PROVENANCE = {
     ),
     "synthetic faces": (
         "- **Data**: no photo was used in training. The appearance of the synthetic faces and the\n"
-        "  recipe were chosen with the train split of CelebAMask-HQ (by looking at photos) and\n"
-        "  its validation split (by the metrics)."
+        "  recipe were chosen with the photos of CelebAMask-HQ's train split and the\n"
+        "  metrics on its validation split."
     ),
 }
 
@@ -257,7 +257,6 @@ def split_figures(checkpoint: Checkpoint, cache: DatasetCache) -> dict[str, Any]
 
 def card_text(figures: dict[str, Any]) -> str:
     """The text of the model card, from a model's figures."""
-    classes = list(figures["test"]["f1"])
     splits = {"validation split": figures["val"], "test split": figures["test"]}
     splits |= {f"test: {name}": of for name, of in figures["groups of the test split"].items()}
     rows = [
@@ -272,8 +271,8 @@ def card_text(figures: dict[str, Any]) -> str:
         million_macs=figures["macs"] / 1e6,
         input_region=_input_region(RelativeCrop.from_dict(figures["crop"])),
         provenance=PROVENANCE[figures["trained on"]],
-        split_table=table(["", "photos", "mean F1", *classes], rows),
-        robustness_table=table(["", "mean F1", "difference"], changes),
+        split_table=table(" | photos | mean F1 | " + " | ".join(figures["test"]["f1"]), rows),
+        robustness_table=table(" | mean F1 | difference", changes),
         weaknesses=(
             f"The weakest class is {weakest} ({figures['test']['f1'][weakest]:.3f}); the change "
             f'that costs most is "{min(mean_f1, key=mean_f1.__getitem__)}".'

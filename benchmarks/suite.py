@@ -1,4 +1,4 @@
-"""Runs tests in a process of their own, and counts how they ended."""
+"""Runs pytest in a process of its own, and counts the results of its tests."""
 
 from __future__ import annotations
 
@@ -10,42 +10,37 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 
-class Ended(NamedTuple):
-    """One test: whether it passed, failed, was in error or skipped, and its seconds."""
+class TestResult(NamedTuple):
+    """One test: "passed", "failure", "error" or "skipped", and its seconds."""
 
     name: str
     result: str
     seconds: float
 
 
-def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list[Ended]:
-    """Run pytest, and tell how each test ended.
+def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list[TestResult]:
+    """Run pytest and return the result of each test.
 
     Args:
-        command: pytest and its options, but for --junitxml.
+        command: pytest and its options, without --junitxml.
         cwd: the folder to run it in.
-        env: the whole environment, but for the one core that each test may use, as in `make test`.
+        env: the environment; each test process gets one core, as in `make test`.
 
     Raises:
-        FileNotFoundError: pytest has not come as far as running tests.
+        FileNotFoundError: if pytest has run no test.
     """
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)  # pytest may be another user's
+        Path(folder).chmod(0o777)  # pytest may run as another user
         report = Path(folder, "report.xml")
-        subprocess.run(
-            [*command, f"--junitxml={report}"],
-            cwd=cwd,
-            env={**env, "OMP_NUM_THREADS": "1"},
-            check=False,
+        env = {**env, "OMP_NUM_THREADS": "1"}
+        subprocess.run([*command, f"--junitxml={report}"], cwd=cwd, env=env, check=False)
+        cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    failures = ("failure", "error", "skipped")
+    return [
+        TestResult(
+            f"{case.get('classname')}::{case.get('name')}",
+            next((child.tag for child in case if child.tag in failures), "passed"),
+            round(float(case.get("time", "0")), 1),
         )
-        return [
-            Ended(
-                f"{case.get('classname')}::{case.get('name')}",
-                next((child.tag for child in case if child.tag in _ENDS), "passed"),
-                round(float(case.get("time", "0")), 1),
-            )
-            for case in ElementTree.parse(report).getroot().iter("testcase")
-        ]
-
-
-_ENDS = ("failure", "error", "skipped")
+        for case in cases
+    ]

@@ -2,8 +2,8 @@
 
     python benchmarks/two_processes.py --faces 700 --epochs 12
 
-Both see the same batches for as many steps, so they should end alike; and two processes on one
-machine's cores show what it costs to keep them in step. Results go to
+Both train on the same batches for the same number of steps, so their metrics should agree. Two
+processes on one machine also show what synchronisation costs. Writes
 benchmarks/results/two_processes.json.
 """
 
@@ -20,8 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from facesegkit.config import TrainConfig
 from facesegkit.data.cache import build_cache
 from facesegkit.models import LightweightSegmentationModel
@@ -30,15 +28,15 @@ from facesegkit.synthetic import synthesize_dataset
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "two_processes.json"
 SCRIPT = HERE.parent / "face_segmentation.py"
-# A gigabit a second, and what a message takes from one machine to the next in one room.
-MEGABYTES_A_SECOND, SECONDS_A_MESSAGE = 110, 0.0002
-MESSAGES = 12  # in a step: the loss's sums, their gradients, what the first process decides
+# A network of 1 Gbit/s, and the latency between two machines in one room.
+MEGABYTES_PER_SECOND, SECONDS_PER_MESSAGE = 110, 0.0002
+MESSAGES = 12  # per step: the loss's sums, their gradients, the first process's decisions
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def trained(processes: int, data: Path, cache: Path, epochs: float) -> dict[str, Any]:
-    """Train in a folder of its own; what came of it, and how fast it went."""
+    """Train in a folder of its own: speed and test mean F1."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
@@ -59,8 +57,8 @@ def trained(processes: int, data: Path, cache: Path, epochs: float) -> dict[str,
     }
 
 
-def packed(processes: int, data: Path) -> float:
-    """Seconds that `build_cache` takes."""
+def seconds_to_prepare(processes: int, data: Path) -> float:
+    """Seconds that `facesegkit prepare` takes."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["facesegkit", "prepare", str(data), "--cache", f"{folder}/cache"]
         started = time.perf_counter()
@@ -70,17 +68,13 @@ def packed(processes: int, data: Path) -> float:
         return round(time.perf_counter() - started, 1)
 
 
-def parameters(model: nn.Module) -> int:
-    """How many numbers a model learns."""
-    return sum(weights.numel() for weights in model.parameters())
-
-
 def estimated(machines: int, alone: dict[str, Any]) -> float:
-    """Photos a second that so many machines like this one would train on, together."""
-    batch, megabytes = TrainConfig().batch, 4e-6 * parameters(LightweightSegmentationModel())
-    # In a ring each sends and gets the gradients nearly twice; and a step has a dozen messages.
-    sending = 2 * (machines - 1) / machines * megabytes / MEGABYTES_A_SECOND
-    waiting = MESSAGES * 2 * (machines - 1) * SECONDS_A_MESSAGE
+    """Photos per second of several machines like this one, by arithmetic."""
+    parameters = sum(p.numel() for p in LightweightSegmentationModel().parameters())
+    batch, megabytes = TrainConfig().batch_size, 4e-6 * parameters
+    # In a ring all-reduce each machine sends and receives the gradients nearly twice.
+    sending = 2 * (machines - 1) / machines * megabytes / MEGABYTES_PER_SECOND
+    waiting = MESSAGES * 2 * (machines - 1) * SECONDS_PER_MESSAGE
     computing = batch / alone["photos per second"] / machines
     return round(batch / (computing + sending + waiting), 1)
 
@@ -91,11 +85,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=12)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data, cache = Path(folder, "drawn"), Path(folder, "cache")
+        data, cache = Path(folder, "faces"), Path(folder, "cache")
         synthesize_dataset(data, options.faces, seed=0)
         build_cache(data, cache)
         runs = [trained(processes, data, cache, options.epochs) for processes in (1, 2)]
-        seconds = [packed(processes, data) for processes in (1, 2)]
+        seconds = [seconds_to_prepare(processes, data) for processes in (1, 2)]
     result = {
         "faces": options.faces,
         "epochs": options.epochs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from facesegkit.config import TrainConfig
 from facesegkit.system import distributed
 
 # What `train.fit` calls: logits, target, config, teacher_probs (None without a teacher).
-Loss = Callable[[Tensor, Tensor, TrainConfig, Tensor | None], Tensor]
+Loss = Callable[[Tensor, Any, TrainConfig, Tensor | None], Tensor]
 
 
 def segmentation_loss(

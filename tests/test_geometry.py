@@ -142,7 +142,7 @@ def test_a_segmenter_sees_the_crop_of_the_aligned_photo(size, crop):
 
     width, height = size
     square = max(size)
-    roi = FaceROI(width / 2, height / 2, square, 0.0).part(crop)
+    roi = FaceROI(width / 2, height / 2, square, 0.0).cropped(crop)
     rows, columns = np.mgrid[:height, :width] + 0.5
     inside = np.maximum(abs(columns - roi.x), abs(rows - roi.y)) < roi.size / 2
     assert (result.labels.astype(bool) != inside).mean() < 0.02

@@ -17,8 +17,8 @@ from facesegkit.detection.scenes import IGNORED, POSITIVE, Faces
 from facesegkit.inference.detector import SIZE_UNIT, STRIDE
 from facesegkit.models import conv, separable_stage
 
-# Of each cell: confidence logit; x, y offset of the centre in cells; log2(size / SIZE_UNIT); cosine and
-# sine of the angle.
+# Of each cell: confidence logit; x, y offset of the centre in cells; log2 of the size over
+# SIZE_UNIT; cosine and sine of the angle.
 CHANNELS = 6
 
 RECIPE = TrainConfig(batch_size=32, lr=6e-3, warmup=0.05, ema_decay=0.995)

@@ -124,9 +124,8 @@ class FaceSegmenter:
             round((bottom - filled.top) * down),
         )
         roi = aligned_roi(opened.size)
-        of_photo = FullImageLogits(
-            logits[(slice(None), *in_crop.slices)], roi.cropped(crop), in_photo
-        )
+        rows, columns = in_crop.slices
+        of_photo = FullImageLogits(logits[:, rows, columns], roi.cropped(crop), in_photo)
         return self.result([AnalyzedFace(roi, of_photo)], opened)
 
 

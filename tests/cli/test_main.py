@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -256,7 +257,7 @@ def test_all_faces_or_the_largest_as_numbers(tmp_path, two_faces, monkeypatch):
         roi = face["roi"]
         assert (roi["x"], roi["y"]) == pytest.approx(centre, abs=0.1 * side)
         assert roi["size"] == pytest.approx(side, rel=0.2)
-        assert face["box"]["left"] < centre[0] < face["box"]["right"]
+        assert face["bbox"]["left"] < centre[0] < face["bbox"]["right"]
     assert facesegkit("segment", two_faces, *given, "--faces", "largest", "--output-dir", ".") == 0
     assert json.loads((tmp_path / "two.json").read_text())["faces"] == [right]
 
@@ -331,10 +332,12 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert facesegkit("segment", photo, "--model", model, "--output-dir", tmp_path) == 0
     printed = capsys.readouterr()
-    assert "1/1 [" in printed.err and f"no face was detected in {photo}\n" in printed.out
-    with common.progress_bar("frame") as update:
-        update(3, 0)  # of an unknown number
-    assert "3frame [" in capsys.readouterr().err
+    assert "photo [" in printed.err and f"no face was detected in {photo}\n" in printed.out
+    for total, expected in ((0, "3frame ["), (5, "3/5 [")):
+        with common.progress_bar("frame") as update:
+            time.sleep(0.15)  # a bar is redrawn ten times a second
+            update(3, total)
+        assert expected in capsys.readouterr().err
 
 
 # --- errors -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from facesegkit.detection.scenes import (
 from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import export_detector
-from facesegkit.inference.detector import STRIDE, USUAL, decode_detections
+from facesegkit.inference.detector import SIZE_UNIT, STRIDE, decode_detections
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import open_detector, open_onnx
 from facesegkit.train import fit
@@ -52,7 +52,7 @@ def perfect_output(faces, height=24, width=24):
     output = torch.zeros(1, 6, height, width)
     output[:, 0] = -12
     for (x, y), size, angle in zip(faces.centre[0], faces.size[0], faces.angle[0], strict=True):
-        shape = torch.tensor([math.log2(size / USUAL), math.cos(angle), math.sin(angle)])
+        shape = torch.tensor([math.log2(size / SIZE_UNIT), math.cos(angle), math.sin(angle)])
         for row in range(height):
             for column in range(width):
                 dx, dy = x / STRIDE - column - 0.5, y / STRIDE - row - 0.5
@@ -62,29 +62,29 @@ def perfect_output(faces, height=24, width=24):
     return output
 
 
-def loss_of(output, faces):
+def loss_value(output, faces):
     return detection_loss(output, faces, RECIPE).item()
 
 
 def test_the_loss_of_the_right_output_is_almost_0_and_of_others_larger():
     faces = faces_at((52, 60, 64, 0.4), (148, 100, 90, -2))
     right = perfect_output(faces)
-    assert loss_of(right, faces) < 0.01
+    assert loss_value(right, faces) < 0.01
     for channel, change in ((0, 11.0), (1, 0.5), (2, -0.5), (3, 0.5), (4, 0.5), (5, -0.5)):
         wrong = right.clone()
         wrong[:, channel] += change
-        assert loss_of(wrong, faces) > 0.04, channel
+        assert loss_value(wrong, faces) > 0.04, channel
     missed = right.clone()
     missed[:, 0] = -12
-    assert loss_of(missed, faces) > 5
+    assert loss_value(missed, faces) > 5
 
 
 def test_an_ignored_face_may_be_detected_or_not():
     faces = faces_at((100, 100, 64, 0), status=IGNORED)
     detected, missed = perfect_output(faces), perfect_output(faces)
     missed[:, 0] = -12
-    assert loss_of(detected, faces) < 0.01 and loss_of(missed, faces) < 0.01
-    assert loss_of(perfect_output(faces_at((30, 100, 64, 0))), faces) > 5
+    assert loss_value(detected, faces) < 0.01 and loss_value(missed, faces) < 0.01
+    assert loss_value(perfect_output(faces_at((30, 100, 64, 0))), faces) > 5
 
 
 def test_the_output_is_decoded_to_the_same_faces():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,8 @@ from facesegkit.course.exercises import TryAgain, expect_number, require_answer
 
 Layers = Sequence[tuple[int, int]]  # (kernel, stride), first to last
 
-EARLY: Layers = [(3, 2), (3, 2), (3, 1)]
-LATE: Layers = [(3, 1), (3, 2), (3, 2)]
-WANTED_FIELD, MAX_LAYERS = 200, 8
+# Convolutions of the module that has just run, each with its input and its output.
+Calls = list[tuple[nn.Conv2d, Tensor, Tensor]]
 
 
 def _receptive_field(layers: Layers) -> int:
@@ -26,44 +25,30 @@ def _receptive_field(layers: Layers) -> int:
 
 
 def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
-    """Exercise 1: two predicted receptive fields, and a chain of layers with a large one.
-
-    Args:
-        early, late: receptive fields of `EARLY` and `LATE`, in pixels.
-        chain: at most `MAX_LAYERS` 3 x 3 layers of stride 1 or 2, with a receptive field of at
-            least `WANTED_FIELD` pixels.
-    """
+    """Exercise 1: receptive fields of two chains of layers; a chain of at most 8 that sees 200."""
     hint = (
         "Start with 1. Each layer adds (kernel - 1) steps, and a step has as many pixels as the "
         "product of the strides of all layers *before* it."
     )
-    expect_number(early, _receptive_field(EARLY), "early", hint, reveal=False)
-    expect_number(late, _receptive_field(LATE), "late", hint, reveal=False)
+    expect_number(early, _receptive_field([(3, 2), (3, 2), (3, 1)]), "early", hint, reveal=False)
+    expect_number(late, _receptive_field([(3, 1), (3, 2), (3, 2)]), "late", hint, reveal=False)
     require_answer(chain, "chain")
     wrong = [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]
     if wrong:
         raise TryAgain(f"chain has the layer {wrong[0]!r}; only (3, 1) and (3, 2) are allowed.")
-    if len(chain) > MAX_LAYERS:
-        raise TryAgain(f"chain has {len(chain)} layers; at most {MAX_LAYERS} are allowed.")
+    if len(chain) > 8:
+        raise TryAgain(f"chain has {len(chain)} layers; at most 8 are allowed.")
     field = _receptive_field(chain)
-    if field < WANTED_FIELD:
+    if field < 200:
         raise TryAgain(
-            f"chain has a receptive field of {field} pixels; expected at least {WANTED_FIELD}. "
-            f"Hint: a layer adds more pixels if more strides of 2 come before it."
+            f"chain has a receptive field of {field} pixels; expected at least 200. Hint: a layer "
+            f"adds more pixels if more strides of 2 come before it."
         )
-    print(
-        f"Right: {early} pixels with early strides, {late} with late ones. Your {len(chain)} "
-        f"layers have a receptive field of {field}."
-    )
+    print(f"Right: {early} with early strides, {late} with late ones, and {field} with your chain.")
 
 
 def check_conv_cost(conv_cost: Callable[..., Any]) -> None:
-    """Exercise 2: parameters and MACs of a convolution without bias.
-
-    Args:
-        conv_cost: (channels_in, channels_out, kernel, side, stride=1, groups=1), where `side` is
-            that of the input -> (parameters, MACs).
-    """
+    """Exercise 2: channels, kernel, side of the input, stride, groups -> (parameters, MACs)."""
     for (c_in, c_out, kernel, side, stride, groups), hint in (
         ((16, 32, 3, 64, 1, 1), "This is a plain convolution."),
         ((16, 32, 3, 64, 2, 1), "How many pixels does the *output* have?"),
@@ -76,19 +61,15 @@ def check_conv_cost(conv_cost: Callable[..., Any]) -> None:
         require_answer(answer, name)
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise TryAgain(f"expected two numbers from {name}, got {answer!r}.")
-        parameters = c_out * c_in // groups * kernel**2
-        expect_number(answer[0], parameters, f"the parameters from {name}", hint, rtol=0)
-        macs = (side // stride) ** 2 * parameters
+        filters = c_out * c_in // groups * kernel**2
+        expect_number(answer[0], filters, f"the parameters from {name}", hint, rtol=0)
+        macs = (side // stride) ** 2 * filters
         expect_number(answer[1], macs, f"the MACs from {name}", hint, rtol=0)
     print("Right: for plain, strided, grouped, depthwise and pointwise convolutions.")
 
 
 def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
-    """Exercise 3: the block of MobileNetV2.
-
-    Args:
-        block: module class, called with (channels_in, channels_out, expand, kernel, stride).
-    """
+    """Exercise 3: MobileNetV2's block of (channels_in, channels_out, expand, kernel, stride)."""
     for arguments in ((16, 16, 4, 3, 1), (16, 24, 4, 3, 1), (16, 16, 2, 5, 2)):
         channels_in, channels_out, expand, kernel, stride = arguments
         name = f"block{arguments}"
@@ -97,7 +78,7 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
         shape = (1, channels_out, 16 // stride, 16 // stride)
         output, calls = _run(module, name, shape, features)
         wide = channels_in * expand
-        groups = [call.layer.groups for call in calls]
+        groups = [layer.groups for layer, _, _ in calls]
         if wide not in groups:
             raise TryAgain(
                 f"{name} has convolutions with groups {groups}; expected a depthwise one on the "
@@ -110,18 +91,14 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
                 f"{name} returns no negative numbers, so it ends with a ReLU. Hint: the output "
                 f"stays linear; a ReLU would discard half of what these few channels hold."
             )
-        if min(float(call.input.min()) for call in calls[1:]) < 0:
+        if min(float(inputs.min()) for _, inputs, _ in calls[1:]) < 0:
             raise TryAgain(f"{name} lacks a ReLU after the first or after the second convolution.")
         _expect_residual(module, features, shape, name)
     print("Right: widened, filtered channel by channel, narrowed without a ReLU, and added.")
 
 
 def check_add_fuse(block: Callable[..., nn.Module]) -> None:
-    """Exercise 4: a decoder block of a U-Net with an additive skip connection.
-
-    Args:
-        block: module class, called with (coarse, skip), the channels of its two inputs.
-    """
+    """Exercise 4: decoder block of (coarse, skip) channels with an additive skip connection."""
     coarse, skip, name = 24, 10, "AddFuse(24, 10)"
     module = _as_module(block(coarse, skip), name)
     generator = torch.Generator().manual_seed(0)
@@ -135,7 +112,7 @@ def check_add_fuse(block: Callable[..., nn.Module]) -> None:
     for which, changed in (("coarse", (below + 1, aside)), ("skip", (below, aside + 1))):
         if torch.equal(_run(module, name, shape, *changed)[0], output):
             raise TryAgain(f"the output of {name} does not depend on `{which}`; add the two.")
-    macs = sum(call.output.numel() * call.layer.weight[0].numel() for call in calls)
+    macs = sum(outputs.numel() * layer.weight[0].numel() for layer, _, outputs in calls)
     if macs != 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9:
         raise TryAgain(
             f"{name} takes {macs:,} MACs, which is too many. Hint: narrow the coarse features "
@@ -144,28 +121,21 @@ def check_add_fuse(block: Callable[..., nn.Module]) -> None:
     print("Right: narrowed, upsampled, added and filtered, with fewer channels to convolve.")
 
 
-class _Call(NamedTuple):
-    layer: nn.Conv2d
-    input: Tensor
-    output: Tensor
-
-
 def _as_module(module: Any, name: str) -> nn.Module:
     if not isinstance(module, nn.Module) or not list(module.parameters()):
         raise TryAgain(
-            f"{name} has no layers yet. Write your answer where it says 'your code here': create "
-            f"the layers in __init__, after super().__init__()."
+            f"{name} has no layers yet. Create them where it says 'your code here', in __init__."
         )
     return module.eval()
 
 
 def _run(
     module: nn.Module, name: str, shape: tuple[int, ...], *inputs: Tensor
-) -> tuple[Tensor, list[_Call]]:
+) -> tuple[Tensor, Calls]:
     """Output of a module, which has to have this shape, and the calls of its convolutions."""
-    calls: list[_Call] = []
+    calls: Calls = []
     hooks = [
-        layer.register_forward_hook(lambda *call: calls.append(_Call(call[0], *call[1], call[2])))
+        layer.register_forward_hook(lambda layer, args, out: calls.append((layer, args[0], out)))
         for layer in module.modules()
         if isinstance(layer, nn.Conv2d)
     ]
@@ -205,8 +175,8 @@ def _expect_residual(
     output, _ = _run(module, name, shape, features)  # all layers add 0 now
     if features.shape == output.shape and not torch.equal(output, features):
         raise TryAgain(
-            f"{name} does not add its input. Hint: input and output have the same shape, so a "
-            f"block whose layers return 0 returns its input."
+            f"{name} does not add its input. Hint: input and output have the same shape, so if "
+            f"all layers return 0, the block returns its input."
         )
     if features.shape != output.shape and output.any():
         raise TryAgain(f"{name} adds something of another shape; it has no residual connection.")

@@ -1,13 +1,13 @@
-"""Do the tests pass elsewhere: in other Pythons, folders, orders, on lesser processors?
+"""Runs the tests in other environments: other Pythons, older processors, any order, read-only.
 
-    python benchmarks/everywhere.py                          all of the circumstances below
-    python benchmarks/everywhere.py --only "one core"        some of them
-    python benchmarks/everywhere.py --python python3.13      another Python, in an environment of
-                                                             its own (PIP_ARGS goes to pip)
-    python benchmarks/everywhere.py --python python3.13 --without-torch
+    python benchmarks/environments.py                        all environments below
+    python benchmarks/environments.py --only "one core"      one of them
+    python benchmarks/environments.py --python python3.13    another Python, in a virtual
+                                                             environment (PIP_ARGS goes to pip)
+    python benchmarks/environments.py --python python3.13 --without-torch
 
-What was committed last is tried, in a folder whose name has spaces. Tests that measure time are
-left out. Results are added to benchmarks/results/everywhere.json.
+The last commit is tested, in a folder whose name has spaces, without the tests that measure time.
+Results are added to benchmarks/results/environments.json.
 """
 
 from __future__ import annotations
@@ -29,41 +29,38 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from suite import Ended, run_tests
+from suite import TestResult, run_tests
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "everywhere.json"
+RESULTS = HERE / "results" / "environments.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# What `pip install facesegkit` brings, and what its tests need.
+# What `pip install facesegkit` installs, and what its tests need.
 WITHOUT_TORCH = ("numpy", "pillow", "onnxruntime", "av")
-SEGMENTING = (
-    "photos", "upscaling", "outlines", "faces", "segmentation", "looking", "segment",
-)  # fmt: skip
 TESTERS = ("hypothesis", "pytest", "pytest-xdist", "scikit-learn", "setuptools")
 
 
-class NotHereError(Exception):
-    """This machine lacks what a circumstance needs."""
+class UnavailableError(Exception):
+    """This machine lacks what an environment needs."""
 
 
 @dataclass
-class Circumstance:
-    """How the tests are run; each of the functions below changes one of these."""
+class Environment:
+    """How the tests are run; each of the functions below modifies one of these."""
 
     project: Path
-    room: Path  # a folder for whatever is needed
+    folder: Path  # for whatever is needed
     python: str = sys.executable
-    before: Sequence[str] = ()  # what starts Python
+    prefix: Sequence[str] = ()  # of the command line
     parallel: Sequence[str] = ("-n", "2", "--dist", "loadfile")
     tests: Sequence[str] = ("tests",)
     env: dict[str, str] = field(default_factory=dict)
 
-    def run(self) -> list[Ended]:
-        """Run the tests, and tell how each of them ended."""
+    def run(self) -> list[TestResult]:
+        """Run the tests and return their results."""
         paths = [str(self.project), self.env.pop("PYTHONPATH", "")]
         return run_tests(
             [
-                *self.before, self.python, "-m", "pytest", "-q", *self.parallel,
+                *self.prefix, self.python, "-m", "pytest", "-q", *self.parallel,
                 "-m", "not alone", "-p", "no:cacheprovider", *self.tests,
             ],
             self.project,
@@ -71,37 +68,37 @@ class Circumstance:
         )  # fmt: skip
 
 
-def any_order(here: Circumstance) -> None:
-    """pytest-randomly shuffles modules, and the tests in them."""
-    plugin = here.room / "randomly"
+def any_order(here: Environment) -> None:
+    """pytest-randomly shuffles modules and the tests in them."""
+    plugin = here.folder / "randomly"
     pip = [here.python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(plugin)]
     subprocess.run([*pip, "pytest-randomly==5.1.0"], check=True)
     here.env["PYTHONPATH"] = str(plugin)
 
 
-def one_core(here: Circumstance) -> None:
+def one_core(here: Environment) -> None:
     """All processes share one core."""
     _need("taskset")
-    here.before = ("taskset", "-c", "0")
+    here.prefix = ("taskset", "-c", "0")
     here.parallel = ()
 
 
-def old_processor(here: Circumstance) -> None:
-    """No AVX512, and no AVX2 either, as far as the libraries can be told so."""
+def old_processor(here: Environment) -> None:
+    """Without AVX512 and AVX2, as far as the libraries can be told so."""
     here.env |= {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 
 
-def processor_of_2008(here: Circumstance) -> None:
-    """Emulated, without AVX: what segments photos, but for what it starts in other processes."""
+def processor_of_2008(here: Environment) -> None:
+    """Emulated, without AVX: the tests of inference, except for child processes."""
     _need("qemu-x86_64")  # Debian's qemu-user
-    here.before = ("qemu-x86_64", "-cpu", "Nehalem")
+    here.prefix = ("qemu-x86_64", "-cpu", "Nehalem")
     here.parallel = ()
-    here.tests = [f"tests/test_{name}.py" for name in SEGMENTING]
+    here.tests = ["tests/inference", "tests/test_image_io.py"]
 
 
-def no_browser(here: Circumstance) -> None:
-    """Everything that can be started, but for browsers."""
-    links = here.room / "bin"
+def no_browser(here: Environment) -> None:
+    """All programs except browsers."""
+    links = here.folder / "bin"
     links.mkdir()
     for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
         for file in folder.iterdir() if folder.is_dir() else ():
@@ -110,32 +107,32 @@ def no_browser(here: Circumstance) -> None:
     here.env["PATH"] = str(links)
 
 
-def read_only(here: Circumstance) -> None:
-    """Another user, who may only read the project."""
+def read_only(here: Environment) -> None:
+    """Another user, who can only read the project."""
     _need("setpriv")
     if os.geteuid() != 0:
-        raise NotHereError("only root can become another user")
-    here.room.chmod(0o755)
+        raise UnavailableError("only root can run as another user")
+    here.folder.chmod(0o755)
     subprocess.run(["chmod", "-R", "a-w,a+rX", str(here.project)], check=True)
-    own = here.room / "own"
+    own = here.folder / "own"
     own.mkdir()
     shutil.chown(own, "nobody")
-    here.before = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    here.prefix = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
     start_itself = "import subprocess, sys; subprocess.run([sys.executable, '-V'], check=True)"
-    command = [*here.before, here.python, "-c", start_itself]
+    command = [*here.prefix, here.python, "-c", start_itself]
     if subprocess.run(command, capture_output=True).returncode != 0:
-        raise NotHereError(f"nobody else may run {here.python}")
+        raise UnavailableError(f"other users cannot run {here.python}")
     here.env |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def without_torch(here: Circumstance, python: str = sys.executable) -> None:
-    """What `pip install facesegkit` brings, and no more."""
+def without_torch(here: Environment, python: str = sys.executable) -> None:
+    """Only what `pip install facesegkit` installs."""
     pins = (here.project / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = (*WITHOUT_TORCH, *TESTERS)
     _environment(here, python, [pin for pin in pins if pin.split("=")[0] in names])
 
 
-def oldest_packages(here: Circumstance) -> None:
+def oldest_packages(here: Environment) -> None:
     """The oldest packages that pyproject.toml allows, without PyTorch."""
     allowed = (here.project / "pyproject.toml").read_text(encoding="utf-8")
     oldest = [
@@ -146,21 +143,21 @@ def oldest_packages(here: Circumstance) -> None:
     _environment(here, sys.executable, [*oldest, *TESTERS])
 
 
-def another_python(here: Circumstance, python: str) -> None:
-    """All packages that requirements.txt lists, for this version."""
+def another_python(here: Environment, python: str) -> None:
+    """All packages of requirements.txt, for this version."""
     _environment(here, python, (here.project / "requirements.txt").read_text().splitlines())
 
 
 def _need(program: str) -> None:
     if shutil.which(program) is None:
-        raise NotHereError(f"there is no {program}")
+        raise UnavailableError(f"{program} is not installed")
 
 
-def _environment(here: Circumstance, python: str, wanted: Sequence[str]) -> None:
-    folder = here.room / "environment"
+def _environment(here: Environment, python: str, wanted: Sequence[str]) -> None:
+    folder = here.folder / "environment"
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     here.python = str(folder / "bin" / "python")
-    file = here.room / "wanted.txt"
+    file = here.folder / "wanted.txt"
     file.write_text("\n".join(wanted), encoding="utf-8")
     more = shlex.split(os.environ.get("PIP_ARGS", ""))
     pip = [here.python, "-m", "pip", "install", "--quiet", *more]
@@ -168,7 +165,7 @@ def _environment(here: Circumstance, python: str, wanted: Sequence[str]) -> None
     subprocess.run([*pip, "--no-deps", str(here.project)], check=True)  # for its metadata
 
 
-CIRCUMSTANCES: dict[str, Callable[[Circumstance], None]] = {
+ENVIRONMENTS: dict[str, Callable[[Environment], None]] = {
     "any order": any_order,
     "one core": one_core,
     "old processor": old_processor,
@@ -180,17 +177,17 @@ CIRCUMSTANCES: dict[str, Callable[[Circumstance], None]] = {
 }
 
 
-def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
-    """Run the tests in a circumstance, and count."""
+def attempt(arrange: Callable[[Environment], None]) -> dict[str, Any]:
+    """Run the tests in an environment and count their results."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder, "face seg kit")
         subprocess.run(["git", "clone", "--quiet", str(HERE.parent), str(project)], check=True)
-        here = Circumstance(project, Path(folder))
+        here = Environment(project, Path(folder))
         arrange(here)
         version = version_of(here.python)
-        ended = here.run()
+        tests = here.run()
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
-    counts = Counter(test.result for test in ended)
+    counts = Counter(test.result for test in tests)
     about = getattr(arrange, "func", arrange).__doc__ or ""
     return {
         "about": about.splitlines()[0],
@@ -198,7 +195,7 @@ def attempt(arrange: Callable[[Circumstance], None]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         **counts,
         "not passed": sorted(
-            test.name for test in ended if test.result not in ("passed", "skipped")
+            test.name for test in tests if test.result not in ("passed", "skipped")
         ),
     }
 
@@ -210,11 +207,13 @@ def version_of(python: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", choices=CIRCUMSTANCES, help="one of them")
-    parser.add_argument("--python", help="another Python, and nothing else")
-    parser.add_argument("--without-torch", action="store_true", help="in that Python")
+    parser.add_argument("--only", action="append", choices=ENVIRONMENTS, help="one environment")
+    parser.add_argument("--python", help="only this Python")
+    parser.add_argument(
+        "--without-torch", action="store_true", help="with --python: without PyTorch"
+    )
     options = parser.parse_args()
-    wanted = {name: CIRCUMSTANCES[name] for name in options.only or CIRCUMSTANCES}
+    wanted = {name: ENVIRONMENTS[name] for name in options.only or ENVIRONMENTS}
     if options.python and options.without_torch:
         name = f"{version_of(options.python)} without torch"
         wanted = {name: partial(without_torch, python=options.python)}
@@ -225,8 +224,8 @@ def main() -> int:
     for name, arrange in wanted.items():
         try:
             results[name] = attempt(arrange)
-        except NotHereError as error:
-            print(f"{name}: left out, since {error}")
+        except UnavailableError as error:
+            print(f"{name}: skipped, {error}")
             continue
         failed |= bool(results[name]["not passed"])
         RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
