@@ -1,41 +1,36 @@
-# Everything sets up .venv by itself, once. What can be said:
-#   make run                        draw faces, train on them, score, segment one
-#   make run DATA=CelebAMask-HQ     the same on the data set (a folder or CelebAMask-HQ.zip)
-#   make test                       style, types, tests, notebooks
-#   make lab                        JupyterLab on notebooks/
-#   make bench                      remake the results in benchmarks/, but for long trainings;
-#                                   MEDIAPIPE=its python adds the rival (benchmarks/inference_speed.py)
-#   make stress                    what takes hours: more damage and interruptions, small faults
-#                                   put into the code, other circumstances for the tests
-#   make notebooks                  run lessons and solutions, keep their outputs, and remake
-#                                   exercises and figures
-#   make exercises                  make notebooks/exercises/ from notebooks/solutions/
-#   make figures                    remake the pictures in figures/
-# PYTHON picks the interpreter, PIP_ARGS goes to pip (the README says when that pays on Linux).
+# Every target sets up .venv first, once. `make help` lists the targets.
+# PYTHON is the interpreter for .venv; PIP_ARGS is passed to pip.
 
 PYTHON ?= python3
 PIP_ARGS ?=
 MINUTES ?= 4.5
 FACES ?= 700
+# CelebAMask-HQ, a folder or CelebAMask-HQ.zip; synthetic faces if empty.
 DATA ?=
+# Python of an environment with MediaPipe, for `make bench`; see benchmarks/inference_speed.py.
 MEDIAPIPE ?=
 
 BIN := .venv/bin
-# Two tests side by side, each on a core of its own.
+# Two test processes, one core each.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --num-synthetic $(FACES) --split test
-# First, or lessons that run side by side would say that they wait for each other.
+# Made first, because lessons that run in parallel would print that they wait for each other.
 LESSON_DATA = $(BIN)/python -c "from facesegkit.course.lesson_data import *; lesson_cache(lesson_data())"
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
-.PHONY: run test stress lab bench figures notebooks exercises clean
+.PHONY: help run test stress lab bench notebooks exercises figures clean
 
-run: $(INSTALLED)
+help: ## print this list
+	@echo "Usage: make TARGET [DATA=CelebAMask-HQ]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
+	    while read -r target about; do printf '  %-10s %s\n' "$$target" "$$about"; done
+
+run: $(INSTALLED) ## train on synthetic faces (or on DATA), evaluate, and segment a photo
 	$(TRAIN) $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python inference.py --image "$(PHOTO)" --view panel $(if $(DATA),,--aligned)
 
-test: $(INSTALLED)
+test: $(INSTALLED) ## check style and types, run all tests and notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -45,19 +40,19 @@ test: $(INSTALLED)
 	$(PARALLEL) -p no:randomly --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	    notebooks/*.ipynb notebooks/solutions
 
-stress: $(INSTALLED)
+stress: $(INSTALLED) ## run stress tests, coverage, mutation tests and other environments (hours)
 	$(BIN)/python benchmarks/stress.py
 	$(BIN)/python -m pip install --quiet mutmut==3.8.1 coverage==7.17.3
 	$(BIN)/python benchmarks/line_coverage.py
 	$(BIN)/python benchmarks/mutants.py
 	$(BIN)/python benchmarks/environments.py
 
-# Photos are uploaded to the explorer in one message each; by default that may have 10 MB.
-lab: $(INSTALLED)
+# The explorer receives each uploaded photo in one message, whose default limit is 10 MB.
+lab: $(INSTALLED) ## start the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks \
 	    --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
 	$(BIN)/python benchmarks/video_speed.py
@@ -72,7 +67,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/ship_weights.py --cards
 	$(BIN)/python benchmarks/readme_tables.py
 
-notebooks: $(INSTALLED)
+notebooks: $(INSTALLED) ## run lessons and solutions, and save their outputs
 	$(LESSON_DATA)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	    --ExecutePreprocessor.record_timing=False \
@@ -81,10 +76,10 @@ notebooks: $(INSTALLED)
 	    notebooks/*.ipynb notebooks/solutions/*.ipynb
 	$(MAKE) exercises figures
 
-exercises: $(INSTALLED)
+exercises: $(INSTALLED) ## generate notebooks/exercises/ from notebooks/solutions/
 	$(BIN)/python -m facesegkit.course.exercises
 
-figures: $(INSTALLED)
+figures: $(INSTALLED) ## generate the images in figures/
 	$(BIN)/python figures/make_figures.py
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -93,5 +88,5 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-clean:
+clean: ## remove .venv, synthetic faces, caches and the evaluation
 	rm -rf .venv data/synthetic data/cache evaluation

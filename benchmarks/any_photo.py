@@ -20,27 +20,26 @@ import argparse
 import json
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from common import load_results, save_results
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from facesegkit.data.cache import DatasetCache, build_cache
-from facesegkit.geometry import FaceROI
+from facesegkit.geometry import FaceROI, wrap_angle
 from facesegkit.inference.onnx_model import open_detector
-from facesegkit.inference.results import SegmentationResult
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.inference.visualize import overlay
 from facesegkit.labels import FIVE_FEATURES, PART_IDS
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
 from facesegkit.synthetic.background import background
 
-RESULTS = Path(__file__).parent / "results" / "any_photo.json"
 WIDTH, HEIGHT = 1024, 768
 HEAD = 0.7  # of a ROI's side
 CLASSES = len(FIVE_FEATURES.class_names)
@@ -138,70 +137,63 @@ class Tally:
         self.matrices: dict[str, NDArray[np.int64]] = defaultdict(
             lambda: np.zeros((CLASSES, CLASSES), dtype=np.int64)
         )
-        self.found: dict[str, list[bool]] = defaultdict(list)
+        self.detected: dict[str, list[bool]] = defaultdict(list)
         self.angles: list[float] = []
         self.sizes: list[float] = []
-        self.false_faces: dict[str, int] = defaultdict(int)
-        self.scenes: dict[str, int] = defaultdict(int)
+        self.false_faces: Counter[str] = Counter()
+        self.scenes: Counter[str] = Counter()
         self.milliseconds: list[float] = []
 
-    def segment(self, scene: Scene, segmenter: FaceSegmenter) -> SegmentationResult:
+    def segment(self, scene: Scene, segmenter: FaceSegmenter) -> None:
         """Segment a scene, and record the metrics and the time."""
         started = time.perf_counter()
-        segmentation = segmenter(scene.photo)
+        result = segmenter(scene.photo)
         self.milliseconds.append(1000 * (time.perf_counter() - started))
-        self.add(scene, segmentation.labels, rois_of(segmentation))
-        return segmentation
-
-    def add(self, scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> None:
+        detected = {face.roi for face in result.faces}
         self.scenes[scene.kind] += 1
-        taken = set()
         for roi, cut in zip(scene.rois, scene.cut, strict=True):
-            nearest = min(found, key=lambda f: _apart(f, roi), default=None)
-            hit = nearest is not None and _apart(nearest, roi) < 0.3 * roi.size
+            nearest = min((face.roi for face in result.faces), key=_distance(roi), default=None)
+            hit = nearest is not None and _distance(roi)(nearest) < 0.3 * roi.size
             if hit and nearest is not None:
-                taken.add(nearest)
-                turn = (nearest.angle - roi.angle + math.pi) % (2 * math.pi) - math.pi
-                self.angles.append(abs(math.degrees(turn)))
+                detected.discard(nearest)
+                self.angles.append(abs(math.degrees(wrap_angle(nearest.angle - roi.angle))))
                 self.sizes.append(abs(math.log2(nearest.size / roi.size)))
-            region = Image.new("1", labels.shape[::-1])
+            region = Image.new("1", scene.photo.size)
             ImageDraw.Draw(region).polygon([tuple(c) for c in roi.corners.tolist()], fill=1)
             inside = np.asarray(region)
-            matrix = confusion_matrix(scene.classes[inside], labels[inside], CLASSES)
+            matrix = confusion_matrix(scene.classes[inside], result.labels[inside], CLASSES)
             for group in _groups(scene.kind, roi, cut):
                 self.matrices[group] += matrix
-                self.found[group].append(bool(hit))
-        self.false_faces[scene.kind] += len(set(found) - taken)
+                self.detected[group].append(hit)
+        self.false_faces[scene.kind] += len(detected)
 
     def summary(self) -> dict[str, Any]:
         groups = {
             name: {
-                "faces": len(found),
-                "found": round(float(np.mean(found)), 4),
+                "faces": len(detected),
+                "detected": round(float(np.mean(detected)), 4),
                 "mean_f1": round(SegmentationMetrics(self.matrices[name]).mean_f1, 4),
             }
-            for name, found in sorted(self.found.items())
+            for name, detected in sorted(self.detected.items())
         }
-        false = {k: round(self.false_faces[k] / n, 4) for k, n in sorted(self.scenes.items())}
+        scenes = dict(sorted(self.scenes.items()))
         return {
             "groups": groups,
-            "false faces a scene": false,
-            "scenes": dict(sorted(self.scenes.items())),
-            "error of the angle, degrees, median and 95 %": _spread(self.angles),
-            "error of the size, octaves, median and 95 %": _spread(self.sizes),
-            "milliseconds a scene, one thread, median": round(median(self.milliseconds), 1),
+            "false faces per scene": {
+                k: round(self.false_faces[k] / n, 4) for k, n in scenes.items()
+            },
+            "scenes": scenes,
+            "error of the angle, degrees, median and 95 %": _quantiles(self.angles),
+            "error of the size, octaves, median and 95 %": _quantiles(self.sizes),
+            "milliseconds per scene, one thread, median": round(median(self.milliseconds), 1),
         }
 
 
-def rois_of(segmentation: SegmentationResult) -> tuple[FaceROI, ...]:
-    return tuple(face.roi for face in segmentation.faces)
+def _distance(roi: FaceROI) -> Callable[[FaceROI], float]:
+    return lambda other: math.hypot(other.x - roi.x, other.y - roi.y)
 
 
-def _apart(one: FaceROI, other: FaceROI) -> float:
-    return math.hypot(one.x - other.x, one.y - other.y)
-
-
-def _spread(values: list[float]) -> list[float]:
+def _quantiles(values: list[float]) -> list[float]:
     return [round(float(np.quantile(values or [math.nan], q)), 3) for q in (0.5, 0.95)]
 
 
@@ -212,8 +204,7 @@ def _groups(kind: str, roi: FaceROI, cut: bool) -> list[str]:
     if not cut and kind in ("upright", "turned", "group"):
         low = next(h for h in (512, 256, 128, 96, 64, 0) if head >= h)
         degrees = abs(math.degrees(roi.angle))
-        upright = degrees < 25
-        if upright:
+        if degrees < 25:
             names.append(f"upright, head of {low} pixels or more" if low else "upright, smaller")
         if head >= 128:
             turn = next(d for d in (135, 90, 45, 25, 0) if degrees >= d)
@@ -228,7 +219,6 @@ def parser_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, help="folder of the data set cache")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--model", default="separable")
-    parser.add_argument("--pictures", type=Path, help="folder for images of some scenes")
     parser.add_argument("--keep", action="store_true", help="write the result file")
     return parser
 
@@ -243,29 +233,12 @@ def main() -> None:
     segmenter = FaceSegmenter(options.model, detector=detector)
     tally = Tally()
     for number in range(options.scenes):
-        scene = make_scene(number, cache, cache.rows(options.split))
-        segmentation = tally.segment(scene, segmenter)
-        if options.pictures and number < 28:
-            picture = _picture(scene, segmentation.labels, rois_of(segmentation))
-            picture.save(options.pictures / f"{number:02d}.jpg")
-    results = {"split": options.split, **tally.summary()}
-    print(json.dumps(results, indent=2))
+        tally.segment(make_scene(number, cache, cache.rows(options.split)), segmenter)
+    results = {options.model: {"split": options.split, **tally.summary()}}
     if options.keep:
-        kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-        kept[options.model] = results
-        RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-
-
-def _picture(scene: Scene, labels: NDArray[np.uint8], found: tuple[FaceROI, ...]) -> Image.Image:
-    """The scene with the result; not to be published, as it shows photos of the data set."""
-    picture = Image.fromarray(overlay(np.asarray(scene.photo), labels, FIVE_FEATURES))
-    draw = ImageDraw.Draw(picture)
-    for rois, colour in ((scene.rois, "white"), (found, "orange")):
-        for roi in rois:
-            corners = [tuple(corner) for corner in roi.corners.tolist()]
-            draw.line([*corners, corners[0]], fill=colour, width=3)
-            draw.line([corners[0], corners[1]], fill=colour, width=7)
-    return picture
+        save_results("any_photo", load_results("any_photo") | results)
+    else:
+        print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

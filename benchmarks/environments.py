@@ -13,7 +13,6 @@ Results are added to benchmarks/results/environments.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -29,13 +28,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from suite import TestResult, run_tests
+from common import TOP, TestResult, load_results, run_tests, save_results
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "environments.json"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # What `pip install facesegkit` installs, and what its tests need.
-WITHOUT_TORCH = ("numpy", "pillow", "onnxruntime", "av")
+WITHOUT_TORCH = ("numpy", "pillow", "onnxruntime", "tqdm", "av")
 TESTERS = ("hypothesis", "pytest", "pytest-xdist", "scikit-learn", "setuptools")
 
 
@@ -57,15 +54,10 @@ class Environment:
 
     def run(self) -> list[TestResult]:
         """Run the tests and return their results."""
-        paths = [str(self.project), self.env.pop("PYTHONPATH", "")]
-        return run_tests(
-            [
-                *self.prefix, self.python, "-m", "pytest", "-q", *self.parallel,
-                "-m", "not alone", "-p", "no:cacheprovider", *self.tests,
-            ],
-            self.project,
-            {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **self.env},
-        )  # fmt: skip
+        path = os.pathsep.join(filter(None, [str(self.project), self.env.pop("PYTHONPATH", "")]))
+        command = [*self.prefix, self.python, "-m", "pytest", "-q", *self.parallel]
+        command += ["-m", "not alone", "-p", "no:cacheprovider", *self.tests]
+        return run_tests(command, self.project, {**os.environ, "PYTHONPATH": path, **self.env})
 
 
 def any_order(here: Environment) -> None:
@@ -135,11 +127,8 @@ def without_torch(here: Environment, python: str = sys.executable) -> None:
 def oldest_packages(here: Environment) -> None:
     """The oldest packages that pyproject.toml allows, without PyTorch."""
     allowed = (here.project / "pyproject.toml").read_text(encoding="utf-8")
-    oldest = [
-        f"{name}=={version}"
-        for name, version in re.findall(r'"([a-z]+)>=([0-9.]+)"', allowed)
-        if name in WITHOUT_TORCH
-    ]
+    ranges = re.findall(r'"([a-z]+)>=([0-9.]+)"', allowed)
+    oldest = [f"{name}=={version}" for name, version in ranges if name in WITHOUT_TORCH]
     _environment(here, sys.executable, [*oldest, *TESTERS])
 
 
@@ -159,44 +148,38 @@ def _environment(here: Environment, python: str, wanted: Sequence[str]) -> None:
     here.python = str(folder / "bin" / "python")
     file = here.folder / "wanted.txt"
     file.write_text("\n".join(wanted), encoding="utf-8")
-    more = shlex.split(os.environ.get("PIP_ARGS", ""))
-    pip = [here.python, "-m", "pip", "install", "--quiet", *more]
+    pip = [here.python, "-m", "pip", "install", "--quiet"]
+    pip += shlex.split(os.environ.get("PIP_ARGS", ""))
     subprocess.run([*pip, "-r", str(file)], check=True)
     subprocess.run([*pip, "--no-deps", str(here.project)], check=True)  # for its metadata
 
 
 ENVIRONMENTS: dict[str, Callable[[Environment], None]] = {
-    "any order": any_order,
-    "one core": one_core,
-    "old processor": old_processor,
-    "processor of 2008": processor_of_2008,
-    "no browser": no_browser,
-    "read only": read_only,
-    "without torch": without_torch,
-    "oldest packages": oldest_packages,
-}
+    arrange.__name__.replace("_", " "): arrange
+    for arrange in (
+        any_order, one_core, old_processor, processor_of_2008, no_browser, read_only,
+        without_torch, oldest_packages,
+    )
+}  # fmt: skip
 
 
 def attempt(arrange: Callable[[Environment], None]) -> dict[str, Any]:
     """Run the tests in an environment and count their results."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder, "face seg kit")
-        subprocess.run(["git", "clone", "--quiet", str(HERE.parent), str(project)], check=True)
+        subprocess.run(["git", "clone", "--quiet", str(TOP), str(project)], check=True)
         here = Environment(project, Path(folder))
         arrange(here)
         version = version_of(here.python)
         tests = here.run()
         subprocess.run(["chmod", "-R", "u+w", folder], check=True)
-    counts = Counter(test.result for test in tests)
     about = getattr(arrange, "func", arrange).__doc__ or ""
     return {
         "about": about.splitlines()[0],
         "python": version.split()[1],
         "system": f"{platform.system()} {platform.machine()}",
-        **counts,
-        "not passed": sorted(
-            test.name for test in tests if test.result not in ("passed", "skipped")
-        ),
+        **Counter(test.result for test in tests),
+        "not passed": sorted(t.name for t in tests if t.result not in ("passed", "skipped")),
     }
 
 
@@ -209,9 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=ENVIRONMENTS, help="one environment")
     parser.add_argument("--python", help="only this Python")
-    parser.add_argument(
-        "--without-torch", action="store_true", help="with --python: without PyTorch"
-    )
+    parser.add_argument("--without-torch", action="store_true", help="in that Python")
     options = parser.parse_args()
     wanted = {name: ENVIRONMENTS[name] for name in options.only or ENVIRONMENTS}
     if options.python and options.without_torch:
@@ -219,7 +200,7 @@ def main() -> int:
         wanted = {name: partial(without_torch, python=options.python)}
     elif options.python:
         wanted = {version_of(options.python): partial(another_python, python=options.python)}
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results = load_results("environments")
     failed = False
     for name, arrange in wanted.items():
         try:
@@ -228,7 +209,7 @@ def main() -> int:
             print(f"{name}: skipped, {error}")
             continue
         failed |= bool(results[name]["not passed"])
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        save_results("environments", results)
     return int(failed)
 
 

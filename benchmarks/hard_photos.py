@@ -11,25 +11,23 @@ benchmarks/results/hard_photos.json.
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from any_photo import HEAD, Scene, Tally, darken, parser_of, paste_person
+from common import save_results
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facesegkit.data.cache import DatasetCache, build_cache
-from facesegkit.geometry import FaceROI, aligned_roi
+from facesegkit.geometry import FaceROI, aligned_roi, wrap_angle
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.inference.visualize import overlay
 from facesegkit.labels import FIVE_FEATURES
 from facesegkit.synthetic.background import background
 
-RESULTS = Path(__file__).parent / "results" / "hard_photos.json"
 FACES = 120  # of each kind
 
 Rows = NDArray[np.int64]
@@ -57,12 +55,11 @@ class Maker:
         labels = FIVE_FEATURES.merge(np.array(self.cache.labels[row]))
         photo = Image.fromarray(self.cache.photos[row]).resize((side, side))
         classes = Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST)
-        rois = [aligned_roi((side, side))]
-        return Scene("", photo, np.asarray(classes), rois, [False])
+        return Scene("", photo, np.asarray(classes), [aligned_roi((side, side))], [False])
 
     def roi(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
         angle = math.radians(degrees + self.rng.normal(0, 6))
-        return FaceROI(x, y, head / HEAD, (angle + math.pi) % (2 * math.pi) - math.pi)
+        return FaceROI(x, y, head / HEAD, wrap_angle(angle))
 
     # --- the kinds -----------------------------------------------------------------------------
 
@@ -86,11 +83,8 @@ class Maker:
 
     def crowd(self) -> Scene:
         """Heads of 40 pixels in 12 megapixels."""
-        rois = []
-        for number in range(10):
-            x, y = 300 + 370 * number, self.rng.uniform(300, 2700)
-            rois.append(self.roi(x, y, 40))
-        return self.scene((4000, 3000), rois)
+        xs = range(300, 4000, 370)
+        return self.scene((4000, 3000), [self.roi(x, self.rng.uniform(300, 2700), 40) for x in xs])
 
     def upside_down(self) -> Scene:
         head = self.rng.uniform(150, 400)
@@ -105,30 +99,23 @@ class Maker:
 
     def black_and_white(self) -> Scene:
         scene = self.upright()
-        grey = ImageOps.grayscale(scene.photo).convert("RGB")
-        return Scene("", grey, scene.classes, scene.rois, scene.cut)
+        return replace(scene, photo=ImageOps.grayscale(scene.photo).convert("RGB"))
 
     def very_dark(self) -> Scene:
         """A thirtieth of the light."""
         scene = self.upright()
-        dark = darken(scene.photo, 1 / 30, self.rng)
-        return Scene("", dark, scene.classes, scene.rois, scene.cut)
+        return replace(scene, photo=darken(scene.photo, 1 / 30, self.rng))
 
     def strong_jpeg(self) -> Scene:
         """Downsampled to a head of 100 pixels and compressed, as messengers do."""
         scene = self.upright()
         times = 100 / (scene.rois[0].size * HEAD)
         size = (round(1024 * times), round(768 * times))
-        roi = scene.rois[0].scaled(times)
-        photo = scene.photo.resize(size)
+        file = io.BytesIO()
+        scene.photo.resize(size).save(file, "JPEG", quality=20)
+        photo = Image.open(file).convert("RGB")
         classes = Image.fromarray(scene.classes).resize(size, Image.Resampling.NEAREST)
-        return Scene("", _compressed(photo), np.asarray(classes), [roi], scene.cut)
-
-
-def _compressed(photo: Image.Image) -> Image.Image:
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=20)
-    return Image.open(file).convert("RGB")
+        return Scene("", photo, np.asarray(classes), [scene.rois[0].scaled(times)], scene.cut)
 
 
 KINDS: dict[str, Callable[[Maker], Scene]] = {
@@ -145,26 +132,20 @@ KINDS: dict[str, Callable[[Maker], Scene]] = {
 }
 
 
-def evaluate_kind(
-    kind: str, cache: DatasetCache, rows: Rows, segmenter: FaceSegmenter, folder: Path | None
-) -> Any:
+def evaluate_kind(kind: str, maker: Maker, segmenter: FaceSegmenter) -> dict[str, Any]:
     """Recall, mean F1, false detections per photo and milliseconds of one kind."""
-    maker = Maker(cache, rows, seed=list(KINDS).index(kind))
     tally = Tally()
     faces = photos = 0
     while faces < FACES:
         scene = KINDS[kind](maker)
-        segmentation = tally.segment(scene, segmenter)
-        if folder and not photos:
-            picture = overlay(np.asarray(scene.photo), segmentation.labels, FIVE_FEATURES)
-            Image.fromarray(picture).save(folder / f"{kind}.jpg")
+        tally.segment(scene, segmenter)
         faces, photos = faces + len(scene.rois), photos + 1
     summary = tally.summary()
     return {
         "photos": photos,
         **summary["groups"]["all"],
-        "false faces a photo": round(sum(tally.false_faces.values()) / photos, 3),
-        "milliseconds": summary["milliseconds a scene, one thread, median"],
+        "false faces per photo": round(tally.false_faces.total() / photos, 3),
+        "milliseconds": summary["milliseconds per scene, one thread, median"],
     }
 
 
@@ -172,13 +153,14 @@ def main() -> None:
     options = parser_of(__doc__.splitlines()[0]).parse_args()
     cache = build_cache(options.data, options.cache)
     segmenter = FaceSegmenter(options.model)
-    results = {"model": options.model, "split": options.split, "kinds": {}}
-    for kind in KINDS:
-        rows = cache.rows(options.split)
-        results["kinds"][kind] = evaluate_kind(kind, cache, rows, segmenter, options.pictures)
-        print(kind, results["kinds"][kind], flush=True)
+    kinds = {}
+    for number, kind in enumerate(KINDS):
+        maker = Maker(cache, cache.rows(options.split), seed=number)
+        kinds[kind] = evaluate_kind(kind, maker, segmenter)
+        print(kind, kinds[kind], flush=True)
     if options.keep:
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        results = {"model": options.model, "split": options.split, "kinds": kinds}
+        save_results("hard_photos", results)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ Writes benchmarks/results/inference_speed.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,6 +32,7 @@ from typing import Any
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np  # noqa: E402
+from common import ASTRONAUT, TOP, load_results, save_results  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from facesegkit.image_io import read_photo, read_reduced  # noqa: E402
@@ -41,9 +42,6 @@ from facesegkit.inference.results import AnalyzedFace, SegmentationResult, assig
 from facesegkit.inference.segmenter import FaceSegmenter  # noqa: E402
 from facesegkit.inference.visualize import save_view  # noqa: E402
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "inference_speed.json"
-ASTRONAUT = HERE.parent / "figures" / "astronaut.jpg"
 TURNS, CALLS = 12, 20  # calls of each in a turn
 RIVAL = "MediaPipe face mesh 0.10.14"
 
@@ -86,13 +84,9 @@ class MediaPipe:
     """The rival, in a virtual environment of its own."""
 
     def __init__(self, python: str) -> None:
-        self.program = subprocess.Popen(
-            [python, "-c", MEDIAPIPE, str(ASTRONAUT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        command = [python, "-c", MEDIAPIPE, str(ASTRONAUT)]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        self.program = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
 
     def milliseconds(self) -> float:
         """Time of one photo. It tracks the face from call to call, so its detector does not run."""
@@ -114,34 +108,33 @@ def networks(mediapipe: str | None) -> dict[str, dict[str, float]]:
     """
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     models = {name: load_model(name) for name in MODEL_NAMES if not name.endswith("-synthetic")}
+    calls: dict[str, Callable[[], float]] = {
+        name: partial(timed, partial(model.predict_logits, photo)) for name, model in models.items()
+    }
     rival = MediaPipe(mediapipe) if mediapipe else None
-    times: dict[str, list[float]] = {name: [] for name in models}
-    times |= {RIVAL: []} if rival else {}
-    rates = []
+    if rival:
+        calls[RIVAL] = rival.milliseconds
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    speeds = []
     for _ in range(TURNS):
-        for name, model in models.items():
-            for _ in range(CALLS):
-                times[name].append(timed(lambda model=model: model.predict_logits(photo)))  # type: ignore[misc]
-        if rival:
-            times[RIVAL] += [rival.milliseconds() for _ in range(CALLS)]
-        rates.append(macs_per_second())
+        for name, call in calls.items():
+            times[name] += [call() for _ in range(CALLS)]
+        speeds.append(macs_per_second())
     if rival:
         rival.program.terminate()
-    found: dict[str, dict[str, float]] = {}
-    for name, values in times.items():
-        found[name] = {
-            "median ms": round(median(values[CALLS:]), 2),  # the first turn warms up
-            "best ms": round(min(values[CALLS:]), 2),
-        }
+    rows = {name: latency(values[CALLS:]) for name, values in times.items()}  # the first warms up
     for name in models:
-        roofline = 1000 * model_card(name)["macs"] / max(rates)
-        found[name]["roofline ms"] = round(roofline, 2)
-        found[name]["times the roofline"] = round(found[name]["median ms"] / roofline, 2)
+        roofline = 1000 * model_card(name)["macs"] / max(speeds)
+        rows[name]["roofline ms"] = round(roofline, 2)
+        rows[name]["times the roofline"] = round(rows[name]["median ms"] / roofline, 2)
         if rival:
-            ratio = found[RIVAL]["median ms"] / found[name]["median ms"]
-            found[name]["times faster than the rival"] = round(ratio, 2)
-    found["matrix product"] = {"GMACs per second": round(max(rates) / 1e9, 1)}
-    return found
+            ratio = rows[RIVAL]["median ms"] / rows[name]["median ms"]
+            rows[name]["times faster than the rival"] = round(ratio, 2)
+    return rows | {"matrix product": {"GMACs per second": round(max(speeds) / 1e9, 1)}}
+
+
+def latency(milliseconds: list[float]) -> dict[str, float]:
+    return {"median ms": round(median(milliseconds), 2), "best ms": round(min(milliseconds), 2)}
 
 
 def large_photo(path: Path) -> None:
@@ -155,7 +148,7 @@ def large_photo(path: Path) -> None:
 
 def whole_path(folder: Path) -> dict[str, Any]:
     """From a 12-megapixel JPEG to a file with its classes: in total, and by step."""
-    path = folder / "large.jpg"
+    path, output = folder / "large.jpg", folder / "result.png"
     large_photo(path)
     segmenter = FaceSegmenter()
     analyzer = segmenter.analyzer
@@ -166,29 +159,22 @@ def whole_path(folder: Path) -> dict[str, Any]:
     result, scheme = segmenter(path), segmenter.model.scheme
     assert result.faces
     faces = [AnalyzedFace(face.roi, face.roi_logits) for face in result.faces]
-    last: dict[str, SegmentationResult] = {}
-
-    def whole(view: str, suffix: str) -> None:
-        last["result"] = segmenter(path)
-        save_view(last["result"], view, folder / f"result{suffix}")
-
     steps: dict[str, Callable[[], object]] = {
-        "whole path, class ids to PNG": lambda: whole("labels", ".png"),
-        "whole path, colours to PNG": lambda: whole("mask", ".png"),
+        "whole path, class ids to PNG": lambda: save_view(segmenter(path), "labels", output),
+        "whole path, colours to PNG": lambda: save_view(segmenter(path), "mask", output),
         "decode at a quarter": lambda: read_reduced(path, scales[-1]),
         "detect faces": lambda: detect_faces(small, analyzer.detector, scales, threshold),
         "network": lambda: segmenter.model.predict_logits(photo),
         "classes of 12 million pixels": lambda: SegmentationResult.from_faces(
             assign_pixels(faces, scheme, size), size, scheme, path
         ),
-        "write class ids": lambda: save_view(result, "labels", folder / "a.png"),
-        "write colours": lambda: save_view(result, "mask", folder / "b.png"),
+        "write class ids": lambda: save_view(result, "labels", output),
+        "write colours": lambda: save_view(result, "mask", output),
         "for comparison: decode in full": lambda: read_photo(path),
     }
     megabytes = round(path.stat().st_size / 1e6, 1)
-    milliseconds = {
-        name: round(median(timed(step) for _ in range(9)), 1) for name, step in steps.items()
-    }
+    times = {name: [timed(step) for _ in range(9)] for name, step in steps.items()}
+    milliseconds = {name: round(median(values), 1) for name, values in times.items()}
     return {"MB of the file": megabytes, "milliseconds": milliseconds}
 
 
@@ -196,10 +182,7 @@ def cold_start(folder: Path) -> float:
     """Seconds of the command for one photo, the median of 5."""
     command = [sys.executable, "-m", "facesegkit", "segment", str(ASTRONAUT)]
     command += ["--output-dir", str(folder)]
-
-    def run() -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=HERE.parent)
-
+    run = partial(subprocess.run, command, check=True, capture_output=True, cwd=TOP)
     return round(median(timed(run) for _ in range(5)) / 1000, 2)
 
 
@@ -208,7 +191,7 @@ def main() -> None:
     parser.add_argument("--mediapipe", help="python of an environment with mediapipe 0.10.14")
     mediapipe = parser.parse_args().mediapipe
     pin_to_one_core()
-    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    before = load_results("inference_speed")
     results: dict[str, Any] = {"networks": networks(mediapipe)}
     if not mediapipe and RIVAL in before.get("networks", {}):
         # A ratio to figures of another run would mean little, so the whole table stays.
@@ -217,8 +200,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results["12-megapixel JPEG"] = whole_path(Path(folder))
         results["cold start s"] = cold_start(Path(folder))
-    print(json.dumps(results, indent=2))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_results("inference_speed", results)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from suite import run_tests
+from common import TOP, run_tests, save_results
 
-HERE = Path(__file__).parent
-TOP = HERE.parent
-RESULTS = HERE / "results" / "line_coverage.json"
-SETTINGS = f"""
+CONFIG = f"""
 [run]
 source = {TOP / "facesegkit"}
 parallel = true
@@ -32,29 +29,22 @@ sigterm = true
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder, "settings")
-        settings.write_text(SETTINGS, encoding="utf-8")
-        coverage = [sys.executable, "-m", "coverage"]
-        rcfile = f"--rcfile={settings}"
-        run = [*coverage, "run", rcfile, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
+        config, report = Path(folder, "config"), Path(folder, "report.json")
+        config.write_text(CONFIG, encoding="utf-8")
+        coverage, rcfile = [sys.executable, "-m", "coverage"], f"--rcfile={config}"
         env = {**os.environ, "COVERAGE_FILE": str(Path(folder, "data"))}
+        run = [*coverage, "run", rcfile, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"]
         tests = run_tests([*run, "-m", "not alone", "-p", "no:cacheprovider"], TOP, env)
-        subprocess.run([*coverage, "combine", "-q", rcfile], cwd=TOP, env=env, check=True)
-        report = Path(folder, "report.json")
-        command = [*coverage, "json", "-q", rcfile, "-o", str(report)]
-        subprocess.run(command, cwd=TOP, env=env, check=True)
-        found = json.loads(report.read_text(encoding="utf-8"))
+        for command in (["combine", "-q"], ["json", "-q", "-o", str(report)]):
+            subprocess.run([*coverage, *command, rcfile], cwd=TOP, env=env, check=True)
+        measured = json.loads(report.read_text(encoding="utf-8"))
+    missing = {name: file["missing_lines"] for name, file in sorted(measured["files"].items())}
     results = {
-        "fraction of lines": round(found["totals"]["percent_covered"] / 100, 4),
-        "lines": found["totals"]["num_statements"],
-        "missing": {
-            name: file["missing_lines"]
-            for name, file in sorted(found["files"].items())
-            if file["missing_lines"]
-        },
+        "fraction of lines": round(measured["totals"]["percent_covered"] / 100, 4),
+        "lines": measured["totals"]["num_statements"],
+        "missing": {name: lines for name, lines in missing.items() if lines},
     }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=2))
+    save_results("line_coverage", results)
     return int(any(test.result in ("failure", "error") for test in tests))
 
 

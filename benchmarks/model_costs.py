@@ -9,13 +9,12 @@ differ and are shared, so the ratio matters. Writes benchmarks/results/model_cos
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 
 import torch
+from common import save_results
 from torch import nn
 
 from facesegkit.checkpoint import ARCHITECTURES, build_model
@@ -23,11 +22,10 @@ from facesegkit.models import INPUT_SIZE
 from facesegkit.profile import profile_model
 from facesegkit.system.torchvision_import import torchvision
 
-RESULTS = Path(__file__).parent / "results" / "model_costs.json"
 RIVAL = "LR-ASPP MobileNetV3 (torchvision)"
 
 
-def times(models: dict[str, nn.Module], runs: int = 60, warmup: int = 10) -> dict[str, float]:
+def latencies(models: dict[str, nn.Module], runs: int = 60, warmup: int = 10) -> dict[str, float]:
     """Median milliseconds of each model for one photo; the models alternate."""
     photo = torch.rand(1, 3, INPUT_SIZE, INPUT_SIZE).contiguous(memory_format=torch.channels_last)
     seconds: dict[str, list[float]] = {name: [] for name in models}
@@ -42,22 +40,18 @@ def times(models: dict[str, nn.Module], runs: int = 60, warmup: int = 10) -> dic
 
 def main() -> None:
     torch.set_num_threads(1)
-    segmentation = torchvision.models.segmentation
     models: dict[str, nn.Module] = {arch: build_model(arch) for arch in ARCHITECTURES}
-    results: dict[str, dict[str, float]] = {
-        name: asdict(profile_model(model)) for name, model in models.items()
-    }
-    models[RIVAL] = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None)
+    results = {name: asdict(profile_model(model)) for name, model in models.items()}
+    create = torchvision.models.segmentation.lraspp_mobilenet_v3_large
+    models[RIVAL] = create(weights=None, weights_backbone=None)
     results[RIVAL] = {"parameters": sum(p.numel() for p in models[RIVAL].parameters())}
     for model in models.values():
         # PyTorch's own type hints do not know memory_format.
         model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for name, milliseconds in (measured := times(models)).items():
+    for name, milliseconds in (measured := latencies(models)).items():
         results[name]["milliseconds"] = round(milliseconds, 2)
         results[name]["relative to the rival"] = round(milliseconds / measured[RIVAL], 3)
-    print(json.dumps(results, indent=2))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_results("model_costs", results)
 
 
 if __name__ == "__main__":

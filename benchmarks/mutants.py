@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-TOP = HERE.parent
-RESULTS = HERE / "results" / "mutants.json"
-MODULES = ("labels", "data.celebamask_hq", "data.cache", "metrics", "checkpoint")
+from common import TOP, save_results
+
+MODULES = ("labels", "dataset", "data.celebamask_hq", "data.cache", "metrics", "checkpoint")
+SURVIVED = ("survived", "no tests")
 # Coverage is recorded in the process that runs the tests; child processes would fail on it.
 SITECUSTOMIZE = """
 import os
@@ -57,10 +58,8 @@ def copy_of_the_project(folder: Path) -> None:
         # PyTorch's threads do not survive a fork, so the forking process must not run tests.
         "process_isolation": "forkserver",
     }
-    (
-        folder / "mutants"
-    ).mkdir()  # filled by mutmut; Python ignores import paths that do not exist at its start
-    (folder / "startup").mkdir()
+    for name in ("mutants", "startup"):  # Python ignores import paths that do not exist at first
+        (folder / name).mkdir()
     (folder / "startup" / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n")
@@ -91,35 +90,29 @@ def of_module(name: str) -> str:
 def summary(folder: Path) -> dict[str, Any]:
     """Numbers of mutants by module and outcome, and the changes that survived."""
     lines = mutmut("results", "--all", "true", folder=folder).splitlines()
-    ends = dict(line.strip().split(": ") for line in lines)
-    survivors = sorted(name for name, end in ends.items() if end in ("survived", "no tests"))
-    counts = {
-        module: Counter(end for name, end in ends.items() if of_module(name) == module)
-        for module in MODULES
-    }
-    all_modules = sum(counts.values(), Counter[str]())
+    outcomes = dict(line.strip().split(": ") for line in lines)
+    counts: dict[str, Counter[str]] = {module: Counter() for module in MODULES}
+    for name, outcome in outcomes.items():
+        counts[of_module(name)][outcome] += 1
+    survivors = sorted(n for n, outcome in outcomes.items() if outcome in SURVIVED)
     return {
-        "killed": round(1 - len(survivors) / all_modules.total(), 3),
-        "mutants": dict(all_modules),
+        "caught": round(1 - len(survivors) / len(outcomes), 3),
+        "mutants": dict(Counter(outcomes.values())),
         "by module": {
-            module: {"killed": round(_killed(count), 3), **count}
+            module: {
+                "caught": round(1 - sum(count[key] for key in SURVIVED) / count.total(), 3),
+                **count,
+            }
             for module, count in counts.items()
         },
-        "not killed": {name: _change(mutmut("show", name, folder=folder)) for name in survivors},
+        "survivors": {name: change(name, folder) for name in survivors},
     }
 
 
-def _killed(count: Counter[str]) -> float:
-    return 1 - (count["survived"] + count["no tests"]) / count.total()
-
-
-def _change(shown: str) -> list[str]:
-    """The lines that differ, of what `mutmut show` prints."""
-    return [
-        line
-        for line in shown.splitlines()
-        if line[:1] in ("-", "+") and not line.startswith(("---", "+++"))
-    ]
+def change(mutant: str, folder: Path) -> list[str]:
+    """The lines that a mutant changes."""
+    lines = mutmut("show", mutant, folder=folder).splitlines()
+    return [line for line in lines if re.match(r"[-+](?![-+]{2})", line)]
 
 
 def main() -> None:
@@ -132,8 +125,7 @@ def main() -> None:
             copy_of_the_project(folder)
         mutmut("run", "--max-children", str(os.cpu_count() or 1), folder=folder)
         results = summary(folder)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({key: results[key] for key in ("killed", "by module")}, indent=2))
+    save_results("mutants", results)
 
 
 if __name__ == "__main__":

@@ -115,18 +115,20 @@ def any_photo() -> str:
     for group, name in ANY_PHOTO.items():
         row = [name, str(first["groups"][group]["faces"])]
         for result in of_models.values():
-            row += cells(result["groups"][group], "{found:.1%} | {mean_f1:.3f}")
+            row += cells(result["groups"][group], "{detected:.1%} | {mean_f1:.3f}")
         rows.append(row)
     row = ["no face (scenes, and false faces per scene)", str(first["scenes"]["no face"])]
     for result in of_models.values():
-        row += [f"{result['false faces a scene']['no face']:.2f}", ""]
+        row += [f"{result['false faces per scene']['no face']:.2f}", ""]
     head = " | ".join(f"`{name}`: detected | `{name}`: mean F1" for name in of_models)
     return table(f"faces in composed scenes | faces | {head}", [*rows, row])
 
 
 def hard_photos() -> str:
     """Photos that are difficult in other ways."""
-    patterns = "{found:.0%} | {mean_f1:.3f} | {false faces a photo:.2f} | {milliseconds:.0f} ms"
+    patterns = (
+        "{detected:.0%} | {mean_f1:.3f} | {false faces per photo:.2f} | {milliseconds:.0f} ms"
+    )
     rows = [[kind, *cells(row, patterns)] for kind, row in results("hard_photos")["kinds"].items()]
     return table("photos | detected | mean F1 | false faces per photo | time, one core", rows)
 
@@ -159,7 +161,7 @@ def photo_to_file() -> str:
 
 def costs() -> str:
     """Size and cost of the networks, and of another network timed in the same run."""
-    patterns = "{parameters M:.3f} M | {multiply_adds M:.0f} M | {receptive_field} px"
+    patterns = "{parameters M:.3f} M | {macs M:.0f} M | {receptive_field} px"
     patterns += " | {bytes_on_disk M:.2f} MB | {milliseconds:.1f} ms | {relative to the rival:.2f}"
     rows = []
     for name, cost in results("model_costs").items():
@@ -230,7 +232,7 @@ def tested() -> str:
         [f"{coverage['lines']:,} lines of facesegkit/",
          f"{coverage['fraction of lines']:.1%} are covered"],
         [f"{sum(mutants['mutants'].values()):,} mutants of {', '.join(mutants['by module'])}",
-         f"{mutants['noticed']:.1%} are caught"],
+         f"{mutants['caught']:.1%} are caught"],
         [f"{stress['times as many damaged files']} times as many damaged files, {kills}",
          f"{stress['passed']} of {stress['tests']} tests passed"],
     ]  # fmt: skip

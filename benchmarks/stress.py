@@ -9,15 +9,11 @@ format at the memory limit. Writes benchmarks/results/stress.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from pathlib import Path
 
-from suite import run_tests
+from common import TOP, run_tests, save_results
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "stress.json"
 TESTS = (
     "test_fuzz.py", "cli/test_interruptions.py", "cli/test_large_photos.py",
     "system/test_distributed.py",
@@ -30,9 +26,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="kills of each command")
     options = parser.parse_args()
     more = {"FUZZ": str(options.fuzz), "KILLS": str(options.kills), "LARGE": "1"}
-    files = [str(HERE.parent / "tests" / name) for name in TESTS]
+    files = [str(TOP / "tests" / name) for name in TESTS]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *files]
-    tests = run_tests(command, HERE.parent, {**os.environ, **more})
+    tests = run_tests(command, TOP, {**os.environ, **more})
     passed = sum(test.result == "passed" for test in tests)
     summary = {
         "times as many damaged files": options.fuzz,
@@ -41,7 +37,7 @@ def main() -> int:
         "passed": passed,
         "results": {test.name: {"result": test.result, "seconds": test.seconds} for test in tests},
     }
-    RESULTS.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    save_results("stress", summary)
     return int(passed < len(tests))
 
 

@@ -18,10 +18,8 @@ figures/time_to_quality.png, which is all that happens without either.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import facesegkit  # noqa: F401  before torch: sets how OpenMP threads wait
@@ -29,8 +27,9 @@ import facesegkit  # noqa: F401  before torch: sets how OpenMP threads wait
 # isort: split
 import torch
 import torch.nn.functional as F
+from common import TOP, load_results, save_results
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from facesegkit.checkpoint import build_model
@@ -47,12 +46,8 @@ from facesegkit.system.torchvision_import import torchvision
 from facesegkit.train import fit
 from facesegkit.transforms import ALIGNED_AUGMENTATION
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "time_to_quality.json"
-FIGURE = HERE.parent / "figures" / "time_to_quality.png"
 GOALS = (0.80, 0.85, 0.88)
 CLASSES = len(FIVE_FEATURES.class_names)
-LARGE = FACE_CROP.full_size(INPUT_SIZE)
 
 Run = dict[str, Any]
 
@@ -61,16 +56,14 @@ def plain_augmentation() -> Any:
     """The usual transforms of torchvision, for one photo and its classes at a time."""
     from torchvision.transforms import v2
 
-    return v2.Compose(
-        [
-            v2.Resize((INPUT_SIZE, INPUT_SIZE)),
-            v2.RandomHorizontalFlip(),
-            v2.RandomAffine(degrees=25, translate=(0.15, 0.15), scale=(0.6, 1.5)),
-            v2.ColorJitter(0.3, 0.3, 0.3),
-            v2.ToImage(),
-            v2.ToDtype({torchvision.tv_tensors.Image: torch.float32, "others": None}, scale=True),
-        ]
-    )
+    return v2.Compose([
+        v2.Resize((INPUT_SIZE, INPUT_SIZE)),
+        v2.RandomHorizontalFlip(),
+        v2.RandomAffine(degrees=25, translate=(0.15, 0.15), scale=(0.6, 1.5)),
+        v2.ColorJitter(0.3, 0.3, 0.3),
+        v2.ToImage(),
+        v2.ToDtype({torchvision.tv_tensors.Image: torch.float32, "others": None}, scale=True),
+    ])  # fmt: skip
 
 
 def val_mean_f1(model: nn.Module, cache: DatasetCache, crop: RelativeCrop) -> float:
@@ -83,45 +76,30 @@ def train_plainly(root: str, cache: DatasetCache, minutes: float) -> Run:
     """The plain recipe, validated every minute, after ten minutes every fifth."""
     torch.manual_seed(0)
     data = CelebAMaskHQ(root, "train", transforms=plain_augmentation(), scheme=FIVE_FEATURES)
-    loader: DataLoader[Any] = DataLoader(
-        data, 16, shuffle=True, drop_last=True, num_workers=os.cpu_count() or 1
-    )
+    workers = os.cpu_count() or 1
+    loader: DataLoader[Any] = DataLoader(data, 16, True, drop_last=True, num_workers=workers)
     model = LightweightSegmentationModel(classes=CLASSES).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    seen, spent, course = 0, 0.0, []
-    due = 1.0
-    while spent < minutes:
-        started = time.perf_counter()
+    seen, course, due = 0, [], 1.0
+    started = time.perf_counter()  # moved by the time that validation takes
+    while True:
         for photos, classes in loader:
-            train_step(model, optimizer, photos, classes)
+            loss = F.cross_entropy(model(photos), classes.long())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
             seen += len(photos)
-            now = spent + (time.perf_counter() - started) / 60
-            if now >= due or now >= minutes:
-                spent = now
-                course.append(
-                    {
-                        "minutes": round(spent, 2),
-                        "val_mean_f1": val_mean_f1(model, cache, FULL_IMAGE),
-                    }
-                )
-                print("plain", course[-1], f"{seen / spent / 60:.1f} photos/s", flush=True)
-                model.train()
-                started = time.perf_counter()
-                due += 1 if due < 10 else 5
-            if now >= minutes:
-                break
-        else:
-            spent += (time.perf_counter() - started) / 60
-    return {"photos per second": round(seen / spent / 60, 1), "course": course}
-
-
-def train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, photos: Tensor, classes: Tensor
-) -> None:
-    loss = F.cross_entropy(model(photos), classes.long())
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+            now = time.perf_counter()
+            spent = (now - started) / 60
+            if spent < min(due, minutes):
+                continue
+            mean_f1 = val_mean_f1(model, cache, FULL_IMAGE)
+            started += time.perf_counter() - now
+            course.append({"minutes": round(spent, 2), "val_mean_f1": mean_f1})
+            print("plain", course[-1], f"{seen / spent / 60:.1f} photos/s", flush=True)
+            due += 1 if due < 10 else 5
+            if spent >= minutes:
+                return {"photos per second": round(seen / spent / 60, 1), "course": course}
 
 
 def train_ours(cache: DatasetCache, minutes: float) -> Run:
@@ -156,53 +134,33 @@ def summary(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     plain = [(at["minutes"], at["val_mean_f1"]) for at in results["plain"]["course"]]
     ours = [(run["minutes"], run["val_mean_f1"]) for run in results["ours"].values()]
     stopped = max((minutes for minutes, _ in plain), default=None)
-    found: dict[str, dict[str, float | None]] = {}
+    by_goal: dict[str, dict[str, float | None]] = {}
     for goal in GOALS:
-        first, first_of_ours = (
+        first, of_ours = (
             min((minutes for minutes, f1 in runs if f1 >= goal), default=None)
             for runs in (plain, ours)
         )
-        ran = first or stopped
-        times = None
-        if ran and first_of_ours and (first or ran > first_of_ours):
-            times = round(ran / first_of_ours, 1)
-        found[f"{goal:.2f}"] = {
-            "plain minutes": first,
-            "ours minutes": first_of_ours,
-            "times sooner" if first else "times sooner, at least": times,
-        }
-    return found
+        ran, ratio = first or stopped, None
+        if ran and of_ours and (first or ran > of_ours):
+            ratio = round(ran / of_ours, 1)
+        label = "times sooner" if first else "times sooner, at least"
+        by_goal[f"{goal:.2f}"] = {"plain minutes": first, "ours minutes": of_ours, label: ratio}
+    return by_goal
 
 
-def picture(results: dict[str, Any]) -> Figure:
+def figure_of(results: dict[str, Any]) -> Figure:
     """Mean F1 over minutes, both recipes."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    plain = results["plain"]["course"]
-    axes.plot(
-        [at["minutes"] for at in plain],
-        [at["val_mean_f1"] for at in plain],
-        color=ORANGE,
-        linestyle="--",
-        label="plain recipe, one run",
-    )
-    ours = sorted(results["ours"].values(), key=lambda run: run["minutes"])
-    axes.plot(
-        [run["minutes"] for run in ours],
-        [run["val_mean_f1"] for run in ours],
-        color=BLUE,
-        marker="o",
-        label="ours, one run per budget",
-    )
-    for run in ours:
-        axes.annotate(
-            f"{run['val_mean_f1']:.3f}",
-            (run["minutes"], run["val_mean_f1"]),
-            xytext=(0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+    plain = [(at["minutes"], at["val_mean_f1"]) for at in results["plain"]["course"]]
+    ours = sorted((run["minutes"], run["val_mean_f1"]) for run in results["ours"].values())
+    label = "plain recipe, one run"
+    axes.plot(*zip(*plain, strict=True), color=ORANGE, linestyle="--", label=label)
+    label = "ours, one run per budget"
+    axes.plot(*zip(*ours, strict=True), color=BLUE, marker="o", label=label)
+    above: dict[str, Any] = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
+    for minutes, mean_f1 in ours:
+        axes.annotate(f"{mean_f1:.3f}", (minutes, mean_f1), fontsize=9, **above)
     axes.set_xscale("log")
     ticks = [1, 2, 5, 10, 30, 60, 120]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -221,24 +179,21 @@ def main() -> None:
     options = parser.parse_args()
     if (options.race or options.budgets) and not options.data:
         parser.error("--race and --budgets need --data")
-    results: dict[str, Any] = {"plain": {"course": []}, "ours": {}}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = load_results("time_to_quality") or {"plain": {"course": []}, "ours": {}}
 
     def keep() -> None:
         results["minutes to a score"] = summary(results)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        save_figure(picture(results), FIGURE)
+        save_results("time_to_quality", results)
+        save_figure(figure_of(results), TOP / "figures" / "time_to_quality.png")
 
     keep()
     if options.race:
         results["plain"] = train_plainly(options.data, build_cache(options.data), options.race)
         keep()
     for minutes in options.budgets:
-        large = build_cache(options.data, photo_size=LARGE)
-        results["ours"][f"{minutes:g}"] = train_ours(large, minutes)
+        cache = build_cache(options.data, photo_size=FACE_CROP.full_size(INPUT_SIZE))
+        results["ours"][f"{minutes:g}"] = train_ours(cache, minutes)
         keep()
-    print(json.dumps(results["minutes to a score"], indent=2))
 
 
 if __name__ == "__main__":

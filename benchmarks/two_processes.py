@@ -20,32 +20,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common import TOP, save_results
+
 from facesegkit.config import TrainConfig
 from facesegkit.data.cache import build_cache
 from facesegkit.models import LightweightSegmentationModel
 from facesegkit.synthetic import synthesize_dataset
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "two_processes.json"
-SCRIPT = HERE.parent / "face_segmentation.py"
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 # A network of 1 Gbit/s, and the latency between two machines in one room.
 MEGABYTES_PER_SECOND, SECONDS_PER_MESSAGE = 110, 0.0002
 MESSAGES = 12  # per step: the loss's sums, their gradients, the first process's decisions
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+def run(processes: int, folder: str, *arguments: str) -> None:
+    """Run Python in one process with two threads, or in two processes with one thread each."""
+    command = [sys.executable, *(TORCHRUN if processes == 2 else []), *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": str(2 // processes)}
+    subprocess.run(command, cwd=folder, env=env, check=True)
 
 
 def trained(processes: int, data: Path, cache: Path, epochs: float) -> dict[str, Any]:
     """Train in a folder of its own: speed and test mean F1."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [
-                sys.executable, *(TORCHRUN if processes == 2 else []), str(SCRIPT),
-                "--data", str(data), "--cache", str(cache),
-                "--epochs", str(epochs), "--split", "test",
-            ],
-            cwd=folder, env={**os.environ, "OMP_NUM_THREADS": str(2 // processes)}, check=True,
-        )  # fmt: skip
+        given = ["--data", str(data), "--cache", str(cache), "--epochs", str(epochs)]
+        run(processes, folder, str(TOP / "face_segmentation.py"), *given, "--split", "test")
         scores = json.loads(Path(folder, "evaluation", "scores.json").read_text(encoding="utf-8"))
         with Path(folder, "face_segmentation_model.csv").open(encoding="utf-8") as file:
             last = list(csv.DictReader(file))[-1]
@@ -60,11 +59,8 @@ def trained(processes: int, data: Path, cache: Path, epochs: float) -> dict[str,
 def seconds_to_prepare(processes: int, data: Path) -> float:
     """Seconds that `facesegkit prepare` takes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["facesegkit", "prepare", str(data), "--cache", f"{folder}/cache"]
         started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, *(TORCHRUN if processes == 2 else []), "-m", *command], check=True
-        )
+        run(processes, folder, "-m", "facesegkit", "prepare", str(data), "--cache", "cache")
         return round(time.perf_counter() - started, 1)
 
 
@@ -88,25 +84,19 @@ def main() -> None:
         data, cache = Path(folder, "faces"), Path(folder, "cache")
         synthesize_dataset(data, options.faces, seed=0)
         build_cache(data, cache)
-        runs = [trained(processes, data, cache, options.epochs) for processes in (1, 2)]
+        one, two = (trained(processes, data, cache, options.epochs) for processes in (1, 2))
         seconds = [seconds_to_prepare(processes, data) for processes in (1, 2)]
+    f1, speed = "test mean F1", "photos per second"
     result = {
         "faces": options.faces,
         "epochs": options.epochs,
-        "training": runs,
-        "mean F1 of two less that of one": round(
-            runs[1]["test mean F1"] - runs[0]["test mean F1"], 4
-        ),
-        "speed of two over that of one": round(
-            runs[1]["photos per second"] / runs[0]["photos per second"], 2
-        ),
+        "training": [one, two],
+        "mean F1 of two less that of one": round(two[f1] - one[f1], 4),
+        "speed of two over that of one": round(two[speed] / one[speed], 2),
         "seconds to prepare, by one and by two": seconds,
-        "photos per second by arithmetic": {
-            str(machines): estimated(machines, runs[0]) for machines in (2, 4)
-        },
+        "photos per second by arithmetic": {str(n): estimated(n, one) for n in (2, 4)},
     }
-    print(json.dumps(result, indent=2))
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save_results("two_processes", result)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,16 @@ stands still. Writes benchmarks/results/video_speed.json.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+from common import ASTRONAUT, save_results
 from PIL import Image
 
 from facesegkit.inference.results import SegmentationResult
@@ -30,9 +28,6 @@ from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.tracker import FaceTracker
 from facesegkit.inference.video import segment_video
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "video_speed.json"
-ASTRONAUT = HERE.parent / "figures" / "astronaut.jpg"
 SIZE, FPS, STILL = (640, 480), 25, 100  # pixels, frames per second, frames
 NOISE = 4  # standard deviation, of 255
 
@@ -64,44 +59,40 @@ def write_video(path: Path) -> None:
         container.mux(video.encode(None))
 
 
-def flicker(labels: list[NDArray[np.uint8]]) -> float:
+def flicker(
+    segment: Callable[[Image.Image], SegmentationResult], still: list[Image.Image]
+) -> float:
+    labels = [segment(frame).labels for frame in still]
     pairs = zip(labels, labels[1:], strict=False)
-    return float(np.mean([np.count_nonzero(a != b) / np.count_nonzero(a) for a, b in pairs]))
+    changed = [np.count_nonzero(a != b) / np.count_nonzero(a) for a, b in pairs]
+    return round(float(np.mean(changed)), 4)
 
 
-def frames_per_second(segmenter: FaceSegmenter, video: Path, folder: Path) -> float:
+def frames_per_second(segmenter: FaceSegmenter, video: Path) -> float:
     """The median of three runs."""
-
-    def run() -> float:
+    speeds = []
+    for _ in range(3):
         started = time.perf_counter()
-        done = segment_video(segmenter, video, folder / "out.mp4")
-        return done / (time.perf_counter() - started)
-
-    return median(run() for _ in range(3))
+        done = segment_video(segmenter, video, video.with_name("out.mp4"))
+        speeds.append(done / (time.perf_counter() - started))
+    return round(median(speeds), 1)
 
 
 def main() -> None:
-    results: dict[str, Any] = {}
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
-        video = Path(folder) / "video.mp4"
+        video = Path(folder, "video.mp4")
         write_video(video)
-        with av.open(video) as opened:
-            still = [frame.to_image() for frame in opened.decode(video=0)][:STILL]
+        with av.open(video) as container:
+            still = [frame.to_image() for frame in container.decode(video=0)][:STILL]
         for name in ("separable", "unet"):
             segmenter = FaceSegmenter(name)
-            ways: dict[str, Callable[[Image.Image], SegmentationResult]] = {
-                "flicker": FaceTracker(segmenter),
-                "flicker without tracking": segmenter,
-            }
             results[name] = {
-                "frames per second": round(frames_per_second(segmenter, video, Path(folder)), 1),
-                **{
-                    kind: round(flicker([segment(frame).labels for frame in still]), 4)
-                    for kind, segment in ways.items()
-                },
+                "frames per second": frames_per_second(segmenter, video),
+                "flicker": flicker(FaceTracker(segmenter), still),
+                "flicker without tracking": flicker(segmenter, still),
             }
-    print(json.dumps(results, indent=2))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    save_results("video_speed", results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """A tiny data set in CelebAMask-HQ's layout, and the choice of tests that run without PyTorch."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import importlib.util

@@ -1,7 +1,5 @@
 """Damaged files, and files that were made to do harm."""
 
-from __future__ import annotations
-
 import io
 import os
 import struct

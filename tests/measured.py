@@ -1,7 +1,5 @@
 """Running commands in a process of their own, and measuring their time and memory."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -5,8 +5,6 @@ DIE_AT_STEP, and leaves a file `died` behind. A process that has finished but st
 PyTorch's backend fails: it would abort now and then.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,15 +1,11 @@
 """CelebAMask-HQ as a torchvision data set, and training batches."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TinyDataSet
 from torch.utils.data import DataLoader
 
 from facesegkit.config import TrainConfig
@@ -22,7 +18,7 @@ from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, paint_parts
 from facesegkit.system.torchvision_import import Mask, VisionDataset
 
 
-def test_photos_and_label_maps_have_their_own_sizes(data_set: TinyDataSet) -> None:
+def test_photos_and_label_maps_have_their_own_sizes(data_set):
     faces = CelebAMaskHQ(data_set.root, split="all")
     assert isinstance(faces, VisionDataset) and len(faces) == 12
     assert faces.ids == list(data_set.masks)
@@ -33,14 +29,14 @@ def test_photos_and_label_maps_have_their_own_sizes(data_set: TinyDataSet) -> No
         np.testing.assert_array_equal(label_map, paint_parts(masks, masks["skin"].shape))
 
 
-def test_a_scheme_merges_parts_to_classes(data_set: TinyDataSet) -> None:
+def test_a_scheme_merges_parts_to_classes(data_set):
     _, parts = CelebAMaskHQ(data_set.root)[0]
     _, classes = CelebAMaskHQ(data_set.root, scheme=FIVE_FEATURES)[0]
     np.testing.assert_array_equal(classes, FIVE_FEATURES.merge(parts.numpy()))
     assert 1 < len(classes.unique()) <= 6
 
 
-def test_transforms(data_set: TinyDataSet) -> None:
+def test_transforms(data_set):
     from torchvision.transforms import v2
 
     smaller = v2.Compose([v2.ToImage(), v2.Resize((37, 37))])
@@ -52,7 +48,7 @@ def test_transforms(data_set: TinyDataSet) -> None:
     assert faces[0] == ((96, 96), original.sum())
 
 
-def test_splits(data_set: TinyDataSet) -> None:
+def test_splits(data_set):
     data_set.add(24)
     for split in ("train", "val", "test"):
         faces = CelebAMaskHQ(data_set.root, split)
@@ -62,7 +58,7 @@ def test_splits(data_set: TinyDataSet) -> None:
     assert f"Root location: {data_set.root}" in repr(faces)
 
 
-def test_unknown_and_empty_splits(empty_data_set: TinyDataSet) -> None:
+def test_unknown_and_empty_splits(empty_data_set):
     empty_data_set.add(0)
     with pytest.raises(FaceSegKitError, match="There is no split 'training'; use train, val"):
         CelebAMaskHQ(empty_data_set.root, split="training")
@@ -71,9 +67,7 @@ def test_unknown_and_empty_splits(empty_data_set: TinyDataSet) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_folder_and_zip_can_be_pickled_and_read_by_workers(
-    data_set: TinyDataSet, tmp_path: Path, zipped: bool
-) -> None:
+def test_folder_and_zip_can_be_pickled_and_read_by_workers(data_set, tmp_path, zipped):
     expected = [label_map for _, label_map in CelebAMaskHQ(data_set.root)]
     root = data_set.zip(tmp_path / "faces.zip") if zipped else data_set.root
     faces = pickle.loads(pickle.dumps(CelebAMaskHQ(root)))
@@ -90,7 +84,7 @@ def numbered(count: int, size: int = 32) -> TrainingData:
     return TrainingData(photos, labels, np.arange(count)[::-1], ALL_PARTS)
 
 
-def test_training_data_of_a_cache(data_set: TinyDataSet, tmp_path: Path) -> None:
+def test_training_data_of_a_cache(data_set, tmp_path):
     cache = build_cache(data_set.root, tmp_path / "cache", progress=False)
     data = TrainingData.from_cache(cache, "val", ALL_PARTS, FACE_CROP)
     assert data.photos is cache.photos and data.labels is cache.labels
@@ -98,7 +92,7 @@ def test_training_data_of_a_cache(data_set: TinyDataSet, tmp_path: Path) -> None
     assert (data.scheme, data.crop) == (ALL_PARTS, FACE_CROP)
 
 
-def test_batches_and_subsets_pair_photos_with_their_label_maps() -> None:
+def test_batches_and_subsets_pair_photos_with_their_label_maps():
     data = numbered(12)
     for chosen, expected in (
         (data.batch(np.array([7, 2, 5])), [4, 9, 6]),
@@ -112,7 +106,7 @@ def test_batches_and_subsets_pair_photos_with_their_label_maps() -> None:
         numbered(20).batch(np.array([0]))
 
 
-def test_training_batches_can_be_repeated() -> None:
+def test_training_batches_can_be_repeated():
     data, config = numbered(10), TrainConfig(batch_size=4, resize_schedule=((0.5, 16),))
     first, again, later, other = (
         data.training_batch(step, progress, config, torch.device("cpu"))

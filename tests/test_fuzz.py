@@ -4,8 +4,6 @@ Damage to single kinds of files is tested with their modules. FUZZ=10 in the env
 times as many cases.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -78,8 +76,6 @@ def is_one_sentence(error: FaceSegKitError) -> bool:
     return bool(message) and "\n" not in message and "Traceback" not in message
 
 
-# --- Photos -------------------------------------------------------------------------------------
-
 GOOD_PHOTOS = {
     suffix: encoded(noise(mode=mode), kind)
     for suffix, kind, mode in [
@@ -143,9 +139,6 @@ def test_hostile_photos(tmp_path):
     assert not {"promises", "cut", "program", "empty", "pipe", "folder", "no-pixel"} & good
     assert {file.stem for file in results.iterdir()} <= good
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in", "out"]
-
-
-# --- Data sets, caches and models ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

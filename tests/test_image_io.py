@@ -1,7 +1,5 @@
 """Reading photos of any kind, and resizing them to a square."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -282,9 +280,6 @@ def test_shrinking_does_not_alias():
     stripes[:, ::2] = 255
     square, _ = fit_square(Image.fromarray(stripes), 64)
     np.testing.assert_allclose(np.asarray(square), 127, atol=3)
-
-
-# --- Reduced reading ----------------------------------------------------------------------------
 
 
 def striped_jpeg(path: Path, width: int, height: int, orientation: int = 1) -> Path:

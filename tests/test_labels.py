@@ -1,7 +1,5 @@
 """Parts and schemes: ids and colours that never change, merging, mirroring, bad schemes."""
 
-from __future__ import annotations
-
 import json
 import re
 
@@ -22,8 +20,6 @@ from facesegkit.labels import (
 
 LABEL_MAP = np.arange(19, dtype=np.uint8)[None]  # every part once
 
-# --- Ids and colours that must never change -----------------------------------------------------
-
 
 def test_part_ids():
     assert dict(enumerate(PARTS)) == {
@@ -34,12 +30,10 @@ def test_part_ids():
 
 
 def test_five_features():
-    assert FIVE_FEATURES.class_names == (
-        "background", "eyes", "eyebrows", "nose", "mouth", "lips",
-    )  # fmt: skip
-    assert FIVE_FEATURES.merge(LABEL_MAP).tolist() == [
-        [0, 0, 3, 0, 1, 1, 2, 2, 0, 0, 4, 5, 5, 0, 0, 0, 0, 0, 0]
-    ]
+    names = ("background", "eyes", "eyebrows", "nose", "mouth", "lips")
+    assert FIVE_FEATURES.class_names == names
+    merged = [0, 0, 3, 0, 1, 1, 2, 2, 0, 0, 4, 5, 5, 0, 0, 0, 0, 0, 0]
+    assert FIVE_FEATURES.merge(LABEL_MAP).tolist() == [merged]
     assert FIVE_FEATURES.palette.tolist() == [
         [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
     ]  # fmt: skip
@@ -48,9 +42,6 @@ def test_five_features():
 def test_all_parts_keeps_every_id():
     np.testing.assert_array_equal(ALL_PARTS.merge(LABEL_MAP), LABEL_MAP)
     assert len({tuple(colour) for colour in ALL_PARTS.palette.tolist()}) == 19
-
-
-# --- Painting -----------------------------------------------------------------------------------
 
 
 def test_later_parts_are_painted_over_earlier_ones():
@@ -65,41 +56,25 @@ def test_later_parts_are_painted_over_earlier_ones():
     assert paint_parts({}, (2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-# --- Mirroring ----------------------------------------------------------------------------------
-
-
-def test_mirroring_swaps_left_and_right():
+def test_mirroring_swaps_left_and_right_eyes_brows_and_ears():
     label_map = np.array([[4, 6, 8, 0, 2], [5, 7, 9, 15, 12]], dtype=np.uint8)
     assert mirror_label_map(label_map).tolist() == [[2, 0, 9, 7, 5], [12, 15, 8, 6, 4]]
-
-
-def test_only_eyes_brows_and_ears_have_two_sides():
-    assert {PARTS[i] for i in range(19) if MIRROR[i] != i} == {
-        "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
-    }  # fmt: skip
-
-
-# --- Schemes ------------------------------------------------------------------------------------
+    assert [part for part in range(19) if MIRROR[part] != part] == [4, 5, 6, 7, 8, 9]
 
 
 def test_own_scheme_merges_and_colours():
-    scheme = LabelScheme(
-        "own", {"face": ["skin", "nose"], "lids": ["r_eye"]}, [(1, 2, 3), (4, 5, 6)]
-    )
+    classes = {"face": ["skin", "nose"], "lids": ["r_eye"]}
+    scheme = LabelScheme("own", classes, [(1, 2, 3), (4, 5, 6)])
     class_ids = scheme.merge(np.array([[0, 1, 2, 4, 5]], dtype=np.uint8))
     assert class_ids.tolist() == [[0, 1, 1, 0, 2]]
     assert scheme.colour(class_ids)[0, 1:].tolist() == [[1, 2, 3], [1, 2, 3], [0, 0, 0], [4, 5, 6]]
-
-
-def test_invalid_part_ids_are_an_error():
     with pytest.raises(FaceSegKitError, match="part id 77, but ids end at 18: the data set"):
-        FIVE_FEATURES.merge(np.array([[3, 77, 0]], dtype=np.uint8))
+        scheme.merge(np.array([[3, 77, 0]], dtype=np.uint8))
 
 
 def test_classes_that_consist_of_some_parts():
-    scheme = LabelScheme(
-        "own", {"lids": ["l_eye", "r_eye"], "nose": ["nose"]}, [(1, 2, 3), (4, 5, 6)]
-    )
+    classes = {"lids": ["l_eye", "r_eye"], "nose": ["nose"]}
+    scheme = LabelScheme("own", classes, [(1, 2, 3), (4, 5, 6)])
     assert scheme.classes_within(["l_eye", "r_eye", "skin"]) == [1]
     assert scheme.classes_within(["l_eye", "nose"]) == [2]  # without half of the lids
     assert scheme.classes_within(iter(("nose", "r_eye", "l_eye"))) == [1, 2]

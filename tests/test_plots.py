@@ -1,7 +1,5 @@
 """The contents of figures, read back from their axes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -46,7 +44,7 @@ def lines(figure: Figure) -> list[list[list[float]]]:
     return [np.asarray(line.get_xydata()).tolist() for axes in figure.axes for line in axes.lines]
 
 
-def test_training_curves_show_the_history() -> None:
+def test_training_curves_show_the_history():
     figure = training_curves(HISTORY)
     assert lines(figure) == [
         [[0.5, 1.9], [1.0, 1.2], [1.5, 0.8], [2.0, 0.7], [2.5, 0.6]],
@@ -57,11 +55,11 @@ def test_training_curves_show_the_history() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_training_curves_of_a_run_that_has_just_started(rows: int, tmp_path: Path) -> None:
+def test_training_curves_of_a_run_that_has_just_started(rows, tmp_path):
     save_figure(training_curves(HISTORY[:rows]), tmp_path / "curves.png")
 
 
-def test_confusion_figure_shows_percentages_of_the_true_class() -> None:
+def test_confusion_figure_shows_percentages_of_the_true_class():
     matrix = np.array([[990, 10, 0], [50, 150, 0], [0, 0, 0]])
     figure = confusion_figure(SegmentationMetrics(matrix), ["background", "nose", "mouth"])
     axes = figure.axes[0]
@@ -80,7 +78,7 @@ def random_data(count: int, rows: list[int] | None = None) -> TrainingData:
     return TrainingData(photos, labels, np.array(rows or range(count)))
 
 
-def test_comparison_shows_photo_ground_truth_prediction_and_overlay() -> None:
+def test_comparison_shows_photo_ground_truth_prediction_and_overlay():
     data = random_data(2)
     targets = FIVE_FEATURES.merge(data.labels)
     predictions = targets[:, ::-1]
@@ -105,7 +103,7 @@ def test_comparison_shows_photo_ground_truth_prediction_and_overlay() -> None:
     assert legend.get_patches()[0].get_facecolor() == (1, 0, 0, 1)
 
 
-def test_comparison_with_many_classes_and_no_titles(tmp_path: Path) -> None:
+def test_comparison_with_many_classes_and_no_titles(tmp_path):
     data = random_data(1)
     save_figure(comparison(data.photos, data.labels, data.labels, ALL_PARTS), tmp_path / "all.png")
 
@@ -125,7 +123,7 @@ def test_comparison_with_many_classes_and_no_titles(tmp_path: Path) -> None:
         ([0.2, 0.1], 5, [("best", 0), ("best", 1)]),
     ],
 )
-def test_pick_cases(scores: list[float], each: int, expected: list[tuple[str, int]]) -> None:
+def test_pick_cases(scores, each, expected):
     assert pick_cases(np.array(scores), each) == expected
 
 
@@ -136,7 +134,7 @@ class AlwaysNose(nn.Module):
         return logits
 
 
-def test_example_cases() -> None:
+def test_example_cases():
     data = random_data(9, [8, 4, 2, 6])
     data.labels[4] = 2  # nose everywhere: this one is predicted correctly
     figure = example_cases(evaluate(AlwaysNose(), data), data, AlwaysNose())
@@ -147,13 +145,13 @@ def test_example_cases() -> None:
     assert (target == FIVE_FEATURES.palette[3]).all()
 
 
-def test_no_example_cases() -> None:
+def test_no_example_cases():
     evaluation = Evaluation(FIVE_FEATURES, np.zeros((1, 6, 6), np.int64), np.array([0]))
     with pytest.raises(FaceSegKitError, match="no cases to show"):
         example_cases(evaluation, random_data(1), AlwaysNose())
 
 
-def test_contact_sheet() -> None:
+def test_contact_sheet():
     photos = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)]
     image = np.asarray(contact_sheet(photos, columns=2))
     assert image.shape == (4 + 2 + 4, 6 + 2 + 6, 3)
@@ -163,14 +161,14 @@ def test_contact_sheet() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_the_same_figure_gives_the_same_bytes(suffix: str, tmp_path: Path) -> None:
+def test_the_same_figure_gives_the_same_bytes(suffix, tmp_path):
     for name in ("first", "second"):
         save_figure(training_curves(HISTORY), tmp_path / f"{name}.{suffix}")
     first, second = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in ("first", "second"))
     assert first == second
 
 
-def test_a_failed_save_keeps_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_save_keeps_the_old_file(tmp_path):
     path = tmp_path / "curves.png"
     save_figure(training_curves(HISTORY), path)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""The project's own files agree with each other."""
+"""The project files are consistent with each other."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = pytest.importorskip("tomli")
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[1]
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",
@@ -39,19 +39,19 @@ def pins():
     return re.findall(r"^([\w-]+)==([\w.]+)(?:; (.+))?$", text, re.M)
 
 
-def test_conda_and_pyproject_ask_for_the_same():
+def test_conda_and_pyproject_require_the_same():
     expected = {
         CONDA_NAMES.get(name, name): range_ for name, range_ in requirements_of_pyproject().items()
     }
-    asked = requirements_of_conda()
+    found = requirements_of_conda()
     python = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert asked.pop("python") == python
-    assert asked.pop("pip") == ""
-    assert asked.pop("conda-forge", "") == ""
-    assert asked == expected
+    assert found.pop("python") == python
+    assert found.pop("pip") == ""
+    assert found.pop("conda-forge", "") == ""
+    assert found == expected
 
 
-def test_every_pin_lies_in_its_range_and_every_range_has_a_pin():
+def test_pins_are_within_the_ranges():
     def numbers(version):
         return tuple(int(part) for part in version.split("."))
 
@@ -61,10 +61,10 @@ def test_every_pin_lies_in_its_range_and_every_range_has_a_pin():
         assert numbers(version) >= numbers(ranges[name].removeprefix(">=")), name
 
 
-def test_the_installed_torch_and_torchvision_are_the_pair_that_is_pinned():
+def test_torch_and_torchvision_are_pinned_as_a_pair():
     torch = pytest.importorskip("torch")
     pinned = {name: version for name, version, marker in pins() if not marker}
-    # torchvision n+15 of the minor version goes with torch 2.n (pytorch.org's table of versions).
+    # torchvision 0.(n + 15) belongs to torch 2.n (pytorch.org's compatibility table).
     torch_minor, vision_minor = (
         int(pinned[name].split(".")[1]) for name in ("torch", "torchvision")
     )
@@ -72,41 +72,25 @@ def test_the_installed_torch_and_torchvision_are_the_pair_that_is_pinned():
     assert torch.__version__.split("+")[0].split(".")[0] == "2"
 
 
-def test_the_readmes_tables_say_what_the_results_say():
+def test_the_tables_in_the_docs_match_the_results():
     command = [sys.executable, str(TOP / "benchmarks" / "readme_tables.py"), "--check"]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
 
 
-def test_the_command_is_the_one_that_pyproject_names():
+def test_the_version_and_the_command_in_pyproject():
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"facesegkit": "facesegkit:main"}
+    assert project["scripts"] == {"facesegkit": "facesegkit.cli.main:main"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", facesegkit.__version__)
 
 
-def test_modules_import_only_what_stands_above_them():
-    """The order of design: data goes one way, top to bottom."""
-    order = [
-        "errors", "files", "processes", "distributed", "parts", "photos", "crop", "outlines",
-        "archive", "torchvision_import", "celebamask", "packing_worker", "packing", "drawn",
-        "augment", "upscaling", "runtime", "faces", "models", "complexity", "checkpoint", "export",
-        "shipped", "evaluation", "training", "scenes", "finder", "segmentation", "looking",
-        "segment", "following", "clips", "pictures", "command_line",
-        "training_commands", "segment_command", "commands", "lessons", "explorer", "exercises",
-    ]  # fmt: skip
-    found = {path.stem for path in (TOP / "facesegkit").glob("*.py")} - {"__init__"}
-    assert found | {"drawn", "exercises"} == set(order)
-    for path in (TOP / "facesegkit").rglob("*.py"):
-        name = path.relative_to(TOP / "facesegkit").parts[0].removesuffix(".py")
-        if name == "__init__":
-            continue
-        imported = set(re.findall(r"^(?:    )*from facesegkit\.(\w+)", path.read_text(), re.M)) - {
-            name
-        }
-        assert all(order.index(other) < order.index(name) for other in imported), path
+def test_make_help_lists_all_targets():
+    makefile = (TOP / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)", makefile, re.M)[1].split()
+    assert re.findall(r"^(\w+):.*## \w", makefile, re.M) == targets
 
 
-def test_nothing_of_one_machine_stands_in_the_sources():
+def test_no_paths_of_a_users_machine():
     for folder in ("facesegkit", "benchmarks", "notebooks", "tests"):
         for path in (TOP / folder).rglob("*"):
             if path.suffix in {".py", ".ipynb", ".json", ".md", ".csv"}:

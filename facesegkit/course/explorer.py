@@ -100,6 +100,7 @@ class ExplorerResult:
         """The faces from left to right."""
         return sorted(self.segmentation.faces, key=lambda face: face.bbox.left + face.bbox.right)
 
+    @lru_cache(maxsize=1)  # noqa: B019 - for the next view of the same face
     def only(self, number: int) -> ExplorerResult:
         """The result for one of the faces."""
         face, full = self.faces[number], self.segmentation
@@ -130,31 +131,23 @@ class ExplorerResult:
 
 
 class Exploration:
-    """Photos and models by name, and the cached results of the models on the photos.
-
-    Neither another view nor a photo or model that is chosen again is segmented again.
-
-    Attributes:
-        photos, models: the available ones by name.
-    """
+    """Photos and models by name, and the cached results of the models on the photos."""
 
     def __init__(self) -> None:
         self.photos: dict[str, PhotoSource] = dict(samples())
-        self.models: dict[str, FaceSegmenter | Path | str] = {name: name for name in MODEL_NAMES}
+        self.models: dict[str, FaceSegmenter | str] = {name: name for name in MODEL_NAMES}
         # A photo of 12 megapixels takes 48 MB and its class map 12, so few are kept: a result
         # holds a reference to its photo. Of larger photos only the last one is kept.
         self.photo = lru_cache(maxsize=4)(self._read)
         self.segment = lru_cache(maxsize=6)(self._segment)
-        self._small_photo = lru_cache(maxsize=16)(self._shrink)
+        self._preview = lru_cache(maxsize=16)(
+            lambda name: shrink_to(self.photo(name), PREVIEW_SIDE)
+        )
         self._is_large = False  # the photo that was read last
         self._segmenter = cache(self._open)
 
     def add_photo(self, name: str, content: PhotoSource) -> str:
         """Add a photo before all others and return its name, with a number if it was taken.
-
-        Args:
-            name: what to call it.
-            content: an image, the path of a file, or the content of one.
 
         Raises:
             FaceSegKitError: if it cannot be read; it is not added then.
@@ -184,49 +177,36 @@ class Exploration:
 
     def _read(self, name: str) -> Image.Image:
         """The full photo, upright, RGB."""
-        content = self.photos[name]
-        if self._is_large:
-            self._clear_caches()
-        photo = upright_rgb(content) if isinstance(content, Image.Image) else _load(content, name)
+        self._make_room()
+        photo = _load(self.photos[name], name)
         self._is_large = photo.width * photo.height > _LARGE
-        if self._is_large:
-            self._clear_caches()
+        self._make_room()
         return photo
 
-    def _clear_caches(self) -> None:
-        self.photo.cache_clear()
-        self.segment.cache_clear()
-
-    def _shrink(self, name: str) -> Image.Image:
-        return shrink_to(self.photo(name), PREVIEW_SIDE)
+    def _make_room(self) -> None:
+        """Clear the caches if the last photo is large."""
+        if self._is_large:
+            for cached in (self.photo, self.segment, ExplorerResult.only):
+                cached.cache_clear()
 
     def _open(self, name: str) -> FaceSegmenter:
         model = self.models[name]
         return model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
 
-    def _segment(self, photo: str, model: str, face: int | None = None) -> ExplorerResult:
-        """Result of a model on a photo, both by name, or on one of its faces.
-
-        Raises:
-            FaceSegKitError: if the photo or the model cannot be read.
-        """
-        if face is not None:
-            return self.segment(photo, model).only(face)
+    def _segment(self, photo: str, model: str) -> ExplorerResult:
+        """Result of a model on a photo, both by name; raises the same as `picture`."""
         image, segmenter = self.photo(photo), self._segmenter(model)
         if self._is_large:
             self.segment.cache_clear()
         start = time.perf_counter()
         segmentation = segmenter(image)
         seconds = time.perf_counter() - start
-        return ExplorerResult(segmentation, self._small_photo(photo), seconds)
+        return ExplorerResult(segmentation, self._preview(photo), seconds)
 
     def result(self, photo: str, model: str, face: int | None) -> ExplorerResult:
-        """The same as `segment`, which is not called twice for the result of all faces."""
-        if face is None:
-            return self.segment(photo, model)
-        if self._is_large:
-            return self.segment(photo, model).only(face)
-        return self.segment(photo, model, face)
+        """Result for all faces, or for one of them; raises the same as `picture`."""
+        full = self.segment(photo, model)
+        return full if face is None else full.only(face)
 
     def picture(self, photo: str, model: str, options: ViewOptions) -> Image.Image:
         """The image to display, RGB, no side longer than `PREVIEW_SIDE`.
@@ -242,32 +222,25 @@ class Exploration:
         return picture
 
     def save_mask(
-        self,
-        photo: str,
-        model: str,
-        folder: Path | str,
-        hidden: frozenset[str] = frozenset(),
-        face: int | None = None,
+        self, photo: str, model: str, folder: Path | str, options: ViewOptions = ViewOptions()
     ) -> Path:
-        """Save the coloured mask at the photo's own size as a PNG, and return its path.
+        """Save the coloured mask of the visible faces and classes as a PNG, and return its path.
 
-        Args:
-            photo, model: their names, from which that of the file is made.
-            folder: created if it does not exist.
-            hidden: names of the classes to leave out.
-            face: number of the only face to save, from the left, from 0; None saves all.
+        It has the photo's own size, and a name made from those of photo and model.
 
         Raises:
             FaceSegKitError: if the photo or the model cannot be read, or the file not be written.
         """
-        which = "" if face is None else f"_face-{face + 1}"
+        which = "" if options.face is None else f"_face-{options.face + 1}"
         path = Path(folder) / f"{_as_file_name(photo)}_{_as_file_name(model)}{which}_mask.png"
-        segmentation = self.result(photo, model, face).segmentation
-        save_view(_without(segmentation, hidden), "mask", path)
+        segmentation = self.result(photo, model, options.face).segmentation
+        save_view(_without(segmentation, options.hidden), "mask", path)
         return path
 
 
-def _load(content: Path | bytes, name: str) -> Image.Image:
+def _load(content: PhotoSource, name: str) -> Image.Image:
+    if isinstance(content, Image.Image):
+        return upright_rgb(content)
     if isinstance(content, Path):
         return read_photo(content)
     file = io.BytesIO(content)
@@ -280,8 +253,7 @@ def samples() -> dict[str, PhotoSource]:
     photos: dict[str, PhotoSource] = {}
     if _ASTRONAUT.is_file():
         whole = read_photo(_ASTRONAUT)
-        photos["astronaut, cropped"] = whole.crop(_ASTRONAUTS_FACE)
-        photos["astronaut, whole"] = whole
+        photos = {"astronaut, cropped": whole.crop(_ASTRONAUTS_FACE), "astronaut, whole": whole}
     for number, index in enumerate(_SYNTHETIC, start=1):
         photos[f"synthetic face {number}"] = _synthetic_photo(index)
     return photos
@@ -335,7 +307,7 @@ def _render(result: ExplorerResult, options: ViewOptions) -> Image.Image:
 def _uncertainty(confidence: NDArray[np.float32], classes: int) -> NDArray[np.uint8]:
     """Colours, RGB uint8 [H, W, 3], of a confidence float32 [H, W]; a guess has 1 / classes."""
     uncertainty = (1 - confidence) / (1 - 1 / classes)
-    stops = np.linspace(0, 255, len(_UNCERTAINTY_STOPS))
+    stops = np.linspace(0, 255, 3)
     channels = [
         np.interp(np.arange(256), stops, levels) for levels in zip(*_UNCERTAINTY_STOPS, strict=True)
     ]
@@ -346,10 +318,7 @@ def _uncertainty(confidence: NDArray[np.float32], classes: int) -> NDArray[np.ui
 def _draw_boxes(
     picture: Image.Image, boxes: Sequence[BBox], scale: float, chosen: int | None
 ) -> None:
-    """Draw numbered boxes, scaled to the picture, in white on black to be visible on any photo.
-
-    If one is chosen, the others are thin.
-    """
+    """Draw numbered boxes in white on black, visible on any photo; all but a chosen one thin."""
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=14)
     for number, box in enumerate(boxes):
@@ -369,23 +338,15 @@ def _draw_boxes(
 class Explorer(widgets.VBox):
     """Choose or upload a photo, choose a model, and see its segmentation.
 
-    Every control is an attribute, and setting its value is the same as using the mouse:
-    `explorer.view.value = "contours"`.
+    Every control is an attribute (photo, model, face, upload, view, opacity, boxes, save, and the
+    check boxes in parts), and setting its value is the same as using the mouse:
+    `explorer.view.value = "contours"`. What is shown is in picture, message and timing.
 
     Args:
         photos: paths of your own photos, listed before the samples.
         model: name of a shipped model, path of an .onnx or .pth file, a `FaceSegmenter`, or what
             it takes as a model. The shipped models can always be chosen.
         folder: where masks are saved.
-
-    Attributes:
-        exploration: photos, models and results.
-        photo, model, face: menus.
-        upload: button that adds a photo.
-        view, opacity, boxes: how the photo is shown.
-        parts: check boxes by class name.
-        save: button that saves the mask.
-        picture, message, timing: what is shown.
 
     Raises:
         FaceSegKitError: if a photo or the model cannot be read.
@@ -408,7 +369,6 @@ class Explorer(widgets.VBox):
             control.observe(self._on_choice, "value")
         for control in (self.view, self.opacity, self.boxes):
             control.observe(self._update, "value")
-        self.face.observe(self._on_face, "value")
         self.upload.observe(self._on_upload, "value")
         self.save.on_click(self._on_save)
 
@@ -421,28 +381,26 @@ class Explorer(widgets.VBox):
         return {**bundle, "image/jpeg": b64encode(self.picture.value).decode()}
 
     def _make_controls(self, model: str) -> None:
-        wide, narrow = widgets.Layout(width="98%"), widgets.Layout(width="auto")
-        names = self.exploration
-        self.photo = widgets.Dropdown(options=list(names.photos), layout=wide)
+        wide, models = {"width": "98%"}, list(self.exploration.models)
+        self.photo = widgets.Dropdown(options=list(self.exploration.photos), layout=wide)
         self.upload = widgets.FileUpload(
-            accept="image/*", description="Upload a photo", layout=narrow
+            accept="image/*", description="Upload a photo", layout={"width": "auto"}
         )
-        self.model = widgets.Dropdown(options=list(names.models), value=model, layout=wide)
+        self.model = widgets.Dropdown(options=models, value=model, layout=wide)
         self.view = widgets.ToggleButtons(options=list(VIEWS), tooltips=list(VIEWS.values()))
         self.opacity = widgets.FloatSlider(
             value=0.5, min=0, max=1, step=0.05, readout_format=".0%", layout=wide
         )
         self.face = widgets.Dropdown(options=[(_count(0), None)], layout=wide)
-        self._setting_faces = False
+        self.face.observe(self._update, "value")
         self.boxes = _check_box("bounding boxes")
         self.parts: dict[str, widgets.Checkbox] = {}
         self.save = widgets.Button(description="Save the mask", icon="download")
-        self.picture = widgets.Image(format="jpeg", layout=widgets.Layout(max_width="100%"))
+        self.picture = widgets.Image(format="jpeg", layout={"max_width": "100%"})
         self.message, self.timing = widgets.HTML(), widgets.HTML()
         self._caption, self._licence = widgets.HTML(), widgets.HTML()
-        self._legend = widgets.GridBox(
-            layout=widgets.Layout(grid_template_columns="22px 1fr 70px", align_items="center")
-        )
+        columns = {"grid_template_columns": "22px 1fr 70px", "align_items": "center"}
+        self._legend = widgets.GridBox(layout=columns)
 
     def _below(self) -> widgets.Widget:
         """The picture, and the controls beside it, or on a narrow screen below it."""
@@ -454,21 +412,18 @@ class Explorer(widgets.VBox):
             *(_heading("Parts, in percent of the photo"), self._legend),
             *(self.save, self.timing),
         ]
-        beside = widgets.VBox(controls, layout=widgets.Layout(width="320px"))
-        layout = widgets.Layout(width=f"{_SCREEN_SIDE + 16}px", align_items="flex-start")
+        beside = widgets.VBox(controls, layout={"width": "320px"})
+        layout = {"width": f"{_SCREEN_SIDE + 16}px", "align_items": "flex-start"}
         picture = widgets.VBox([self.picture, self._caption], layout=layout)
-        return widgets.HBox([picture, beside], layout=widgets.Layout(flex_flow="row wrap"))
+        return widgets.HBox([picture, beside], layout={"flex_flow": "row wrap"})
 
     @property
     def view_options(self) -> ViewOptions:
         """The options that the controls are set to."""
+        hidden = frozenset(name for name, box in self.parts.items() if not box.value)
         return ViewOptions(
-            self.view.value, self.opacity.value, self._hidden, self.face.value, self.boxes.value
+            self.view.value, self.opacity.value, hidden, self.face.value, self.boxes.value
         )
-
-    @property
-    def _hidden(self) -> frozenset[str]:
-        return frozenset(name for name, box in self.parts.items() if not box.value)
 
     def _on_choice(self, _: object) -> None:
         """Show all faces of another photo or model."""
@@ -480,17 +435,12 @@ class Explorer(widgets.VBox):
         options: list[tuple[str, int | None]] = [(_count(len(faces)), None)]
         if len(faces) > 1:
             options += [(f"face {number + 1}", number) for number in range(len(faces))]
-        if list(self.face.options) == options:
-            return
-        self._setting_faces = True
-        self.face.options = options
-        self.face.value = None
-        self.face.disabled = len(options) == 1
-        self._setting_faces = False
-
-    def _on_face(self, _: object) -> None:
-        if not self._setting_faces:
-            self._update()
+        if list(self.face.options) != options:
+            self.face.unobserve(self._update, "value")
+            self.face.options = options
+            self.face.value = None
+            self.face.disabled = len(options) == 1
+            self.face.observe(self._update, "value")
 
     def _update(self, _: object = None) -> None:
         """Show what the controls are set to; on an error show a message, and keep the picture."""
@@ -521,13 +471,9 @@ class Explorer(widgets.VBox):
             self.parts = {name: _check_box(name) for name in names}
             for box in self.parts.values():
                 box.observe(self._update, "value")
-            cells = [
-                (_swatch(colour), self.parts[name], widgets.HTML())
-                for name, colour, _ in result.legend
-            ]
-            self._legend.children = sum(cells, ())
-        cells_of_fractions = self._legend.children[2::3]
-        for (_, _, fraction), cell in zip(result.legend, cells_of_fractions, strict=True):
+            rows = [(_swatch(c), self.parts[name], widgets.HTML()) for name, c, _ in result.legend]
+            self._legend.children = sum(rows, ())
+        for (_, _, fraction), cell in zip(result.legend, self._legend.children[2::3], strict=True):
             cell.value = f"{fraction:.2%}"
 
     def _on_upload(self, change: dict[str, Any]) -> None:
@@ -546,7 +492,7 @@ class Explorer(widgets.VBox):
     def _on_save(self, _: widgets.Button) -> None:
         try:
             path = self.exploration.save_mask(
-                self.photo.value, self.model.value, self.folder, self._hidden, self.face.value
+                self.photo.value, self.model.value, self.folder, self.view_options
             )
         except FaceSegKitError as error:
             self._show_message(str(error), failed=True)

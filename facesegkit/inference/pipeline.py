@@ -180,7 +180,7 @@ class FaceAnalyzer:
         Reading takes long, so the photo is read only as large as the smallest face needs.
         """
         smallest = self.model.crop.size * min(face.roi.size for face in faces)
-        side = self.config.refined_size * self.model.input_size * max(photo.size) / smallest
+        side = max(photo.size) * self.config.refined_size * self.model.input_size / smallest
         finest = photo.at_least(math.ceil(side))
         if finest is photo:
             return faces

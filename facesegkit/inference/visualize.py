@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import BBox, tiles
-from facesegkit.inference.results import SegmentationResult
 from facesegkit.labels import LabelScheme
 from facesegkit.system.files import atomic_write
+
+if TYPE_CHECKING:
+    from facesegkit.inference.results import SegmentationResult
 
 VIEWS = {
     "mask": "the classes' colours on black",
@@ -147,19 +149,18 @@ def _contour_mask(labels: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
 
 def _panel(result: SegmentationResult) -> Image.Image:
     """Photo, mask and overlay side by side on white, with a legend below."""
-    photo = result.small_photo(_PANEL_SIDE)
-    labels = Image.fromarray(result.labels).resize(photo.size, Image.Resampling.NEAREST)
-    small = SegmentationResult(np.asarray(labels), result.scheme, photo)
-    images = [small.photo, render(small, "mask"), render(small, "overlay")]
-    width, height = small.photo.size
-    scheme = result.scheme
+    photo, scheme = result.small_photo(_PANEL_SIDE), result.scheme
+    small = Image.fromarray(result.labels).resize(photo.size, Image.Resampling.NEAREST)
+    labels, pixels = np.asarray(small), np.asarray(photo)
+    images = [photo, scheme.colour(labels), overlay(pixels, labels, scheme)]
+    width, height = photo.size
     side = max(12, min(28, height // 24))  # of the legend's squares and letters
     font = ImageFont.load_default(size=side)
     lengths = [int(font.getlength(name)) for name in scheme.classes]
     positions, space = _legend_layout(lengths, side, 3 * width + 2 * _PANEL_GAP)
     canvas = Image.new("RGB", (space[0], height + space[1]), "white")
     for number, image in enumerate(images):
-        canvas.paste(image, (number * (width + _PANEL_GAP), 0))
+        canvas.paste(Image.fromarray(np.asarray(image)), (number * (width + _PANEL_GAP), 0))
     draw = ImageDraw.Draw(canvas)
     for name, colour, (x, y) in zip(scheme.classes, scheme.colours, positions, strict=True):
         top = height + y

@@ -68,7 +68,10 @@ def _letters(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     """Lines of meaningless writing: verticals, bars, diagonals and arcs in a row."""
     draw, (ink,) = ImageDraw.Draw(image), _palette(rng, 1)
     for _ in range(rng.integers(1, 5)):
-        left, top = rng.uniform(-0.2, 0.6) * BACKGROUND_SIDE, rng.uniform(-0.1, 0.9) * BACKGROUND_SIDE
+        left, top = (
+            rng.uniform(-0.2, 0.6) * BACKGROUND_SIDE,
+            rng.uniform(-0.1, 0.9) * BACKGROUND_SIDE,
+        )
         high = rng.uniform(8, 45)
         wide, thick = high * rng.uniform(0.4, 0.7), max(1, round(high * rng.uniform(0.1, 0.22)))
         low, middle = top + high, (top + top + high) / 2
@@ -119,7 +122,9 @@ def _foliage(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     tint = np.array([0.5, 0.8, 0.3]) if rng.random() < 0.5 else rng.uniform(0.3, 0.9, 3)
     level = np.clip(0.45 + rng.uniform(0.1, 0.35) * np.asarray(bumps), 0, 1.3)[..., None]
     values = level * tint * rng.uniform(0.4, 1.1) * 255
-    return Image.fromarray(np.clip(0.25 * np.asarray(image) + 0.75 * values, 0, 255).astype(np.uint8))
+    return Image.fromarray(
+        np.clip(0.25 * np.asarray(image) + 0.75 * values, 0, 255).astype(np.uint8)
+    )
 
 
 def _clutter(rng: np.random.Generator, image: Image.Image) -> Image.Image:

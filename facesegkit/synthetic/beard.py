@@ -26,7 +26,15 @@ def draw_beard(scene: Scene) -> None:
 def _right_halves(scene: Scene, kind: str) -> list[list[tuple[float, ...]]]:
     """Right halves of the areas where hair grows, from and to the middle, face coordinates."""
     chin, end = scene.head.shape.chin, scene.head.shape.nose_length
-    moustache = [(0, end + 12), (30, end + 13), (56, 128), (64, 150), (50, 140), (24, 126), (0, 126)]
+    moustache = [
+        (0, end + 12),
+        (30, end + 13),
+        (56, 128),
+        (64, 150),
+        (50, 140),
+        (24, 126),
+        (0, 126),
+    ]
     goatee = [(0, 164), (28, 165), (50, 150), (52, chin - 22), (24, chin), (0, chin + 1)]
     full = [(0, 122), (48, 116), (80, 98), (112, 62), (126, 8), (140, 30), (128, 120),
             (92, chin - 25), (40, chin + 2), (0, chin + 5)]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Eyebrows: single hairs along a flow over a soft, uneven ground.
+"""Eyebrows: single hairs over a soft, uneven base.
 
-Counted on the label maps of 700 pairs, in pixels of the usual frame: brows are 78 +- 20 wide and
-25 +- 6 high, 14 +- 5 thick, blunt towards the nose and tapering outwards. Annotators outline them
+Measured on the label maps of 700 pairs, in pixels of an aligned photo: brows are 78 +- 20 wide and
+25 +- 6 high, 14 +- 5 thick, blunt towards the nose and tapered outwards. Annotators label them
 generously: on 250 photos of the train split, the 5th percentile of brightness inside a mask is
-0.38 +- 0.17 of the skin's mean and the 95th 0.99 +- 0.2, so what is drawn is a dark core with edges
-that fade out inside the mask.
+0.38 +- 0.17 of the skin's mean and the 95th 0.99 +- 0.2. So a brow is drawn as a dark core whose
+edges fade out inside the mask.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from facesegkit.synthetic.head import EYE_U
 from facesegkit.synthetic.scene import SIDES, Scene
 from facesegkit.synthetic.traits import Person
 
-THICKNESS = {True: (14.3, 3.9), False: (18.2, 4.5)}  # mean, spread for women and men
+THICKNESS = {True: (14.3, 3.9), False: (18.2, 4.5)}  # mean, standard deviation for women and men
 HEIGHT = (-24.0, 5.5)  # v of the middle line
-KNOTS = [0, 0.08, 0.25, 0.6, 0.88, 1]  # places along a brow at which thicknesses are given
+KNOTS = [0, 0.08, 0.25, 0.6, 0.88, 1]  # positions along a brow of the thicknesses below
 FULL, TAPERED = [0.45, 0.9, 1.05, 1.0, 0.72, 0.2], [0.75, 1.1, 1.1, 0.75, 0.42, 0.12]
 
 
 @dataclass(frozen=True)
 class _Style:
     colour: Floats
-    ground: float  # opacity of the soft ground: skin seen through, or pencil
+    base: float  # opacity of the soft base: skin behind the hairs, or pencil
     hairs: float  # opacity of single hairs
     count: int
     length: float  # of a hair
-    soft: float  # blur of the ground's edge
-    core: float  # share of the mask's thickness that the ground fills
-    start: float  # how dense it is at the end towards the nose
-    tail: float  # and at the outer end
+    soft: float  # blur of the base's edge
+    core: float  # fraction of the mask's thickness that the base fills
+    start: float  # density at the end towards the nose
+    tail: float  # density at the outer end
 
 
 @dataclass(frozen=True)
 class _Form:
-    """The middle line's course and the thickness along it, face units."""
+    """Course of the middle line and thickness along it, face units."""
 
     inner: float
     outer: float
     height: float
     arch: float
-    peak: float  # where along it the arch is highest
+    peak: float  # position along the brow where the arch is highest
     sharp: float  # 1 a round arch .. 2.5 an angle
     slope: float
-    frown: float  # how far the end towards the nose is drawn down
-    half: Floats  # half thickness at 9 places
+    frown: float  # how far the end towards the nose is lowered
+    half: Floats  # half the thickness at 9 positions
 
     def line(self, side: int) -> Floats:
         """Points of the middle line from the nose outwards, face coordinates [9, 2]."""
@@ -59,12 +59,11 @@ class _Form:
         rise = self.arch * np.sin(np.pi / 2 * np.clip(toward, 0, 1)) ** self.sharp
         middle = self.height - rise - self.slope * (t - 0.3)
         middle += (4 + 0.6 * self.slope) * t**3 + self.frown * (1 - t) ** 3
-        u = side * (self.inner + (self.outer - self.inner) * t)
-        return np.stack([u, middle], 1)
+        return np.stack([side * (self.inner + (self.outer - self.inner) * t), middle], 1)
 
 
 def draw_brows(scene: Scene) -> None:
-    """Both eyebrows, not quite alike; now and then none."""
+    """Both eyebrows, not entirely alike; a few faces have none."""
     rng, person = scene.rng, scene.person
     if rng.random() < 0.012:
         return
@@ -78,11 +77,13 @@ def draw_brows(scene: Scene) -> None:
             slope=form.slope + rng.normal(0, 1),
             outer=form.outer + rng.normal(0, 2),
         )
-        _brow(scene, f"{name}_brow", own.line(side), own.half, style)
+        line = own.line(side)
+        _draw_brow(scene, side, line, own.half, style)
+        scene.annotate(_annotated(line, own.half, side), f"{name}_brow")
 
 
 def _choose_form(rng: np.random.Generator, person: Person) -> _Form:
-    """Level, arched or angled, calm, raised or frowning, near the eyes or far above them."""
+    """Level, arched or angled; calm, raised or frowning; near the eyes or far above them."""
     thick = float(np.clip(rng.normal(*THICKNESS[person.feminine]), 5.5, 30))
     frowns = rng.random() < 0.2
     taper = rng.random() if person.feminine else 0.5 * rng.random()
@@ -102,7 +103,7 @@ def _choose_form(rng: np.random.Generator, person: Person) -> _Form:
 
 
 def _choose_style(rng: np.random.Generator, person: Person) -> _Style:
-    """Full, faint, hardly to be seen, or drawn with a pencil."""
+    """Full, faint, barely visible, or drawn with a pencil."""
     colour = np.minimum(person.brow, person.skin * rng.uniform(0.45, 0.8))
     kind = rng.choice(["hairy", "faint", "blond", "pencil"], p=[0.62, 0.13, 0.06, 0.19])
     core, start, tail = rng.uniform(0.6, 0.95), rng.uniform(0.1, 0.8), rng.uniform(0.1, 0.75)
@@ -121,30 +122,25 @@ def _choose_style(rng: np.random.Generator, person: Person) -> _Style:
                   core, start, tail)  # fmt: skip
 
 
-def _brow(scene: Scene, part: str, line: Floats, half: Floats, style: _Style) -> None:
-    """One brow: ground, hairs of two tones, and the outline that annotators would draw."""
-    canvas, head, rng = scene.canvas, scene.head, scene.rng
-    side = 1 if part == "l_brow" else -1
-    # Annotators include the thin upper edge but hardly any skin below: the ink lies low.
+def _draw_brow(scene: Scene, side: int, line: Floats, half: Floats, style: _Style) -> None:
+    """One brow: a soft base, and hairs of two tones."""
+    rng = scene.rng
+    # Annotators include the thin upper edge but hardly any skin below, so the core lies low.
     low = line + np.stack([np.zeros_like(half), half * (1 - style.core)], 1)
-    ground = scene.on_head(_around(low, half * style.core), soft=style.soft)
-    if ground is not None:
-        ground = ground.times(_density(rng, ground, side, style))
-        canvas.paint(ground, scene.lit(ground, style.colour), opacity=style.ground)
-    hairs = _hairs(rng, side, low, half, style)
-    lines = head.lift(hairs.reshape(-1, 2)).reshape(-1, 2, 2)
+    base = scene.on_head(_around(low, half * style.core), soft=style.soft)
+    if base is not None:
+        base = base.times(_density(rng, base, side, style))
+        scene.paint_lit(base, style.colour, style.base)
+    lines = scene.lift_lines(_hairs(rng, side, low, half, style))
     for tone, some in ((0.55, lines[::2]), (0.9, lines[1::2])):
-        strokes = canvas.strokes(list(some), 0.8)
-        if strokes is not None:
-            canvas.paint(strokes, scene.lit(strokes, style.colour * tone), opacity=style.hairs)
-    scene.annotate(_annotated(line, half, side), part)
+        scene.paint_lit(scene.canvas.strokes(some, 0.8), style.colour * tone, style.hairs)
 
 
 def _annotated(line: Floats, half: Floats, side: int) -> Floats:
-    """The outline that annotators draw: a longer tail, and less of the end towards the nose.
+    """The polygon that annotators draw: a longer tail, and less of the end towards the nose.
 
-    Models that drew the brow itself ended 2.5 pixels too early outside, began 1.5 too close to the
-    nose, and were 5 too low there, in the median of the validation split's photos.
+    Models trained on the brow as painted ended 2.5 pixels too early outside, began 1.5 too close to
+    the nose, and were 5 too low there, in the median of the validation split's photos.
     """
     t = np.linspace(0, 1, len(line))
     course = line + np.stack([side * (1.5 + t), -3 * (1 - t) ** 3], 1)
@@ -152,21 +148,18 @@ def _annotated(line: Floats, half: Floats, side: int) -> Floats:
 
 
 def _around(line: Floats, half: Floats) -> Floats:
-    """The closed outline at a distance of `half` above and below a line."""
+    """The polygon that extends `half` above and below a line."""
     up = np.stack([np.zeros_like(half), half], 1)
     return smooth(np.concatenate([line - up, (line + up)[::-1]]), 5)
 
 
 def _density(rng: np.random.Generator, patch: Patch, side: int, style: _Style) -> Floats:
-    """How thickly a brow grows over its patch, [h, w]: patchy, thinner towards both ends."""
-    height, width = patch.alpha.shape
-    along = np.linspace(0, 1, width)[::side]
-    ends = np.interp(along, [0, 0.25, 0.7, 1], [style.start, 1, 1, style.tail])
-    patchy = (
-        1
-        + 0.2 * noise(rng, (height, width), (4, 14))
-        + 0.12 * noise(rng, (height, width), (height, width))
-    )
+    """Density of the hair over a patch, [h, w]: patchy, and thinner towards both ends."""
+    high, wide = patch.alpha.shape
+    ends = np.interp(np.linspace(0, 1, wide)[::side], [0, 0.25, 0.7, 1],
+                     [style.start, 1, 1, style.tail])  # fmt: skip
+    patchy = 1 + 0.2 * noise(rng, (high, wide), (4, 14))
+    patchy = patchy + 0.12 * noise(rng, (high, wide), (high, wide))
     return np.clip(patchy * ends[None], 0, 1.15).astype(np.float32)
 
 
@@ -175,7 +168,7 @@ def _hairs(
 ) -> Floats:
     """Roots and tips of single hairs, face coordinates [N, 2, 2].
 
-    They stand upright near the nose and lie level outside; upper ones bow down, lower ones up.
+    They are upright near the nose and level outside; upper ones point down, lower ones up.
     """
     t, across = rng.random(style.count), rng.uniform(-1, 1, style.count)
     ends = np.interp(t, [0, 0.3, 0.7, 1], [style.start, 1, 1, style.tail])

@@ -3,8 +3,6 @@
 KILLS=50 in the environment interrupts each of them fifty times.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

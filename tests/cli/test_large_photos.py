@@ -3,8 +3,6 @@
 Most of them take minutes to make; LARGE=1 in the environment tries them all.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
-"""Exercises are made of solutions and agree with them; each has a check.
+"""Exercises are made from solutions and agree with them; each has a check that accepts them.
 
-That the checks tell right from wrong is tested lesson by lesson, in test_exercises_lesson*.py.
+test_exercises_lesson*.py test that the checks reject wrong answers.
 """
 
 import ast
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from exercise_cells import SOLUTIONS, code_cells, exercise_indices, read, run_exercise
 
 from facesegkit.course.exercises import TryAgain, require_answer
 from facesegkit.course.exercises.blanking import (
@@ -21,31 +22,21 @@ from facesegkit.course.exercises.blanking import (
     as_text,
     blank_notebook,
     blank_source,
-    tags,
     write_exercises,
 )
 from facesegkit.errors import FaceSegKitError
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-SOLUTIONS = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
-
-
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+EXERCISES = [
+    pytest.param(path, number, id=f"{path.stem}-{number + 1}")
+    for path in SOLUTIONS
+    for number in range(len(exercise_indices(code_cells(read(path)))))
+]
 
 
 @pytest.fixture(params=SOLUTIONS, ids=lambda path: path.stem)
 def path(request):
     return request.param
-
-
-def code_cells(notebook):
-    """(source, tags) of each code cell."""
-    return [
-        ("".join(cell["source"]), tags(cell))
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code"
-    ]
 
 
 # --- Blanking ------------------------------------------------------------------------------------
@@ -73,9 +64,14 @@ def test_blank_source(source, blank):
 
 @pytest.mark.parametrize(
     "source",
-    ["# BEGIN SOLUTION\nx = 1", "x = 1\n# END SOLUTION", "# BEGIN SOLUTION\n# BEGIN SOLUTION"],
+    [
+        "# BEGIN SOLUTION\nx = 1",
+        "x = 1\n# END SOLUTION",
+        "# BEGIN SOLUTION\n# BEGIN SOLUTION\n# END SOLUTION",
+        "# BEGIN SOLUTION\n# END SOLUTION\n# END SOLUTION",
+    ],
 )
-def test_unpaired_marks(source):
+def test_unpaired_markers(source):
     with pytest.raises(FaceSegKitError, match="BEGIN SOLUTION|END SOLUTION"):
         blank_source(source)
 
@@ -106,7 +102,7 @@ def test_blank_notebook():
     before = json.dumps(solved)
     blank = blank_notebook(solved)
     assert json.dumps(solved) == before
-    badge, exercise = blank["cells"]  # the explanation is gone
+    badge, exercise = blank["cells"]  # the explanation is left out
     assert "".join(badge["source"]).endswith("notebooks/exercises/01.ipynb)")
     assert "".join(exercise["source"]) == f"x = None\n{BLANK}"
     assert exercise["outputs"] == [] and exercise["execution_count"] is None
@@ -121,31 +117,34 @@ def test_exercises_open_in_jupyter():
     assert nbformat.writes(nbformat.reads(text, as_version=4)) + "\n" == text
 
 
-def test_the_command_makes_them_all(tmp_path):
+COMMAND = [sys.executable, "-m", "facesegkit.course.exercises"]
+
+
+def test_the_command_writes_all_exercises(tmp_path):
     (tmp_path / "solutions").mkdir()
     for name in ("01-a.ipynb", "02-b.ipynb"):
         (tmp_path / "solutions" / name).write_text(json.dumps(a_notebook()))
-    command = [sys.executable, "-m", "facesegkit.course.exercises", "--notebooks", str(tmp_path)]
+    command = [*COMMAND, "--notebooks", str(tmp_path)]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     written = sorted((tmp_path / "exercises").iterdir())
     assert [path.name for path in written] == ["01-a.ipynb", "02-b.ipynb"]
+    assert finished.stdout.split() == [str(path) for path in written]
     assert written[0].read_text() == as_text(blank_notebook(a_notebook()))
 
 
-def test_the_command_says_what_is_missing(tmp_path):
-    command = [sys.executable, "-m", "facesegkit.course.exercises"]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+def test_the_command_without_solutions(tmp_path):
+    finished = subprocess.run(COMMAND, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 1
     assert "no notebooks in notebooks" in finished.stderr and "Traceback" not in finished.stderr
     with pytest.raises(FaceSegKitError, match="--notebooks"):
         write_exercises(tmp_path)
 
 
-# --- What checks say -----------------------------------------------------------------------------
+# --- The checks' messages ------------------------------------------------------------------------
 
 
-def test_jupyter_shows_the_message_without_the_lines_of_the_check(capsys):
+def test_jupyter_shows_the_message_without_a_traceback(capsys):
     interactiveshell = pytest.importorskip("IPython.core.interactiveshell")
     assert issubclass(TryAgain, AssertionError)
     shell = interactiveshell.InteractiveShell()
@@ -161,66 +160,65 @@ def test_require_answer(blank):
     require_answer(0, "the answer")
 
 
+@pytest.mark.parametrize(("path", "number"), EXERCISES)
+def test_checks_accept_the_solutions_and_say_so_in_one_line(path, number, capsys):
+    run_exercise(path, number)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Right") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(("path", "number"), EXERCISES)
+def test_checks_say_where_to_write_an_answer(path, number):
+    with pytest.raises(TryAgain, match="(is still None|no layers yet|nothing has been).*code here"):
+        run_exercise(path, number, blank=True)
+
+
 # --- The notebooks -------------------------------------------------------------------------------
 
 
-def test_every_exercise_notebook_has_its_solutions():
-    made = {path.name for path in (NOTEBOOKS / "exercises").glob("*.ipynb")}
-    assert made == {path.name for path in SOLUTIONS}
+def test_every_exercise_notebook_has_its_solutions_and_lesson():
+    names = {path.name for path in SOLUTIONS}
+    assert {path.name for path in (NOTEBOOKS / "exercises").glob("*.ipynb")} == names
+    assert all((NOTEBOOKS / name).exists() for name in names)
 
 
-def test_every_solution_belongs_to_a_lesson(path):
-    assert (NOTEBOOKS / path.name).exists()
-
-
-def test_exercises_have_not_drifted_from_solutions(path):
+def test_exercises_agree_with_the_solutions(path):
     made = (NOTEBOOKS / "exercises" / path.name).read_text(encoding="utf-8")
     assert made == as_text(blank_notebook(read(path))), "run make exercises"
 
 
-def test_nothing_of_a_solution_is_left(path):
-    for source, _ in code_cells(read(NOTEBOOKS / "exercises" / path.name)):
-        assert BEGIN not in source and END not in source
-
-
-def test_there_are_two_to_four_exercises_each_with_a_check(path):
+def test_there_are_two_to_four_exercises_each_with_its_own_check(path):
     cells = code_cells(read(path))
-    exercises = [number for number, (_, cell_tags) in enumerate(cells) if "exercise" in cell_tags]
+    exercises = exercise_indices(cells)
     assert 2 <= len(exercises) <= 4
     checks = set()
-    for number in exercises:
-        assert BEGIN in cells[number][0]
-        module, check = find_check(cells[number + 1][0])
+    for index in exercises:
+        module, check = find_check(cells[index + 1][0])
         assert module == f"facesegkit.course.exercises.lesson{int(path.name[:2])}"
         assert callable(getattr(importlib.import_module(module), check))
         checks.add(check)
     assert len(checks) == len(exercises), "two exercises share a check"
-    assert sum(BEGIN in source for source, _ in cells) == len(exercises), "a tag is missing"
+    assert [i for i, (source, _) in enumerate(cells) if BEGIN in source] == exercises, "tags"
 
 
 def find_check(source):
     """Module and name of the check that a cell imports and calls."""
-    names = {
-        alias.name: node.module
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    called = [
-        ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
-    ]
-    [check] = [name for name in names if name.startswith("check_") and name in called]
-    return names[check], check
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = {alias.name: node.module for node in imports for alias in node.names}
+    called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+    [check] = [name for name in modules if name.startswith("check_") and name in called]
+    return modules[check], check
 
 
 def test_a_blank_can_be_run(path):
-    """A blank is no syntax error: learners run the cell first and are told what is missing."""
+    """A blank is valid Python: learners run the cell first and are told what is missing."""
     for source, cell_tags in code_cells(read(NOTEBOOKS / "exercises" / path.name)):
+        assert BEGIN not in source and END not in source
         if "exercise" in cell_tags:
             assert re.search(r"^\s*\.\.\.  # your code here$", source, re.M)
             ast.parse(source)
 
 
-def test_each_lesson_with_exercises_tests_its_checks(path):
-    number = int(path.name[:2])
-    assert (Path(__file__).parent / f"test_exercises_lesson{number}.py").exists()
+def test_the_checks_of_each_lesson_are_tested(path):
+    assert (Path(__file__).parent / f"test_exercises_lesson{int(path.name[:2])}.py").exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 LESSONS = sorted((TOP / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((TOP / "notebooks" / "solutions").glob("*.ipynb"))
 

@@ -1,7 +1,5 @@
 """The data set cache: arrays, interruptions, changed files, bad pairs, full disks."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -50,9 +48,6 @@ def build(root: Path, cache: Path, strict: bool = False) -> DatasetCache:
 def digests(cache: Path) -> dict[str, str]:
     names = ("photos.npy", "labels.npy", "state")
     return {name: hashlib.sha256((cache / name).read_bytes()).hexdigest() for name in names}
-
-
-# --- The arrays ---------------------------------------------------------------------------------
 
 
 def test_rows_contain_what_the_files_contain(data_set, cache):
@@ -121,9 +116,6 @@ def test_default_cache(data_set, tmp_path, monkeypatch):
 def test_workers_do_without_torch():
     code = "import sys, facesegkit.data.cache; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-# --- Continuing, and building again -------------------------------------------------------------
 
 
 def test_finished_rows_are_kept_and_missing_ones_written(data_set, cache, capsys):
@@ -266,9 +258,6 @@ def test_open_needs_a_complete_cache(empty_data_set, cache):
         DatasetCache.open(cache)
 
 
-# --- Bad pairs ----------------------------------------------------------------------------------
-
-
 def test_bad_pairs_are_reported_and_skipped(broken, cache, capsys):
     cached = build(broken.root, cache)
     first, second, third = capsys.readouterr().err.splitlines()
@@ -345,9 +334,6 @@ def test_strange_names_beside_the_photos_do_not_matter(data_set, cache):
 def test_the_number_of_workers_is_checked(data_set, cache):
     with pytest.raises(FaceSegKitError, match="with 0 workers"):
         build_cache(data_set.root, cache, workers=0)
-
-
-# --- Where it cannot write ----------------------------------------------------------------------
 
 
 def test_folder_that_cannot_be_written(data_set, tmp_path):

@@ -1,7 +1,5 @@
 """Finding and reading CelebAMask-HQ: layouts, masks in all modes, damage, splits."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -30,8 +28,6 @@ from facesegkit.data.celebamask_hq import (
 )
 from facesegkit.errors import FaceSegKitError
 from facesegkit.labels import paint_parts
-
-# --- Label maps ---------------------------------------------------------------------------------
 
 
 def rows_of(*rows: str) -> NDArray[np.bool_]:
@@ -78,9 +74,6 @@ def test_which_pixels_are_the_part(empty_data_set, pixels, expected):
 def test_a_large_photo_can_be_read_reduced(data_set):
     archive = Archive(data_set.root)
     assert read_photo(archive.files, archive.pairs[1], at_least=256).size == (260, 260)
-
-
-# --- Folders and zips ---------------------------------------------------------------------------
 
 
 def all_arrays(root: Path) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
@@ -136,9 +129,6 @@ def test_fingerprint_changes_with_the_files(data_set, tmp_path):
     data_set.mask(9, "skin").unlink()
     seen |= {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "d")).fingerprint}
     assert len(seen) == 6
-
-
-# --- What is not the data set -------------------------------------------------------------------
 
 
 def message_of(root: Path) -> str:
@@ -197,9 +187,6 @@ def test_encrypted_zip(data_set, tmp_path):
         content[found.start() + 8] |= 1  # the flag in the table's entry
     path.write_bytes(content)
     assert message_of(path) == f"{path} is encrypted; unpack it and give the folder."
-
-
-# --- Bad pairs ----------------------------------------------------------------------------------
 
 
 def reason_of(root: Path, photo_id: int) -> str:
@@ -298,9 +285,6 @@ def test_any_damage_to_a_zip_is_reported_in_one_sentence(data_set, tmp_path):
 def test_unknown_compression_inside_a_zip(data_set, tmp_path):
     path = data_set.zip(tmp_path / "faces.zip", method=zipfile.ZIP_BZIP2)
     assert "only 'deflate' is supported" in reason_of(path, 5)
-
-
-# --- Splits -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,7 @@ import torch
 
 from facesegkit.config import Budget, RunOptions
 from facesegkit.dataset import generator_for
-from facesegkit.detection.scenes import (
-    ABSENT,
-    IGNORED,
-    POSITIVE,
-    Faces,
-    SceneMaker,
-    SceneSettings,
-)
+from facesegkit.detection.scenes import ABSENT, IGNORED, POSITIVE, Faces, SceneMaker, SceneSettings
 from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import export_detector

@@ -1,7 +1,5 @@
 """Two processes started by torchrun do what one does."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -69,7 +67,7 @@ def train(synthetic: Path, folder: Path, **more: str) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-def test_the_loss_and_its_gradient_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+def test_the_loss_and_its_gradient_are_those_of_the_whole_batch(tmp_path):
     torch.manual_seed(0)
     model = nn.Conv2d(3, 4, 1)
     photos, target = torch.rand(3, 3, 8, 8), torch.randint(4, (3, 8, 8))
@@ -95,9 +93,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_whole_batch(tmp_path: Path) 
     torch.testing.assert_close(shared["gradient"], model.weight.grad)
 
 
-def test_two_processes_build_the_same_cache_as_one(
-    synthetic: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_two_processes_build_the_same_cache_as_one(synthetic, trained, tmp_path):
     alone = build_cache(synthetic, tmp_path / "alone", progress=False)
     shared = DatasetCache.open(trained / "cache")
     assert shared.splits.tolist() == alone.splits.tolist() and shared.bad == alone.bad
@@ -105,7 +101,7 @@ def test_two_processes_build_the_same_cache_as_one(
     np.testing.assert_array_equal(shared.labels, alone.labels)
 
 
-def test_bad_pairs_of_any_process_are_reported(synthetic: Path, tmp_path: Path) -> None:
+def test_bad_pairs_of_any_process_are_reported(synthetic, tmp_path):
     broken = tmp_path / "broken"
     synthesize_dataset(broken, 6, seed=1, progress=False)
     for photo_id in (1, 2):  # of an even and an odd index, so each process has one
@@ -115,7 +111,7 @@ def test_bad_pairs_of_any_process_are_reported(synthetic: Path, tmp_path: Path) 
     assert set(DatasetCache.open(tmp_path / "cache").bad) == {1, 2}
 
 
-def test_each_batch_is_divided_between_both(trained: Path) -> None:
+def test_each_batch_is_divided_between_both(trained):
     model = load(trained / "face_segmentation_model.pth")
     last = model.about["history"][-1]
     assert last["step"] == 4 and last["photos"] == 64  # of 32 faces, 16 a batch, twice
@@ -129,7 +125,7 @@ def test_each_batch_is_divided_between_both(trained: Path) -> None:
         assert {*first, *second} == {*batch_indices(step, 32, 16, model.about["config"]["seed"])}
 
 
-def test_two_processes_evaluate_like_one(synthetic: Path, tmp_path: Path) -> None:
+def test_two_processes_evaluate_like_one(synthetic, tmp_path):
     arguments = [
         "evaluate", "--data", synthetic, "--cache", tmp_path / "cache", "--split", "all",
         "--model", "separable", "--report",
@@ -150,9 +146,7 @@ def test_two_processes_evaluate_like_one(synthetic: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on this system")
-def test_a_killed_run_is_restarted_and_ends_the_same(
-    synthetic: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_is_restarted_and_ends_the_same(synthetic, trained, tmp_path):
     stale = "face_segmentation_model.training.pth"  # of another run, without --resume
     shutil.copy(trained / stale, tmp_path / stale)
     finished = train(synthetic, tmp_path, DIE_AT_STEP="3")
@@ -166,14 +160,14 @@ def test_a_killed_run_is_restarted_and_ends_the_same(
     )
 
 
-def test_an_error_of_all_processes_is_printed_once(tmp_path: Path) -> None:
+def test_an_error_of_all_processes_is_printed_once(tmp_path):
     finished = torchrun("prepare", tmp_path / "missing", cwd=tmp_path, PATIENCE="120")
     assert finished.returncode != 0
     assert finished.stderr.count("facesegkit: There is no") == 1
     assert 'File "' not in finished.stderr.split("facesegkit: There is no")[0]  # no traceback
 
 
-def test_an_error_of_one_process_is_printed(tmp_path: Path) -> None:
+def test_an_error_of_one_process_is_printed(tmp_path):
     broken = tmp_path / "broken"
     synthesize_dataset(broken, 6, seed=1, progress=False)
     (broken / "CelebA-HQ-img" / "1.jpg").write_bytes(b"no photo")  # for the second process

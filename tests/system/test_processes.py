@@ -1,7 +1,5 @@
 """Work in other processes: results, errors, locks, and scripts of any kind."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess

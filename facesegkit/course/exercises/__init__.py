@@ -25,14 +25,11 @@ class TryAgain(AssertionError):
 
 
 def require_answer(answer: Any, name: str) -> None:
-    """Check that something has been written in place of the blank.
+    """Raise TryAgain if nothing has been written in place of the blank.
 
     Args:
         answer: what was assigned or returned; a blank leaves None or an ellipsis.
         name: what the message calls it, such as "the result of merge()".
-
-    Raises:
-        TryAgain: if it is still blank.
     """
     if answer is None or answer is ...:
         raise TryAgain(
@@ -42,11 +39,7 @@ def require_answer(answer: Any, name: str) -> None:
 
 
 def as_number(answer: Any, name: str) -> float:
-    """An answer as a float, with or without a gradient.
-
-    Raises:
-        TryAgain: if it is blank or not a number.
-    """
+    """An answer, possibly with a gradient, as a float; raises TryAgain if it is blank or none."""
     require_answer(answer, name)
     try:
         return float(answer.detach() if hasattr(answer, "detach") else answer)
@@ -64,17 +57,13 @@ def expect_number(
     rtol: float = 1e-5,
     reveal: bool = True,
 ) -> None:
-    """Compare a number with the expected one; the tolerances are as in `numpy.isclose`.
+    """Compare a number with the expected one; raises TryAgain if it is too far off.
 
     Args:
-        answer, expected: the two numbers.
+        answer, expected, atol, rtol: as in `numpy.isclose`.
         name: what the message calls the answer.
         hint: one or more sentences.
-        atol, rtol: absolute and relative tolerance.
         reveal: name the expected number in the message; otherwise only say "too high" or "too low".
-
-    Raises:
-        TryAgain: if the answer is blank, not a number, or too far off.
     """
     number = as_number(answer, name)
     if not abs(number - expected) <= atol + rtol * abs(expected):  # rejects nan as well

@@ -12,13 +12,10 @@ from facesegkit.errors import FaceSegKitError
 
 def main() -> int:
     """Overwrite the exercises, including all answers in them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m facesegkit.course.exercises", description=__doc__
-    )
+    parser = argparse.ArgumentParser("python -m facesegkit.course.exercises", description=__doc__)
     parser.add_argument("--notebooks", type=Path, default=Path("notebooks"), help="their folder")
     try:
-        for path in write_exercises(parser.parse_args().notebooks):
-            print(path)
+        print(*write_exercises(parser.parse_args().notebooks), sep="\n")
     except FaceSegKitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -28,11 +28,7 @@ def check_eye_pixels(prediction: float | None, at_512: float) -> None:
 def check_fraction_where_present(
     fraction_where_present: Callable[[LabelMaps, int], float | None],
 ) -> None:
-    """Exercise 2: fraction of the pixels that a part covers, on the photos that show it.
-
-    Args:
-        fraction_where_present: label maps uint8 [N, H, W] and a part id -> fraction, 0..1.
-    """
+    """Exercise 2: label maps uint8 [N, H, W] and a part id -> fraction, 0..1, where it is shown."""
     label_maps = np.zeros((4, 10, 10), dtype=np.uint8)
     label_maps[1, :2] = label_maps[3, :4] = PART_IDS["hat"]
     answer = fraction_where_present(label_maps, PART_IDS["hat"])
@@ -46,11 +42,7 @@ def check_fraction_where_present(
 
 
 def check_class_weights(class_weights: Callable[[Numbers], Numbers | None]) -> None:
-    """Exercise 3: class weights, higher for rarer classes.
-
-    Args:
-        class_weights: number of pixels of each class [C] -> weights [C].
-    """
+    """Exercise 3: number of pixels of each class [C] -> weights [C], higher for rarer classes."""
     pixels = np.array([900.0, 90.0, 10.0])
     name = "class_weights([900, 90, 10])"
     weights = expect_numbers(class_weights(pixels), 3, name)
@@ -75,11 +67,7 @@ def check_class_weights(class_weights: Callable[[Numbers], Numbers | None]) -> N
 
 
 def check_mouth_outside_lips(mouth_outside_lips: Callable[[LabelMaps], float | None]) -> None:
-    """Exercise 4: fraction of the mouth's pixels outside the bounding box of both lips.
-
-    Args:
-        mouth_outside_lips: label map uint8 [H, W] -> fraction, 0..1.
-    """
+    """Exercise 4: label map uint8 [H, W] -> fraction, 0..1, of the mouth outside the lips' box."""
     mouth, upper, lower = (PART_IDS[part] for part in ("mouth", "u_lip", "l_lip"))
     face = np.zeros((20, 30), dtype=np.uint8)
     face[8:10, 10:20] = upper

@@ -47,12 +47,7 @@ def check_interpolated_classes(
 def check_merge_masks(
     merge_masks: Callable[[Masks, Mapping[str, Sequence[str]]], Ids | None],
 ) -> None:
-    """Exercise 2: from part masks to class ids with any scheme.
-
-    Args:
-        merge_masks: masks bool [H, W] by part name, and part names by class name -> class ids
-            uint8 [H, W].
-    """
+    """Exercise 2: masks bool [H, W] by part, and parts by class -> class ids uint8 [H, W]."""
     masks = _forehead()
     classes = {"brows": ["l_brow", "r_brow"], "face": ["skin", "nose"]}
     expected = np.zeros((5, 12), dtype=np.uint8)
@@ -87,11 +82,7 @@ def _forehead() -> dict[str, NDArray[np.bool_]]:
 
 
 def check_resize_nearest(resize_nearest: Callable[[Ids, int, int], Ids | None]) -> None:
-    """Exercise 3: nearest-neighbour resizing by indexing.
-
-    Args:
-        resize_nearest: ids uint8 [H, W], height, width -> ids uint8 [height, width].
-    """
+    """Exercise 3: ids uint8 [H, W], height, width -> ids uint8 [height, width], by indexing."""
     hint = (
         "A new pixel takes the id of the old pixel that contains its *centre*; the centre of new "
         "row 0 lies half a new row below the upper edge."
@@ -124,11 +115,7 @@ def _nearest(new: int, old: int) -> NDArray[np.int64]:
 
 
 def check_mirror_classes(mirror_classes: Callable[[Ids, LabelScheme], Ids | None]) -> None:
-    """Exercise 4: mirror a class map, swapping left and right classes.
-
-    Args:
-        mirror_classes: class ids uint8 [H, W] and their scheme -> class ids uint8 [H, W].
-    """
+    """Exercise 4: class ids uint8 [H, W] and their scheme -> mirrored class ids uint8 [H, W]."""
     apart = {"left eye": ["l_eye"], "lower lip": ["l_lip"], "right eye": ["r_eye"]}
     sides = {"right": ["r_ear", "r_eye"], "left": ["l_eye", "l_ear"]}
     red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -137,8 +124,7 @@ def check_mirror_classes(mirror_classes: Callable[[Ids, LabelScheme], Ids | None
         (FIVE_FEATURES, "A class that contains both eyes keeps its id."),
         (
             LabelScheme("apart", apart, [red, green, blue]),
-            "For each class, find the class that has the mirrored part. MIRROR knows the parts, "
-            "and a lower lip stays a lower lip.",
+            "For each class, find the class of the mirrored part; a lower lip stays a lower lip.",
         ),
         (
             LabelScheme("sides", sides, [red, blue]),

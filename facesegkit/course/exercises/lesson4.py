@@ -19,10 +19,7 @@ from facesegkit.course.exercises import (
 
 
 def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
-    """Exercise 1: epochs in half an hour, at full size and with half of the time at half the size.
-
-    Both to within a twentieth.
-    """
+    """Exercise 1: epochs in half an hour, to within 5 %; half of it on small photos, or none."""
     photos, minutes, photos_per_second = 24_183, 30, 60
     epochs = minutes * 60 * photos_per_second / photos
     hint = "How many photos does the network see in 30 minutes, and how many data sets are that?"
@@ -37,12 +34,7 @@ def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
 
 
 def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
-    """Exercise 2: the Tversky loss.
-
-    Args:
-        tversky_loss: probabilities float32 [B, C, H, W], target int64 [B, H, W], alpha and beta
-            -> scalar with a gradient.
-    """
+    """Exercise 2: probabilities [B, C, H, W], target [B, H, W], alpha, beta -> Tversky loss."""
     generator = torch.Generator().manual_seed(0)
     target = torch.randint(0, 4, (2, 6, 7), generator=generator)
     target[target == 3] = 0  # class 3 is absent from the target
@@ -60,8 +52,8 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
         expect_number(answer, expected, name, cause or hint, atol=1e-4)
         if not (isinstance(answer, Tensor) and answer.requires_grad):
             raise TryAgain(
-                f"the number is right, but {name} has no gradient. Hint: use PyTorch's operations "
-                f"from the probabilities to the result; item(), numpy() and detach() cut the graph."
+                f"the number is right, but {name} has no gradient. Hint: use only PyTorch's "
+                f"operations; item(), numpy() and detach() cut the graph."
             )
         answer.backward()
         if leaf.grad is None or not torch.any(leaf.grad != 0):
@@ -100,12 +92,7 @@ def _cause_of(
 
 
 def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
-    """Exercise 3: a learning rate schedule that rises, stays and falls.
-
-    Args:
-        trapezoid: progress 0..1, fraction of the warm-up, fraction of the cool-down -> fraction of
-            the highest learning rate.
-    """
+    """Exercise 3: progress, warm-up and cool-down, all 0..1 -> learning rate factor, 0..1."""
     cases = [
         (0.0, 0.2, 0.4, 0.0, "At the very start the learning rate is 0."),
         (0.05, 0.2, 0.4, 0.25, "A quarter of the warm-up is over, so the factor is a quarter."),
@@ -131,11 +118,9 @@ def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
 
 
 def check_cut_mix(cut_mix: Callable[..., Any]) -> None:
-    """Exercise 4: replace a rectangle of each photo and its labels by that of the next photo.
+    """Exercise 4: images [B, 3, H, W], labels [B, H, W], (top, left, bottom, right) -> mixed ones.
 
-    Args:
-        cut_mix: images [B, 3, H, W], labels [B, H, W] and (top, left, bottom, right) -> the mixed
-            images and labels.
+    In the rectangle, each photo is replaced by the next photo of the batch.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.rand((3, 3, 8, 10), generator=generator)
@@ -151,7 +136,7 @@ def check_cut_mix(cut_mix: Callable[..., Any]) -> None:
     for kind, mixed, own in zip(("images", "labels"), answer, (images, labels), strict=True):
         if not isinstance(mixed, Tensor) or mixed.shape != own.shape or mixed.dtype != own.dtype:
             got = f"{mixed.dtype} {list(mixed.shape)}" if isinstance(mixed, Tensor) else mixed
-            raise TryAgain(f"expected {kind} {own.dtype} {list(own.shape)} from {name}, got {got}.")
+            raise TryAgain(f"expected {own.dtype} {list(own.shape)} as {kind}, got {got}.")
         _expect_mixed(mixed, own, box, f"the {kind} from {name}")
     print("Right: photos and labels are mixed in the same way.")
 
@@ -163,19 +148,18 @@ def _expect_mixed(mixed: Tensor, own: Tensor, box: tuple[int, int, int, int], na
     inside[top:bottom, left:right] = True
     if not torch.equal(mixed[..., ~inside], own[..., ~inside]):
         raise TryAgain(
-            f"expected {name} to be unchanged outside the box, but they differ. Hint: rows come "
-            f"first in an index; the box ends before row {bottom} and before column {right}."
+            f"outside the box, {name} have changed. Hint: rows come first in an index; the box "
+            f"ends before row {bottom} and before column {right}."
         )
     got = mixed[..., inside]
     if torch.equal(got, own.roll(1, dims=0)[..., inside]):
         raise TryAgain(
-            f"expected {name} to come from the *next* photo inside the box, but they come from the "
-            f"previous one. Hint: in which direction does roll(1) move the photos?"
+            f"inside the box, {name} come from the previous photo; expected the *next* one. "
+            f"Hint: in which direction does roll(1) move the photos?"
         )
     if not torch.equal(got, own.roll(-1, dims=0)[..., inside]):
-        unchanged = torch.equal(got, own[..., inside])
+        which = "unchanged" if torch.equal(got, own[..., inside]) else "not those of the next photo"
         raise TryAgain(
-            f"expected {name} to come from the next photo inside the box, but they "
-            f"{'are unchanged' if unchanged else 'come from somewhere else'}. Hint: mix images and "
-            f"labels in the same way, at the same position."
+            f"inside the box, {name} are {which}; expected those of the next photo. Hint: mix "
+            f"images and labels in the same way, at the same position."
         )

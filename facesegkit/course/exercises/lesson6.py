@@ -26,11 +26,7 @@ def check_face_width(prediction: float | None) -> None:
 
 
 def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> None:
-    """Exercise 2: the pixels of some classes on a transparent background.
-
-    Args:
-        cutout: segmentation and class names -> RGBA, uint8 [H, W, 4].
-    """
+    """Exercise 2: segmentation and class names -> these classes alone, RGBA uint8 [H, W, 4]."""
     pixels = np.random.default_rng(0).integers(1, 256, (6, 9, 3), dtype=np.uint8)
     labels = np.arange(54).reshape(6, 9).astype(np.uint8) % 6
     segmentation = SegmentationResult(labels, FIVE_FEATURES, Image.fromarray(pixels))
@@ -45,8 +41,8 @@ def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> 
             raise TryAgain(
                 f"expected an alpha of 255 on {visible.sum()} pixels of {name} and of 0 on all "
                 f"others; {wrong} of {alpha.size} pixels differ, the values are "
-                f"{np.unique(alpha)[:5].tolist()}. Hint: segmentation.mask(name) is True for one "
-                f"class. How do you combine several masks, and turn True into 255?"
+                f"{np.unique(alpha)[:5].tolist()}. Hint: how do you combine the masks of several "
+                f"classes, and turn True into 255?"
             )
         if not np.array_equal(answer[visible, :3], pixels[visible]):
             raise TryAgain(
@@ -57,11 +53,7 @@ def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> 
 
 
 def check_segment_box(segment_box: Callable[..., Any]) -> None:
-    """Exercise 3: class map of a whole photo from a segmentation of a crop.
-
-    Args:
-        segment_box: segmenter, photo and (left, top, right, bottom) -> class ids, uint8 [H, W].
-    """
+    """Exercise 3: segmenter, photo, (left, top, right, bottom) -> class ids uint8 [H, W]."""
     pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     left, top, right, bottom = box = (35, 5, 55, 17)
     inside = np.zeros((40, 60), dtype=bool)
@@ -97,11 +89,7 @@ def _segment_by_redness(photo: Image.Image) -> SegmentationResult:
 
 
 def check_best_angle(best_angle: Callable[..., Any]) -> None:
-    """Exercise 4: the angle with the highest mean confidence over the pixels of facial parts.
-
-    Args:
-        best_angle: segmenter, photo and angles -> one of the angles.
-    """
+    """Exercise 4: segmenter, photo, angles -> the angle with the most confident parts."""
     photo = Image.new("RGB", (32, 32))
     photo.paste("white", (0, 0, 16, 16))
     angles = [270, 0, 180, 90]

@@ -77,12 +77,11 @@ def _expect_covered(before: Pixels, after: Pixels, painted: NDArray[np.bool_], n
         visible = np.mean(after[of_part] == PART_IDS[part])
         if visible > 1 - fraction:
             hint = (
-                "It is painted over, but still labelled; pass the part to paint(). Hidden pixels "
-                "belong to the background."
-                if painted[of_part].mean() > 0.9
-                else "Is the contour in face coordinates, and placed by scene.on_head()? Does it "
-                "reach from above the tip of the nose to below the lips?"
+                "Does the contour, placed by scene.on_head(), reach from above the tip of the nose "
+                "to below the lips?"
             )
+            if painted[of_part].mean() > 0.9:
+                hint = "It is painted over, but still labelled; pass the part to paint()."
             raise TryAgain(
                 f"expected the mask to hide {fraction:.0%} of {part} on {name}, but {visible:.0%} "
                 f"of it is still labelled as {part}. Hint: {hint}"
@@ -94,24 +93,21 @@ def _expect_uncovered(before: Pixels, covered: NDArray[np.bool_], name: str) -> 
     if eyes.any():
         raise TryAgain(
             f"expected the mask to leave the eyes on {name} uncovered, but it covers "
-            f"{eyes.mean():.0%} of them. Hint: a smaller v is higher up; the lower lids are at "
-            f"about 15."
+            f"{eyes.mean():.0%} of them. Hint: the lower lids are at about v = 15."
         )
     if covered.mean() > 0.25:
         raise TryAgain(
-            f"expected a mask that covers a part of the face on {name}, got one that covers "
-            f"{covered.mean():.0%} of the image. Hint: the cheeks end at about u = 110."
+            f"the mask on {name} covers {covered.mean():.0%} of the image; expected only a part of "
+            f"the face. Hint: the cheeks end at about u = 110."
         )
 
 
 def check_replace_background(
     replace_background: Callable[[Pixels, Pixels, Pixels], Any],
 ) -> None:
-    """Exercise 3: other backgrounds behind the person, with a soft edge.
+    """Exercise 3: photos [B, H, W, 3], part ids [B, H, W], backgrounds like photos -> photos.
 
-    Args:
-        replace_background: photos uint8 [B, H, W, 3], part ids uint8 [B, H, W] and backgrounds
-            uint8 [B, H, W, 3] -> uint8 [B, H, W, 3].
+    All are uint8.
     """
     rng = np.random.default_rng(0)
     photos, backgrounds = rng.integers(0, 256, (2, 2, 8, 9, 3), dtype=np.uint8)

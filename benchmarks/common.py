@@ -1,13 +1,31 @@
-"""Runs pytest in a process of its own, and counts the results of its tests."""
+"""Shared by the benchmarks: their result files, and running pytest."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
+
+TOP = Path(__file__).parents[1]
+ASTRONAUT = TOP / "figures" / "astronaut.jpg"
+
+
+def load_results(name: str) -> dict[str, Any]:
+    """The last results of a benchmark; empty if there are none."""
+    path = TOP / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def save_results(name: str, results: Mapping[str, Any]) -> None:
+    """Print the results of a benchmark, and write them to benchmarks/results/."""
+    text = json.dumps(results, indent=2)
+    print(text)
+    path = TOP / "benchmarks" / "results" / f"{name}.json"
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 class TestResult(NamedTuple):
@@ -35,12 +53,10 @@ def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list
         env = {**env, "OMP_NUM_THREADS": "1"}
         subprocess.run([*command, f"--junitxml={report}"], cwd=cwd, env=env, check=False)
         cases = list(ElementTree.parse(report).getroot().iter("testcase"))
-    failures = ("failure", "error", "skipped")
-    return [
-        TestResult(
-            f"{case.get('classname')}::{case.get('name')}",
-            next((child.tag for child in case if child.tag in failures), "passed"),
-            round(float(case.get("time", "0")), 1),
-        )
-        for case in cases
-    ]
+    tests = []
+    for case in cases:
+        name = f"{case.get('classname')}::{case.get('name')}"
+        failed = (child.tag for child in case if child.tag in ("failure", "error", "skipped"))
+        seconds = round(float(case.get("time", "0")), 1)
+        tests.append(TestResult(name, next(failed, "passed"), seconds))
+    return tests

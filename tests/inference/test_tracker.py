@@ -1,0 +1,98 @@
+"""Faces tracked from one frame of a video to the next."""
+
+import numpy as np
+import pytest
+from fake_models import GREY
+from PIL import Image
+
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.inference.tracker import FaceTracker
+from facesegkit.synthetic import synthesize_face
+
+FACE = Image.fromarray(synthesize_face(seed=9_000, index=2).photo)
+EMPTY = Image.new("RGB", (320, 240), GREY)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return FaceSegmenter("unet-synthetic")
+
+
+def frame_with(*centres, side=150):
+    """A grey frame with a face at each of these centres."""
+    frame = EMPTY.copy()
+    for x, y in centres:
+        frame.paste(FACE.resize((side, side)), (round(x - side / 2), round(y - side / 2)))
+    return frame
+
+
+def noisy(frame, seed):
+    noise = np.random.default_rng(seed).normal(0, 6, (*frame.size[::-1], 3))
+    return Image.fromarray((np.asarray(frame) + noise).clip(0, 255).astype(np.uint8))
+
+
+def flicker(labels):
+    """Fraction of the face's pixels whose class changes from one frame to the next."""
+    pairs = zip(labels, labels[1:], strict=False)
+    return float(np.mean([(a != b).sum() / (a > 0).sum() for a, b in pairs]))
+
+
+def test_masks_of_a_still_face_are_steadier_than_those_of_single_photos(segmenter):
+    frames = [noisy(frame_with((160, 120)), seed) for seed in range(12)]
+    tracker = FaceTracker(segmenter)
+    tracked = [tracker(frame).labels for frame in frames]
+    single = [segmenter(frame).labels for frame in frames]
+    assert flicker(tracked) < 0.6 * flicker(single)
+    assert np.mean(tracked[-1] != single[-1]) < 0.01
+
+
+def test_logits_are_a_moving_average_in_the_same_roi(segmenter):
+    frames = [noisy(frame_with((160, 120)), seed) for seed in range(3)]
+    now, before = FaceTracker(segmenter, smoothing=0), FaceTracker(segmenter, smoothing=0.75)
+    average = None
+    for frame in frames:
+        (face,), (smoothed,) = now(frame).faces, before(frame).faces
+        assert face.roi == smoothed.roi
+        logits = face.roi_logits.logits
+        average = logits if average is None or frame is frames[1] else (logits + 3 * average) / 4
+    assert np.abs(smoothed.roi_logits.logits - average).max() < 1e-3
+
+
+def test_a_face_that_disappears_is_lost_and_one_that_jumps_is_detected_again(segmenter):
+    tracker = FaceTracker(segmenter, every=100)
+    assert len(tracker(frame_with((90, 120))).faces) == 1
+    (jumped,) = tracker(frame_with((230, 110))).faces
+    assert jumped.roi.x == pytest.approx(230, abs=5)
+    assert tracker(EMPTY).faces == ()
+
+
+def test_a_second_face_is_detected_at_the_next_detection(segmenter):
+    one, two = (frame_with(*at, side=140) for at in ([(80, 120)], [(80, 120), (240, 120)]))
+    tracker = FaceTracker(segmenter, every=3)
+    numbers = [len(tracker(frame).faces) for frame in (one, two, two, two, two)]
+    assert numbers == [1, 1, 1, 2, 2]
+
+
+def test_faces_are_detected_only_every_few_frames(segmenter):
+    detections = 0
+
+    def counted(images):
+        nonlocal detections
+        detections += images.shape[3] == 64  # the coarsest scale
+        return segmenter.analyzer.detector(images)
+
+    tracker = FaceTracker(FaceSegmenter(segmenter.model, detector=counted), every=5)
+    for _ in range(11):
+        assert len(tracker(frame_with((160, 120))).faces) == 1
+    assert detections == 3
+
+
+def test_aligned_frames_are_segmented_one_by_one():
+    segmenter = FaceSegmenter("unet-synthetic", aligned=True)
+    np.testing.assert_array_equal(FaceTracker(segmenter)(FACE).labels, segmenter(FACE).labels)
+
+
+@pytest.mark.parametrize("wrong", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"every": 0}])
+def test_arguments_out_of_range(segmenter, wrong):
+    with pytest.raises(ValueError, match="smoothing has to be in 0..1 and every at least 1"):
+        FaceTracker(segmenter, **wrong)
