@@ -289,7 +289,7 @@ def test_layout_of_the_files(drawn_set: Path) -> None:
             if expected is not None:
                 assert np.array_equal(values != 0, expected[path.stem[6:]])
     record = json.loads((drawn_set / "synthetic.json").read_text())
-    assert record == {"seed": 5, "count": 3, "version": files.DRAWING_VERSION}
+    assert record == {"seed": 5, "count": 3, "version": files.GENERATOR_VERSION}
     assert not list(drawn_set.rglob("*.part"))
 
 
@@ -314,7 +314,7 @@ def test_an_interrupted_set_is_finished_and_nothing_redrawn(
 
 def test_a_complete_set_is_left_alone(drawn_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: path.stat().st_mtime_ns for path in drawn_set.rglob("*")}
-    monkeypatch.setattr(files, "draw_face", None)  # to draw would raise TypeError
+    monkeypatch.setattr(files, "synthesize_face", None)  # to draw would raise TypeError
     synthesize_dataset(drawn_set, 3, 5, progress=False)
     synthesize_dataset(drawn_set, 2, 5, progress=False)
     assert {path: path.stat().st_mtime_ns for path in drawn_set.rglob("*")} == before
@@ -330,7 +330,7 @@ def test_a_file_half_written_by_a_killed_run_is_replaced(tmp_path: Path) -> None
     ("content", "message"),
     [
         ({"synthetic.json": '{"seed": 6, "count": 3, "version": 1}'}, "seed 6, not 5"),
-        ({"synthetic.json": '{"seed": 5, "count": 3, "version": 0}'}, "drawing version 0"),
+        ({"synthetic.json": '{"seed": 5, "count": 3, "version": 0}'}, "generator version 0"),
         ({"synthetic.json": "[]"}, "not a record"),
         ({"synthetic.json": '{"seed": 5, '}, "not a record"),
         ({"holiday.txt": "sun"}, "'holiday.txt'"),
@@ -340,7 +340,7 @@ def test_a_folder_with_something_else_is_refused(
     tmp_path: Path, content: dict[str, str], message: str
 ) -> None:
     for name, text in content.items():
-        text = text.replace('"version": 1', f'"version": {files.DRAWING_VERSION}')
+        text = text.replace('"version": 1', f'"version": {files.GENERATOR_VERSION}')
         (tmp_path / name).write_text(text)
     before = contents(tmp_path)
     with pytest.raises(FaceSegKitError, match=message) as caught:
@@ -352,13 +352,13 @@ def test_a_folder_with_something_else_is_refused(
 def test_a_path_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(FaceSegKitError, match="Cannot write drawn faces to .*file"):
+        with pytest.raises(FaceSegKitError, match="Cannot write synthetic faces to .*file"):
             synthesize_dataset(out, 1, 5, workers=1, progress=False)
 
 
 @pytest.mark.parametrize(("count", "seed", "workers"), [(-1, 5, 1), (1, -5, 1), (1, 5, 0)])
 def test_numbers_out_of_range(tmp_path: Path, count: int, seed: int, workers: int) -> None:
-    with pytest.raises(FaceSegKitError, match="Cannot draw"):
+    with pytest.raises(FaceSegKitError, match="Cannot synthesize"):
         synthesize_dataset(tmp_path, count, seed, workers=workers, progress=False)
 
 
@@ -373,6 +373,6 @@ def test_no_space_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_drawing_does_not_import_torch_or_scipy() -> None:
-    code = "import sys, facesegkit.drawn; print({'torch', 'scipy'} & set(sys.modules))"
+    code = "import sys, facesegkit.synthetic; print({'torch', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
