@@ -16,18 +16,16 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     """Change, delete or insert some bytes, mostly near the start."""
     changed = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 5, 30])):
-        position = int(rng.integers(min(len(changed), rng.choice([64, 400, len(changed)]))))
+        at = int(rng.integers(min(len(changed), rng.choice([64, 400, len(changed)]))))
         kind = rng.integers(4)
         if kind == 0:
-            changed[position] ^= 1 << int(rng.integers(8))
+            changed[at] ^= 1 << int(rng.integers(8))
         elif kind == 1:
-            changed[position : position + 4] = rng.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0"])
+            changed[at : at + 4] = rng.choice([b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0"])
         elif kind == 2:
-            del changed[
-                position : position + min(int(rng.choice([1, 2, 8, 100])), len(changed) - 1)
-            ]
+            del changed[at : at + min(int(rng.choice([1, 2, 8, 100])), len(changed) - 1)]
         else:
-            changed[position:position] = rng.bytes(int(rng.choice([1, 4, 50])))
+            changed[at:at] = rng.bytes(int(rng.choice([1, 4, 50])))
     return bytes(changed)
 
 

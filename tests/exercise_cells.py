@@ -44,6 +44,11 @@ def run_exercise(path, number, *, blank=False):
     return names
 
 
+def rows_of(wrong):
+    """(check, answers, message) of a table of the form {check: [(answer, ..., message), ...]}."""
+    return [(check, row[:-1], row[-1]) for check, rows in wrong.items() for row in rows]
+
+
 def assert_rejects(check, answers, message):
     with pytest.raises(TryAgain, match=message):
         check(*answers)

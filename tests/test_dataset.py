@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
 from facesegkit.config import TrainConfig
 from facesegkit.data.cache import build_cache
@@ -29,16 +30,7 @@ def test_photos_and_label_maps_have_their_own_sizes(data_set):
         np.testing.assert_array_equal(label_map, paint_parts(masks, masks["skin"].shape))
 
 
-def test_a_scheme_merges_parts_to_classes(data_set):
-    _, parts = CelebAMaskHQ(data_set.root)[0]
-    _, classes = CelebAMaskHQ(data_set.root, scheme=FIVE_FEATURES)[0]
-    np.testing.assert_array_equal(classes, FIVE_FEATURES.merge(parts.numpy()))
-    assert 1 < len(classes.unique()) <= 6
-
-
-def test_transforms(data_set):
-    from torchvision.transforms import v2
-
+def test_transforms_and_schemes(data_set):
     smaller = v2.Compose([v2.ToImage(), v2.Resize((37, 37))])
     photo, label_map = CelebAMaskHQ(data_set.root, transforms=smaller)[0]
     _, original = CelebAMaskHQ(data_set.root)[0]
@@ -46,9 +38,16 @@ def test_transforms(data_set):
     assert set(label_map.unique().tolist()) <= set(original.unique().tolist())  # no mixed ids
     faces = CelebAMaskHQ(data_set.root, transform=lambda p: p.size, target_transform=torch.sum)
     assert faces[0] == ((96, 96), original.sum())
+    _, classes = CelebAMaskHQ(data_set.root, scheme=FIVE_FEATURES)[0]
+    np.testing.assert_array_equal(classes, FIVE_FEATURES.merge(original.numpy()))
+    assert 1 < len(classes.unique()) <= 6
 
 
 def test_splits(data_set):
+    with pytest.raises(FaceSegKitError, match="There is no split 'training'; use train, val"):
+        CelebAMaskHQ(data_set.root, split="training")
+    with pytest.raises(FaceSegKitError, match="The test split of .* is empty"):
+        CelebAMaskHQ(data_set.root, split="test")
     data_set.add(24)
     for split in ("train", "val", "test"):
         faces = CelebAMaskHQ(data_set.root, split)
@@ -56,14 +55,6 @@ def test_splits(data_set):
         assert faces.split_rule == "hash of the id, 80/10/10"
     assert f"Split: {split} (hash of the id, 80/10/10)" in repr(faces)
     assert f"Root location: {data_set.root}" in repr(faces)
-
-
-def test_unknown_and_empty_splits(empty_data_set):
-    empty_data_set.add(0)
-    with pytest.raises(FaceSegKitError, match="There is no split 'training'; use train, val"):
-        CelebAMaskHQ(empty_data_set.root, split="training")
-    with pytest.raises(FaceSegKitError, match="The test split of .* is empty"):
-        CelebAMaskHQ(empty_data_set.root, split="test")
 
 
 @pytest.mark.parametrize("zipped", [False, True])

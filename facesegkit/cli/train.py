@@ -112,8 +112,8 @@ def _train(options: argparse.Namespace) -> None:
     scheme, crop = read_scheme(options.scheme), CROPS[options.crop]
     _check_outputs(options)
     cache = _open_cache(options, crop)
-    torch.manual_seed(options.seed)
     initial, teacher = (_load(name, scheme) for name in (options.init_from, options.teacher))
+    torch.manual_seed(options.seed)
     arch = initial.arch if initial else options.arch
     model = initial.model if initial else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {profile_model(model)}")
@@ -140,10 +140,11 @@ def _train(options: argparse.Namespace) -> None:
         return
     if sum(row["val_mean_f1"] >= 0 for row in history) < 2:
         print("Training was stopped too early for a model; only the state for --resume is saved.")
-    elif distributed.is_first():  # after Ctrl-C, nobody wants to wait for an evaluation
+        raise KeyboardInterrupt
+    if distributed.is_first():  # after Ctrl-C, nobody wants to wait for an evaluation
         _save(checkpoint, None, val, options.model)
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
-    raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

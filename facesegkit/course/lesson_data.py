@@ -13,10 +13,7 @@ def lesson_data(faces: int = 150) -> Path:
     """Path of the data set to run a lesson on; prints which one it is.
 
     It is CelebAMask-HQ if `data/` contains it as a folder or zip. Otherwise it is a synthetic data
-    set, which is generated there once for all lessons.
-
-    Args:
-        faces: number of synthetic faces if there is no CelebAMask-HQ.
+    set of this many faces, which is generated there once for all lessons.
     """
     data = _data_folder()
     for real in (data / "CelebAMask-HQ", data / "CelebAMask-HQ.zip"):

@@ -3,8 +3,8 @@
 Building blocks first: `curves` and `canvas` (shapes and rasterization), `traits` (person, pose and
 light), `head` (the lit surface), `scene` (all of these together). Then what is drawn, from back to
 front: `background`, `body`, `nose`, `beard`, `mouth`, `eyes`, `brows`, `accessories` (glasses,
-hats), `hair`, `occluders`. Finally `camera` (exposure, blur, noise), `face` (all steps in order) and
-`files` (a data set on disk).
+hats), `hair`, `occluders`. Finally `camera` (exposure, blur, noise), `face` (all steps in order),
+and `files` (a data set on disk).
 """
 
 from facesegkit.synthetic.face import SyntheticFace, synthesize_face

@@ -49,8 +49,6 @@ def _lenses(scene: Scene, polygons: list[Floats], inner: float, colour: Floats) 
     canvas, rng, dark = scene.canvas, scene.rng, scene.person.glasses == "dark"
     holes = [p.mean(0) + (p - p.mean(0)) * inner for p in polygons]
     rims, glass = canvas.patch(*polygons), canvas.patch(*holes)
-    if rims is None or glass is None:
-        return
     canvas.shade(canvas.patch(*(shifted(p, 0, 6) for p in polygons), soft=4), 0.12)
     tint = rng.uniform(0.0, 0.35, 3) if dark else np.full(3, 0.9)
     see_through = rng.uniform(0.8, 1.0) if dark else 0.3 * rng.random() ** 2
@@ -73,8 +71,9 @@ def _reflection(scene: Scene, holes: list[Floats], slope: float, strength: float
         wide, high = np.ptp(hole, axis=0)
         low = scene.rng.uniform(-0.4, 0.3) * high
         top = low - high * 0.3
-        stripe = hole.mean(0) + np.array([(-wide * 0.3, low), (wide * 0.35, low + slope),
-                                          (wide * 0.3, top + slope), (-wide * 0.35, top)])  # fmt: skip
+        stripe = [(-wide * 0.3, low), (wide * 0.35, low + slope),
+                  (wide * 0.3, top + slope), (-wide * 0.35, top)]  # fmt: skip
+        stripe = hole.mean(0) + np.array(stripe)
         patch = canvas.patch(stripe.astype(np.float32), soft=2)
         canvas.paint(canvas.within(patch, "eye_g", "l_eye", "r_eye"), [1, 1, 1], opacity=strength)
 
@@ -92,8 +91,6 @@ def draw_hat(scene: Scene) -> None:
     canvas.shade(canvas.patch(*(shifted(s, 0, 12) for s in shapes), soft=8), rng.uniform(0.2, 0.6))
     for k, shape in enumerate(shapes):
         patch = canvas.patch(shape)
-        if patch is None:
-            continue
         height, width = patch.alpha.shape
         x = np.linspace(-1, 1, width, dtype=np.float32)[None]
         shade = 1.05 - 0.35 * x**2 - 0.5 * scene.lean * x - 0.15 * k

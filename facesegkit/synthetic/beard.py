@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from facesegkit.synthetic.curves import Floats, mirror, noise, smooth
 from facesegkit.synthetic.scene import Scene
+
+Points = list[tuple[float, ...]]
 
 
 def draw_beard(scene: Scene) -> None:
@@ -23,21 +27,14 @@ def draw_beard(scene: Scene) -> None:
         _hairy(scene, area, colour.astype(np.float32), density, short)
 
 
-def _right_halves(scene: Scene, kind: str) -> list[list[tuple[float, ...]]]:
+def _right_halves(scene: Scene, kind: str) -> list[Points]:
     """Right halves of the areas where hair grows, from and to the middle, face coordinates."""
     chin, end = scene.head.shape.chin, scene.head.shape.nose_length
-    moustache = [
-        (0, end + 12),
-        (30, end + 13),
-        (56, 128),
-        (64, 150),
-        (50, 140),
-        (24, 126),
-        (0, 126),
-    ]
-    goatee = [(0, 164), (28, 165), (50, 150), (52, chin - 22), (24, chin), (0, chin + 1)]
-    full = [(0, 122), (48, 116), (80, 98), (112, 62), (126, 8), (140, 30), (128, 120),
-            (92, chin - 25), (40, chin + 2), (0, chin + 5)]  # fmt: skip
+    moustache: Points = [(0, end + 12), (30, end + 13), (56, 128), (64, 150), (50, 140),
+                         (24, 126), (0, 126)]  # fmt: skip
+    goatee: Points = [(0, 164), (28, 165), (50, 150), (52, chin - 22), (24, chin), (0, chin + 1)]
+    full: Points = [(0, 122), (48, 116), (80, 98), (112, 62), (126, 8), (140, 30), (128, 120),
+                    (92, chin - 25), (40, chin + 2), (0, chin + 5)]  # fmt: skip
     if kind == "moustache":
         return [moustache]
     return [moustache, goatee] if kind == "goatee" else [full, moustache]
@@ -47,8 +44,6 @@ def _hairy(scene: Scene, area: Floats, colour: Floats, density: float, short: bo
     """Beard hair in an area: a soft mottled base, and strokes if it is long enough."""
     canvas, rng = scene.canvas, scene.rng
     patch = canvas.within(scene.on_head(area, soft=8), "skin", "nose")
-    if patch is None:
-        return
     high, wide = patch.alpha.shape
     grain = 1 + 0.22 * noise(rng, (high, wide), (high // 2 + 1, wide // 2 + 1))
     coarse = rng.uniform(0.05, 0.3)
@@ -64,7 +59,5 @@ def _hairy(scene: Scene, area: Floats, colour: Floats, density: float, short: bo
     lines = scene.lift_lines(np.stack([roots, ends], 1))
     grey = rng.uniform(1.1, 2.2) if rng.random() < 0.3 + 0.4 * scene.person.age else 1.2
     for tone, some in ((0.5, lines[::2]), (grey, lines[1::2])):
-        strokes = canvas.strokes(some, 0.8)
-        if strokes is not None:
-            visible, tinted = strokes.inside(patch), np.clip(colour * tone, 0, 1)
-            scene.paint_lit(visible, tinted, 0.6 * density)
+        strokes = canvas.strokes(some, 0.8).inside(patch)
+        scene.paint_lit(strokes, np.clip(colour * tone, 0, 1), 0.6 * density)

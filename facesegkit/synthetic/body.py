@@ -18,8 +18,6 @@ def draw_neck(scene: Scene) -> None:
     side = [(-half * 0.97, 75, -40), (-half, 200, -35), (-half * 1.05, 265, -35),
             (-half * 1.7, 320, -30), (-half * 3, 420, -30)]  # fmt: skip
     patch = canvas.patch(smooth(head.project([*side, *mirror(side)]), 5))
-    if patch is None:
-        return
     middle = head.project([(0, 200, -35.0)])[0]
     x = np.arange(patch.cols.start, patch.cols.stop, dtype=np.float32) - middle[0]
     x /= np.float32(half * head.scale)
@@ -62,7 +60,7 @@ def draw_cloth(scene: Scene) -> None:
               (300, low + right), (400, 520)]  # fmt: skip
     edge = head.project([(x, y, -20.0) for x, y in points])
     patch = canvas.patch(np.concatenate([smooth(edge, 5, closed=False), [(900, 700), (-300, 700)]]))
-    if patch is None:
+    if patch.is_empty:
         return
     fabric = _fabric(rng, patch.alpha.shape) * np.float32(scene.level)
     canvas.shade(canvas.patch(shifted(edge, 0, -4), soft=5), 0.35)
@@ -97,11 +95,10 @@ def draw_ears(scene: Scene) -> None:
         base = side * float(np.interp(v, head.v, head.half_width)) * 0.97
         ear = np.stack([base + side * across * width, v + down * length, -12 - 16 * across], 1)
         patch = canvas.patch(head.project(ear))
-        if patch is not None:
-            tone = colour * scene.level * (1 - side * scene.lean * 0.9)
-            canvas.paint(patch, np.clip(tone, 0, 1), part="l_ear" if side > 0 else "r_ear")
-            ear[:, :2] = (ear[:, :2] - (base, v)) * 0.55 + (base + side * 5, v - 4)
-            canvas.shade(canvas.patch(head.project(ear), soft=2.5), rng.uniform(0.25, 0.6))
+        tone = colour * scene.level * (1 - side * scene.lean * 0.9)
+        canvas.paint(patch, np.clip(tone, 0, 1), part="l_ear" if side > 0 else "r_ear")
+        ear[:, :2] = (ear[:, :2] - (base, v)) * 0.55 + (base + side * 5, v - 4)
+        canvas.shade(canvas.patch(head.project(ear), soft=2.5), rng.uniform(0.25, 0.6))
         if ringed:
             _earring(scene, np.array([base + side * width * 0.4, v + length * 0.95, -16.0]))
 

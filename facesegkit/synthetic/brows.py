@@ -128,9 +128,8 @@ def _draw_brow(scene: Scene, side: int, line: Floats, half: Floats, style: _Styl
     # Annotators include the thin upper edge but hardly any skin below, so the core lies low.
     low = line + np.stack([np.zeros_like(half), half * (1 - style.core)], 1)
     base = scene.on_head(_around(low, half * style.core), soft=style.soft)
-    if base is not None:
-        base = base.times(_density(rng, base, side, style))
-        scene.paint_lit(base, style.colour, style.base)
+    base = base.times(_density(rng, base, side, style))
+    scene.paint_lit(base, style.colour, style.base)
     lines = scene.lift_lines(_hairs(rng, side, low, half, style))
     for tone, some in ((0.55, lines[::2]), (0.9, lines[1::2])):
         scene.paint_lit(scene.canvas.strokes(some, 0.8), style.colour * tone, style.hairs)

@@ -21,11 +21,22 @@ WIDE_BLUR = 3.0  # pixels above which a single box blur would be visible; it is 
 
 @dataclass(frozen=True)
 class Patch:
-    """Coverage of a shape, float32 [h, w] in 0..1, and the region of the canvas that it fills."""
+    """Coverage of a shape, float32 [h, w] in 0..1, and the region of the canvas that it fills.
+
+    An empty patch is a single pixel without coverage, so that no caller needs a special case.
+    """
 
     rows: slice
     cols: slice
     alpha: Floats
+
+    @classmethod
+    def nothing(cls) -> Patch:
+        return cls(slice(0, 1), slice(0, 1), np.zeros((1, 1), dtype=np.float32))
+
+    @property
+    def is_empty(self) -> bool:
+        return self.alpha.size == 1
 
     def of(self, image: NDArray[np.float32]) -> Floats:
         """The same region of another image, [h, w] or [h, w, C]; a view."""
@@ -35,11 +46,11 @@ class Patch:
         """The same region with its coverage multiplied."""
         return Patch(self.rows, self.cols, self.alpha * np.asarray(alpha, dtype=np.float32))
 
-    def inside(self, border: Patch) -> Patch | None:
-        """Intersection with another patch, with the product of both coverages; None if empty."""
+    def inside(self, border: Patch) -> Patch:
+        """Intersection with another patch, with the product of both coverages."""
         rows, cols = _intersection(self.rows, border.rows), _intersection(self.cols, border.cols)
         if rows.stop <= rows.start or cols.stop <= cols.start:
-            return None
+            return Patch.nothing()
         mine, theirs = (
             p.alpha[_relative(rows, p.rows), _relative(cols, p.cols)] for p in (self, border)
         )
@@ -57,16 +68,13 @@ def _relative(inner: slice, outer: slice) -> slice:
 
 @dataclass
 class Canvas:
-    """Colours float32 [512, 512, 3] in 0..1 (display values), part ids uint8 [512, 512].
-
-    All methods that take a patch do nothing if it is None.
-    """
+    """Colours float32 [512, 512, 3] in 0..1 (display values), part ids uint8 [512, 512]."""
 
     rgb: Floats
     labels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((SIDE, SIDE), np.uint8))
 
-    def patch(self, *polygons: Floats, soft: float = 0.0) -> Patch | None:
-        """Coverage of the union of polygons [N, 2] in pixels; None if it is off the canvas.
+    def patch(self, *polygons: Floats, soft: float = 0.0) -> Patch:
+        """Coverage of the union of polygons [N, 2] in pixels; empty if it is off the canvas.
 
         Args:
             polygons: vertices in order; the first one is not repeated at the end.
@@ -74,8 +82,8 @@ class Canvas:
         """
         return _rasterized(polygons, soft=soft)
 
-    def strokes(self, lines: Sequence[Floats] | Floats, width: float = 1.0) -> Patch | None:
-        """Coverage of thin lines, each [N, 2] in pixels; None if there are none on the canvas.
+    def strokes(self, lines: Sequence[Floats] | Floats, width: float = 1.0) -> Patch:
+        """Coverage of thin lines, each [N, 2] in pixels; empty if none is on the canvas.
 
         Lines are at least a pixel wide. They are not oversampled if they spread over the canvas.
         """
@@ -83,15 +91,13 @@ class Canvas:
 
     def paint(
         self,
-        patch: Patch | None,
+        patch: Patch,
         colour: ArrayLike,
         *,
         opacity: float = 1.0,
         part: str | None = None,
     ) -> None:
         """Blend in a colour [3] or an image [h, w, 3], and label the pixels as `part`."""
-        if patch is None:
-            return
         below = patch.of(self.rgb)
         alpha = patch.alpha if opacity == 1 else patch.alpha * np.float32(opacity)
         change = np.asarray(colour, dtype=np.float32) - below
@@ -100,34 +106,29 @@ class Canvas:
         if part is not None:
             self.mark(patch, part)
 
-    def shade(self, patch: Patch | None, strength: float, tint: ArrayLike = (0, 0, 0)) -> None:
+    def shade(self, patch: Patch, strength: float, tint: ArrayLike = (0, 0, 0)) -> None:
         """Multiply colours towards `tint` [3] (black: darken), as a shadow or a glaze does."""
-        if patch is None:
-            return
         below = patch.of(self.rgb)
         factor = np.asarray(tint, dtype=np.float32) - 1
         below *= 1 + (patch.alpha * np.float32(strength))[..., None] * factor
 
-    def mark(self, patch: Patch | None, part: str) -> None:
+    def mark(self, patch: Patch, part: str) -> None:
         """Label the covered pixels as `part`."""
-        if patch is not None:
-            self.labels[patch.rows, patch.cols][patch.alpha > 0.5] = PART_IDS[part]
+        self.labels[patch.rows, patch.cols][patch.alpha > 0.5] = PART_IDS[part]
 
-    def within(self, patch: Patch | None, *parts: str) -> Patch | None:
+    def within(self, patch: Patch, *parts: str) -> Patch:
         """The patch restricted to pixels that are labelled as one of `parts`."""
-        if patch is None:
-            return None
         ids = np.array([PART_IDS[name] for name in parts])
         return patch.times(np.isin(self.labels[patch.rows, patch.cols], ids).astype(np.float32))
 
 
 def _rasterized(
     shapes: Sequence[Floats] | Floats, *, soft: float = 0.0, width: float | None = None
-) -> Patch | None:
+) -> Patch:
     """Coverage of filled polygons or, if `width` is given, of open lines."""
     region = _bounds(shapes, 2 + (2 * soft if width is None else width))
     if region is None:
-        return None
+        return Patch.nothing()
     rows, cols = region
     high, wide = rows.stop - rows.start, cols.stop - cols.start
     fine = soft < SMOOTHED if width is None else high * wide < SIDE * SIDE // 4

@@ -1,8 +1,8 @@
 """Eyes: sockets, eyeballs, lids, lashes and make-up.
 
-Sizes are in face units (pixels of an aligned photo). Measured on the label maps of 700 pairs: an eye
-mask is 43 +- 8 wide and 16 +- 4 high; it ends at the lids, without the lashes. On 250 photos of the
-train split, an eye is 0.98 +- 0.3 times as bright as the skin within six pixels of it: lashes,
+Sizes are in face units (pixels of an aligned photo). Measured on the label maps of 700 pairs: an
+eye mask is 43 +- 8 wide and 16 +- 4 high; it ends at the lids, without the lashes. On 250 photos of
+the train split, an eye is 0.98 +- 0.3 times as bright as the skin within six pixels of it: lashes,
 creases, shade and make-up darken that skin.
 """
 
@@ -189,8 +189,6 @@ def _eyeball(
     """White, iris, pupil, shadow of the lid, and reflections, all inside the opening."""
     canvas, rng = scene.canvas, scene.rng
     opening = scene.on_head(eye.contour)
-    if opening is None:
-        return
     scene.paint_lit(opening, white)
 
     def paint(polygon: Floats, colour: ArrayLike, opacity: float, soft: float) -> None:

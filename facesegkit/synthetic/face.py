@@ -84,8 +84,7 @@ def draw_scene(scene: Scene) -> None:
     body.draw_cloth(scene)
     body.draw_ears(scene)
     skin = scene.canvas.patch(scene.head.silhouette, soft=0.6)
-    if skin is not None:
-        scene.canvas.paint(skin, skin.of(scene.skin), part="skin")
+    scene.canvas.paint(skin, skin.of(scene.skin), part="skin")
     draw_nose(scene)
     draw_beard(scene)
     draw_mouth(scene)

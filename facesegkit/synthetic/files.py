@@ -84,17 +84,13 @@ def _claim(out: Path, count: int, seed: int) -> None:
         record["count"] = max(count, int(before["count"]))
         if record == before:
             return
-    elif others := sorted(p.name for p in out.iterdir() if not _is_leftover(p)):
+    # Unfinished files of a killed process start with a dot.
+    elif others := sorted(p.name for p in out.iterdir() if not p.name.startswith(".")):
         raise FaceSegKitError(
             f"{out} already contains other files ({others[0]!r}); choose an empty or new folder."
         )
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def _is_leftover(path: Path) -> bool:
-    """Whether a file is hidden, or was left by a killed process of this version or an older one."""
-    return path.name.startswith(".") or path.suffix == ".part"
 
 
 def _read_record(path: Path) -> dict[str, Any]:

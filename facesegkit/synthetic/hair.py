@@ -85,9 +85,9 @@ def choose_hairdo(rng: np.random.Generator, feminine: bool, age: float) -> Haird
 
 def draw_back_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     """The hair behind neck and shoulders."""
-    patch = scene.canvas.patch(_outer_contour(scene, hairdo)) if hairdo.hangs else None
-    if patch is None:
+    if not hairdo.hangs:
         return
+    patch = scene.canvas.patch(_outer_contour(scene, hairdo))
     # The head hides the upper third, and is drawn with hair of its own.
     low = max(min(SIDE // 3, patch.rows.stop) - patch.rows.start, 0)
     patch = Patch(slice(patch.rows.start + low, patch.rows.stop), patch.cols, patch.alpha[low:])
@@ -101,11 +101,8 @@ def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     alpha = np.zeros((SIDE, SIDE), dtype=np.float32)
     outer = canvas.patch(_outer_contour(scene, hairdo))
     opening = canvas.patch(_opening(scene, hairdo))
-    if outer is None:
-        return
     outer.of(alpha)[...] = outer.alpha
-    if opening is not None:
-        opening.of(alpha)[...] *= 1 - opening.alpha
+    opening.of(alpha)[...] *= 1 - opening.alpha
     _shadow(canvas, alpha, rng)
     alpha = _with_rough_edge(rng, alpha, colour, hairdo)
     hair = Patch(outer.rows, outer.cols, outer.of(alpha))
@@ -360,9 +357,8 @@ def _lock(scene: Scene, line: Floats, width: float, colour: Floats) -> None:
     canvas, rng = scene.canvas, scene.rng
     if width > WIDE_LOCK:  # annotators ignore single hairs
         body = canvas.patch(ribbon(line, 0.8 * width), soft=0.8)
-        if body is not None:
-            canvas.shade(canvas.patch(ribbon(line + (2, 4), width), soft=3), rng.uniform(0.1, 0.4))
-            canvas.paint(body, body.of(colour), opacity=0.95, part="hair")
+        canvas.shade(canvas.patch(ribbon(line + (2, 4), width), soft=3), rng.uniform(0.1, 0.4))
+        canvas.paint(body, body.of(colour), opacity=0.95, part="hair")
     count = max(2, int(1.3 * width))
     t = np.linspace(0, 1, len(line))[None, :, None]
     across = np.array([width / 2, 0.0])
@@ -370,7 +366,8 @@ def _lock(scene: Scene, line: Floats, width: float, colour: Floats) -> None:
     hairs = line[None] + across * (start * (1 - t) + (0.6 * start + end) * t)
     last = rng.integers(2 * len(line) // 3, len(line) + 1, count)
     lines = [hair[:stop].astype(np.float32) for hair, stop in zip(hairs, last, strict=True)]
-    _paint_strands(scene, canvas.strokes(lines, rng.uniform(0.8, 1.6)), colour, (0.5, 0.95))
+    strokes = canvas.strokes(lines, rng.uniform(0.8, 1.6))
+    canvas.paint(strokes, strokes.of(colour), opacity=rng.uniform(0.5, 0.95))
 
 
 def _wisps(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
@@ -388,12 +385,4 @@ def _wisps(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     root, reach = np.stack([u, top], 1)[:, None], np.stack([slant, long], 1)[:, None]
     lines = scene.lift_lines(root + reach * t + bend * t**2)
     strokes = scene.canvas.strokes(lines, rng.uniform(0.6, 1.3))
-    _paint_strands(scene, strokes, colour, (0.3, 0.85))
-
-
-def _paint_strands(
-    scene: Scene, strokes: Patch | None, colour: Floats, opacity: tuple[float, float]
-) -> None:
-    """Blend in the colours of the hair with an opacity from a range."""
-    if strokes is not None:
-        scene.canvas.paint(strokes, strokes.of(colour), opacity=scene.rng.uniform(*opacity))
+    scene.canvas.paint(strokes, strokes.of(colour), opacity=rng.uniform(0.3, 0.85))

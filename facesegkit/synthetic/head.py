@@ -6,8 +6,8 @@ around the head (columns), so that it has sides as well as a front. Each row is 
 with bumps (nose, brow ridge, cheeks, ...) on it.
 
 A turned row hides part of itself. Along a row the x coordinate on the canvas increases; where it
-decreases, the surface lies behind points that precede it. So the running maximum of x yields what is
-visible, and moves hidden points onto the edge that hides them.
+decreases, the surface lies behind points that precede it. So the running maximum of x yields what
+is visible, and moves hidden points onto the edge that hides them.
 """
 
 from __future__ import annotations
@@ -133,17 +133,6 @@ def _bumps(
     return (*nose, *pairs, *(replace(bump, u=-bump.u) for bump in pairs), *middle)
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """Similarity transform from view coordinates (before roll and scale) to canvas pixels."""
-
-    matrix: Floats  # [2, 2], scale and rotation
-    shift: Floats  # [2]
-
-    def __call__(self, points: Floats) -> Floats:
-        return (points @ self.matrix.T + self.shift).astype(np.float32)
-
-
 class Head:
     """A shape in a pose: projects points, edges and light onto the canvas."""
 
@@ -156,7 +145,7 @@ class Head:
         self.z = self._surface()
         self._apply_yaw()
         self._apply_pitch()
-        self.to_canvas = self._alignment()
+        self.matrix, self.shift = self._alignment()
 
     def _surface(self) -> Floats:
         """Depth of every grid point, [ROWS, COLS]."""
@@ -193,8 +182,8 @@ class Head:
         y = self.v[:, None] * c + self.depth_at * s
         self.visible_y = _visible(y.T, float(s), whole=True).T
 
-    def _alignment(self) -> Similarity:
-        """Place the eyes and the mouth as in CelebA-HQ."""
+    def _alignment(self) -> tuple[Floats, Floats]:
+        """Similarity that places eyes and mouth as in CelebA-HQ: matrix [2, 2] and shift [2]."""
         marks = np.array([(-EYE_U, 0), (EYE_U, 0), (0, MOUTH_V)], dtype=np.float32)
         right, left, mouth = self.view(self.on_surface(marks))
         eyes = (right + left) / 2
@@ -208,7 +197,7 @@ class Head:
         matrix = np.array([[c, -s], [s, c]], dtype=np.float32)
         centre = np.array([SIDE / 2, SIDE / 2], dtype=np.float32) + self.pose.shift
         shift = centre - matrix @ (eyes + CENTRE_FROM_EYES * down)
-        return Similarity(matrix, shift.astype(np.float32))
+        return matrix, shift.astype(np.float32)
 
     def on_surface(self, points: Floats) -> Floats:
         """Grid positions (row, column) of face coordinates (u, v), both [N, 2]."""
@@ -230,6 +219,10 @@ class Head:
         rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], (ROWS, COLS))
         y = sample(self.visible_y, rows, (self.visible_x - X_LOW) / STEP)
         return np.stack([self.visible_x, y], 2)
+
+    def to_canvas(self, points: Floats) -> Floats:
+        """Canvas pixels of view coordinates, both [N, 2]: applies roll, scale and shift."""
+        return (points @ self.matrix.T + self.shift).astype(np.float32)
 
     def lift(self, points: ArrayLike) -> Floats:
         """Canvas pixels of face coordinates (u, v) [N, 2] on the surface."""
@@ -255,7 +248,7 @@ class Head:
     @property
     def scale(self) -> float:
         """Canvas pixels per face unit."""
-        return float(np.hypot(*self.to_canvas.matrix[:, 0]))
+        return float(np.hypot(*self.matrix[:, 0]))
 
     def render(self, texture: Floats, light: Floats) -> tuple[Floats, Floats]:
         """Project colours of the surface onto the canvas.
@@ -272,10 +265,10 @@ class Head:
         visible = four[self._visible_cells()]  # both grids are equally fine: nearest is enough
         # "CMYK" stands for four plain channels: Pillow multiplies the alpha of "RGBA" in.
         image = Image.frombytes("CMYK", visible.shape[1::-1], visible.tobytes())
-        back = np.linalg.inv(self.to_canvas.matrix) / STEP
+        back = np.linalg.inv(self.matrix) / STEP
         low = np.clip(np.floor(self.silhouette.min(0)) - 8, 0, SIDE - 1).astype(int)
         high = np.clip(np.ceil(self.silhouette.max(0)) + 8, low + 1, SIDE).astype(int)
-        offset = back @ (low - self.to_canvas.shift) - np.array([X_LOW, Y_LOW]) / STEP
+        offset = back @ (low - self.shift) - np.array([X_LOW, Y_LOW]) / STEP
         affine = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
         image = image.transform(
             tuple(high - low), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR

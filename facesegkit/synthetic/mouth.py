@@ -163,7 +163,8 @@ def _chin_fold(scene: Scene, mouth: Mouth) -> None:
     scene.canvas.shade(scene.on_head(hollow, soft=rng.uniform(2, 6)), dark, brown)
     chin = low[4:-4] + (0, depth + rng.uniform(4, 14))
     light = scene.ribbon_on_head(chin, rng.uniform(6, 16), soft=4)
-    scene.paint_lit(light, np.minimum(skin * 1.25, 1), rng.uniform(0, 0.4))
+    if not light.is_empty:
+        scene.paint_lit(light, np.minimum(skin * 1.25, 1), rng.uniform(0, 0.4))
 
 
 def _philtrum(scene: Scene, mouth: Mouth) -> None:
@@ -194,8 +195,6 @@ def _lip_colour(rng: np.random.Generator, person: Person) -> Floats:
 def _lip(scene: Scene, polygon: Floats, colour: Floats, edge: float, opacity: float) -> None:
     """One lip: its lit colour with vertical creases."""
     rng, patch = scene.rng, scene.on_head(polygon, soft=edge)
-    if patch is None:
-        return
     height, width = patch.alpha.shape
     creases = noise(rng, (height, width), (max(2, height // 14), max(4, width // 3)))
     blotches = noise(rng, (height, width), (3, 7))
@@ -221,11 +220,10 @@ def _lip_shading(scene: Scene, mouth: Mouth) -> None:
     start = int(rng.integers(7, 15))
     for line, width in ((middle[9:-9], rng.uniform(4, 10)), (middle[start : start + 5], 4.0)):
         shine = scene.ribbon_on_head(line, width, soft=1.6)
-        if shine is not None:
-            high, wide = shine.alpha.shape
-            broken = noise(rng, (high, wide), (max(2, high // 6), max(3, wide // 4)))
-            shine = shine.times(np.clip(0.8 + rng.uniform(0, 0.7) * broken, 0, 1.4))
-            scene.paint_lit(shine, person.skin * 0.3 + [0.75, 0.68, 0.68], min(gloss, 0.7))
+        high, wide = shine.alpha.shape
+        broken = noise(rng, (high, wide), (max(2, high // 6), max(3, wide // 4)))
+        shine = shine.times(np.clip(0.8 + rng.uniform(0, 0.7) * broken, 0, 1.4))
+        scene.paint_lit(shine, person.skin * 0.3 + [0.75, 0.68, 0.68], min(gloss, 0.7))
 
 
 def _seam_line(scene: Scene, mouth: Mouth) -> None:
@@ -243,8 +241,6 @@ def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
     """Darkness, teeth, gums above them in a broad smile, sometimes a tongue."""
     canvas, rng, person = scene.canvas, scene.rng, scene.person
     opening = scene.on_head(mouth.opening, soft=0.5)
-    if opening is None:
-        return
     canvas.paint(opening, DARK * rng.uniform(0.4, 3.0))
     gap = person.gap
     if gap > 12 and rng.random() < 0.75:
@@ -284,16 +280,14 @@ def _teeth(scene: Scene, opening: Patch, mouth: Mouth) -> None:
         shadow = scene.on_head(back, soft=5, inside=opening)
         canvas.paint(shadow, DARK, opacity=rng.uniform(0.2, 0.65))
     lines = canvas.strokes(scene.lift_lines(_tooth_gaps(rng, top, edge, half)), 0.8)
-    if lines is not None:
-        canvas.paint(lines.inside(opening), [0.45, 0.36, 0.32], opacity=rng.uniform(0.1, 0.55))
+    canvas.paint(lines.inside(opening), [0.45, 0.36, 0.32], opacity=rng.uniform(0.1, 0.55))
 
 
 def _row(scene: Scene, opening: Patch, polygon: Floats, colour: Floats) -> None:
     """Teeth or gums, lit more evenly than skin."""
     row = scene.on_head(polygon, soft=0.6, inside=opening)
-    if row is not None:
-        light = row.of(scene.light)[..., None]
-        scene.canvas.paint(row, np.clip(colour * (0.3 + 0.7 * light), 0, 1))
+    light = row.of(scene.light)[..., None]
+    scene.canvas.paint(row, np.clip(colour * (0.3 + 0.7 * light), 0, 1))
 
 
 def _tooth_gaps(rng: np.random.Generator, top: Floats, edge: Floats, half: float) -> Floats:

@@ -8,8 +8,8 @@ from facesegkit.synthetic.curves import Floats, ellipse, ribbon, shifted, smooth
 from facesegkit.synthetic.scene import SIDES, Scene
 
 # Measured on the label maps of 700 pairs: the mask begins with a level edge at the height of the
-# upper lids, with the half width BRIDGE, keeps that width for a third of its length and ends 77 wide
-# under the nostrils.
+# upper lids, with the half width BRIDGE, keeps that width for a third of its length and ends 77
+# wide under the nostrils.
 TOP, BRIDGE = (-5, 6), (18.6, 2.2)  # mean, standard deviation
 
 
@@ -23,9 +23,9 @@ def draw_nose(scene: Scene) -> None:
     canvas.shade(scene.on_head(base, soft=4), rng.uniform(0.0, 0.35), brown)
     flank, crease = rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.5)
     for side in SIDES.values():
-        line = [(side * 19, 0), (side * 20, 0.4 * end), (side * wing * 0.8, end - 26)]
-        line = smooth(line, 5, closed=False)
-        canvas.shade(scene.ribbon_on_head(line, 14, soft=5), flank, brown)
+        edge = [(side * 19, 0), (side * 20, 0.4 * end), (side * wing * 0.8, end - 26)]
+        edge = scene.ribbon_on_head(smooth(line, 5, closed=False), 14, soft=5)
+        canvas.shade(edge, flank, brown)
         line = [(side * wing * 0.74, end - 31), (side * (wing - 2.5), end - 22),
                 (side * (wing - 0.5), end - 12), (side * wing * 0.84, end - 2)]  # fmt: skip
         pixels = head.lift(smooth(line, 5, closed=False))

@@ -41,9 +41,8 @@ def _hand(scene: Scene) -> None:
     tint = scene.person.skin * rng.normal(1, 0.06) * scene.level
     palm = root + across * width * 0.95 * (count - 1) / 2
     back = canvas.patch(_capsule(palm - up * 220, palm - up * 10, width * 0.48 * count), soft=0.8)
-    if back is not None:
-        high, wide = back.alpha.shape
-        folds = 0.8 + 0.08 * noise(rng, (high, wide), (6, 6))
+    if not back.is_empty:
+        folds = 0.8 + 0.08 * noise(rng, back.alpha.shape, (6, 6))
         canvas.paint(back, np.clip(tint * folds[..., None], 0, 1), part="background")
     for k in range(count):
         start = root + across * k * width * 0.95
@@ -78,11 +77,10 @@ def _microphone(scene: Scene) -> None:
     stick = canvas.patch(_capsule(np.array([x, y]), end, radius * 0.5))
     canvas.paint(stick, [tone * 0.5] * 3, part="background")
     ball = canvas.patch(ellipse(x, y, radius, radius * rng.uniform(0.9, 1.3)))
-    if ball is not None:
-        high, wide = ball.alpha.shape
-        grid = 1 + 0.5 * noise(rng, (high, wide), (high // 3 + 1, wide // 3 + 1))
-        slope = np.linspace(1.3, 0.6, high)[:, None]
-        canvas.paint(ball, np.clip(tone * grid * slope, 0, 1)[..., None], part="background")
+    high, wide = ball.alpha.shape
+    grid = 1 + 0.5 * noise(rng, (high, wide), (high // 3 + 1, wide // 3 + 1))
+    slope = np.linspace(1.3, 0.6, high)[:, None]
+    canvas.paint(ball, np.clip(tone * grid * slope, 0, 1)[..., None], part="background")
 
 
 def _cup(scene: Scene) -> None:
@@ -94,8 +92,6 @@ def _cup(scene: Scene) -> None:
     body = np.array([(x - wide, y), (x + wide, y), (x + low + lean, y + high),
                      (x - low + lean, y + high)], dtype=np.float32)  # fmt: skip
     patch = canvas.patch(body, ellipse(x, y, wide, wide * 0.25), soft=0.6)
-    if patch is None:
-        return
     across = np.linspace(-1, 1, patch.alpha.shape[1])[None, :, None]
     colour = rng.uniform(0.05, 0.95, 3) * (1.05 - 0.5 * across**2 - scene.lean * across)
     canvas.paint(patch, np.clip(colour, 0, 1) * scene.level, part="background")
@@ -111,7 +107,6 @@ def _object(scene: Scene) -> None:
     t = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     polygon = centre + np.stack([np.cos(t), np.sin(t)], 1) * radius[:, None]
     patch = canvas.patch(smooth(polygon, 5), soft=rng.uniform(0, 3))
-    if patch is not None:
-        folds = 1 + 0.2 * noise(rng, patch.alpha.shape, (4, 4))
-        colour = np.clip(rng.uniform(0, 1, 3) * folds[..., None], 0, 1)
-        canvas.paint(patch, colour, part="background")
+    folds = 1 + 0.2 * noise(rng, patch.alpha.shape, (4, 4))
+    colour = np.clip(rng.uniform(0, 1, 3) * folds[..., None], 0, 1)
+    canvas.paint(patch, colour, part="background")

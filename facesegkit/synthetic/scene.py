@@ -31,14 +31,11 @@ class Scene:
         light = patch.of(self.light)[..., None]
         return np.clip(np.asarray(colour, dtype=np.float32) * light, 0, 1)
 
-    def paint_lit(self, patch: Patch | None, colour: ArrayLike, opacity: float = 1.0) -> None:
+    def paint_lit(self, patch: Patch, colour: ArrayLike, opacity: float = 1.0) -> None:
         """Blend in a colour [3] under the light that falls on the patch."""
-        if patch is not None:
-            self.canvas.paint(patch, self.lit(patch, colour), opacity=opacity)
+        self.canvas.paint(patch, self.lit(patch, colour), opacity=opacity)
 
-    def on_head(
-        self, polygon: Floats, soft: float = 0.0, *, inside: Patch | None = None
-    ) -> Patch | None:
+    def on_head(self, polygon: Floats, soft: float = 0.0, *, inside: Patch | None = None) -> Patch:
         """Coverage of a polygon on the head's surface.
 
         Args:
@@ -47,9 +44,9 @@ class Scene:
             inside: a patch to intersect the coverage with.
         """
         patch = self.canvas.patch(self.head.lift(polygon), soft=soft)
-        return patch if patch is None or inside is None else patch.inside(inside)
+        return patch if inside is None else patch.inside(inside)
 
-    def ribbon_on_head(self, line: Floats, width: float, soft: float) -> Patch | None:
+    def ribbon_on_head(self, line: Floats, width: float, soft: float) -> Patch:
         """Coverage of a tapered line [N, 2] in face coordinates; width and blur in pixels."""
         return self.canvas.patch(ribbon(self.head.lift(line), width), soft=soft)
 

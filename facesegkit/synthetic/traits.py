@@ -32,7 +32,7 @@ MOUTHS = {
 
 @dataclass(frozen=True)
 class Pose:
-    """Pose of the head. Angles in radians; scale and shift are relative to CelebA-HQ's alignment."""
+    """Pose of the head: angles in radians; scale and shift relative to CelebA-HQ's alignment."""
 
     yaw: float  # positive: turned to the right of the image
     pitch: float  # positive: looking down

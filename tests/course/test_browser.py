@@ -1,9 +1,7 @@
-"""Lesson 6 in JupyterLab in a browser: it runs, and its explorer answers to the mouse.
+"""Lesson 6 in JupyterLab in a browser: it runs, and its explorer responds to the mouse.
 
-Skipped where there is no Chromium, or no Playwright to drive it with.
+Skipped without Chromium, or without Playwright to control it.
 """
-
-from __future__ import annotations
 
 import base64
 import io
@@ -15,9 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
@@ -25,25 +21,19 @@ from PIL import Image, ImageOps
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("jupyterlab")
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[2]
 LESSON = "06-segment-your-own-photos.ipynb"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
 HERE = "http://127.0.0.1"
 TOKEN = "test"
 
-EMPTY_PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+EMPTY_IMAGE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
-# The bytes of the explorer's picture, as base64; it has a new blob: address each time it changes.
+# The bytes of the explorer's picture as base64; its blob: address changes with it.
 PICTURE = """async () => {
     const image = document.querySelector("img.widget-image");
     const content = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
@@ -52,7 +42,7 @@ PICTURE = """async () => {
 
 CELLS = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
-    return Array.from({length: cells.length}, (_, place) => cells.get(place).toJSON());
+    return Array.from({length: cells.length}, (_, i) => cells.get(i).toJSON());
 }"""
 
 RUN_ALL = """() => {
@@ -68,11 +58,10 @@ TO_THE_EXPLORER = """async () => {
     const content = window.jupyterapp.shell.currentWidget.content;
     const cells = content.model.cells;
     const sources = Array.from({length: cells.length}, (_, i) => cells.get(i).sharedModel.source);
-    const place = sources.findIndex(source => source.startsWith("explorer = Explorer()"));
-    content.activeCellIndex = place;
-    await content.scrollToItem(place, "start");
+    const index = sources.findIndex(source => source.startsWith("explorer = Explorer()"));
+    content.activeCellIndex = index;
+    await content.scrollToItem(index, "start");
 }"""
-
 
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
 pytestmark = pytest.mark.skipif(
@@ -80,49 +69,41 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_port() -> int:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder like the project's, with a copy of the lesson."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    shutil.copy(TOP / "notebooks" / LESSON, folder / "notebooks")
+    if os.access(TOP / "data", os.W_OK):  # it may contain the lesson's data already
+        (folder / "data").symlink_to(TOP / "data", target_is_directory=True)
+    else:
+        (folder / "data").mkdir()
+        shutil.copy(TOP / "data" / "README.md", folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """JupyterLab on the lesson, with its own settings: it reads and changes nobody else's."""
+    names = "JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR JUPYTER_RUNTIME_DIR JUPYTERLAB_SETTINGS_DIR"
+    names += " JUPYTERLAB_WORKSPACES_DIR IPYTHONDIR"
+    settings = {name: str(folder / name.lower()) for name in names.split()}
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like the project's, with a copy of the lesson in it."""
-    place = tmp_path_factory.mktemp("lab")
-    (place / "notebooks").mkdir()
-    shutil.copy(TOP / "notebooks" / LESSON, place / "notebooks")
-    if os.access(TOP / "data", os.W_OK):  # where the lesson's faces may lie already
-        (place / "data").symlink_to(TOP / "data", target_is_directory=True)
-    else:
-        (place / "data").mkdir()
-        shutil.copy(TOP / "data" / "README.md", place / "data")
-    return place
-
-
-@pytest.fixture(scope="module")
-def address(place: Path) -> Iterator[str]:
-    """JupyterLab on the lesson, with settings of its own: nobody's are read or changed."""
-    names = ["CONFIG", "DATA", "RUNTIME"]
-    folders = {f"JUPYTER_{name}_DIR": str(place / f"jupyter-{name.lower()}") for name in names}
-    folders |= {
-        "JUPYTERLAB_SETTINGS_DIR": str(place / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(place / "workspaces"),
-        "IPYTHONDIR": str(place / "ipython"),
-    }
-    port = free_port()
+        port = listener.getsockname()[1]
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
         "--expose-app-in-browser",
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={place / 'notebooks'}",
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
     ]
-    log = place / "log"
+    log = folder / "log"
     with log.open("w") as output:
         server = subprocess.Popen(
-            command, env={**os.environ, **folders}, stdout=output, stderr=subprocess.STDOUT
+            command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             wait_for(lambda: answers(f"{HERE}:{port}/api", server), 90, log.read_text)
@@ -135,7 +116,7 @@ def address(place: Path) -> Iterator[str]:
                 server.kill()
 
 
-def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
+def answers(address, server):
     assert server.poll() is None, "JupyterLab has ended"
     try:
         with urllib.request.urlopen(address, timeout=5):
@@ -144,7 +125,7 @@ def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, on_failure: Callable[[], str]) -> None:
+def wait_for(condition, seconds, on_failure):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -153,25 +134,25 @@ def wait_for(condition: Callable[[], Any], seconds: float, on_failure: Callable[
 
 
 class Lab:
-    """The lesson in JupyterLab, run from its first cell to its last."""
+    """The lesson in JupyterLab."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page):
         self.page = page
         page.set_default_timeout(120_000)  # JupyterLab on a busy machine
-        self.complaints: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.errors = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._on_console)
-        # The badges at the top come from elsewhere; the test must not depend on the network.
+        # The badges at the top are remote, and the test must not depend on the network.
         page.route(
             lambda url: not url.startswith((HERE, "blob:", "data:")),
-            lambda route: route.fulfill(content_type="image/svg+xml", body=EMPTY_PICTURE),
+            lambda route: route.fulfill(content_type="image/svg+xml", body=EMPTY_IMAGE),
         )
 
-    def _on_console(self, message: Any) -> None:
+    def _on_console(self, message):
         if message.type == "error":
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
-    def run_all(self, address: str) -> None:
+    def run_all(self, address):
         self.page.goto(address)
         self.page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
         self.page.evaluate(RUN_ALL)
@@ -179,55 +160,55 @@ class Lab:
         self.page.evaluate(TO_THE_EXPLORER)
         self.page.wait_for_selector("img.widget-image", timeout=30_000)
 
-    def picture(self) -> bytes:
+    def picture(self):
         return base64.b64decode(self.page.evaluate(PICTURE))
 
-    def changes_picture(self, action: Callable[[], Any]) -> None:
-        """Do something and wait until the picture is another one."""
+    def changes_picture(self, action):
+        """Do something and wait until the picture has changed."""
         before = self.picture()
         action()
         wait_for(lambda: self.picture() != before, 30, self.message)
 
-    def shows(self, condition: Callable[[Image.Image], bool]) -> None:
-        """Wait until the picture is as it should be; others may come before it."""
+    def shows(self, condition):
+        """Wait until the picture satisfies a condition."""
         wait_for(
             lambda: condition(Image.open(io.BytesIO(self.picture()))),
             30,
             lambda: f"another picture is shown {self.message()}",
         )
 
-    def message(self) -> str:
-        """What the explorer tells; empty if it tells nothing."""
+    def message(self):
+        """The explorer's message, or an empty string."""
         return " ".join(self.page.locator('.widget-html [role="status"]').all_inner_texts())
 
-    def upload(self, name: str, content: bytes) -> None:
+    def upload(self, name, content):
         with self.page.expect_file_chooser() as chooser:
             self.page.locator("button.widget-upload").click()
         chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": content})
 
 
 @pytest.fixture(scope="module")
-def lab(address: str) -> Iterator[Lab]:
+def lab(address):
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         lab = Lab(browser.new_page(viewport={"width": 1400, "height": 1000}))
         lab.run_all(address)
         yield lab
         browser.close()
 
 
-def astronaut() -> Image.Image:
-    """The face, framed as the models know faces."""
+def astronaut():
+    """A photo of a face, aligned as in training."""
     return Image.open(TOP / "figures" / "astronaut.jpg").crop((129, 11, 319, 201))
 
 
-def as_png(picture: Image.Image) -> bytes:
+def as_png(picture):
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
 
 
-def test_all_cells_ran_without_an_error_or_a_warning(lab: Lab) -> None:
+def test_all_cells_ran_without_an_error_or_a_warning(lab):
     cells = [cell for cell in lab.page.evaluate(CELLS) if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
@@ -238,7 +219,7 @@ def test_all_cells_ran_without_an_error_or_a_warning(lab: Lab) -> None:
     assert json.dumps(cells).count("application/vnd.jupyter.widget-view+json") >= 1
 
 
-def test_the_slider_changes_the_picture(lab: Lab) -> None:
+def test_the_slider_changes_the_picture(lab):
     lab.page.get_by_role("button", name="overlay", exact=True).click()
     handle = lab.page.locator(".widget-slider .noUi-handle").first
     handle.focus()
@@ -248,13 +229,13 @@ def test_the_slider_changes_the_picture(lab: Lab) -> None:
     assert readout.inner_text() != before
 
 
-def test_the_views_change_the_picture(lab: Lab) -> None:
+def test_the_views_change_the_picture(lab):
     for view in ("contours", "confidence", "mask", "overlay"):
         button = lab.page.get_by_role("button", name=view, exact=True)
         lab.changes_picture(button.click)
 
 
-def test_parts_are_switched_off_and_on(lab: Lab) -> None:
+def test_parts_are_hidden_and_shown(lab):
     lab.page.get_by_role("button", name="mask", exact=True).click()
     box = lab.page.locator(".widget-checkbox", has_text="nose").locator("input")
     box.set_checked(True)
@@ -266,27 +247,27 @@ def test_parts_are_switched_off_and_on(lab: Lab) -> None:
     lab.shows(lambda mask: blue_pixels(mask) > 200)
 
 
-def blue_pixels(picture: Image.Image) -> int:
+def blue_pixels(picture):
     red, green, blue = (channel.histogram() for channel in picture.split())
     return sum(blue[200:]) - sum(red[200:])  # lips have as much red as blue
 
 
-def test_menus_change_the_picture(lab: Lab) -> None:
-    photo, model = (lab.page.locator(".widget-dropdown select").nth(place) for place in (0, 1))
-    lab.changes_picture(lambda: photo.select_option(label="drawn face 2"))
+def test_menus_change_the_picture(lab):
+    photo, model = (lab.page.locator(".widget-dropdown select").nth(i) for i in (0, 1))
+    lab.changes_picture(lambda: photo.select_option(label="synthetic face 2"))
     chosen = model.input_value()
     others = [name for name in ("unet", "separable-synthetic") if name != chosen]
     lab.changes_picture(lambda: model.select_option(label=others[0]))
 
 
-def test_one_of_the_faces_in_an_uploaded_photo_is_picked(lab: Lab) -> None:
+def test_a_face_of_an_uploaded_photo_is_chosen(lab):
     group = Image.new("RGB", (600, 300), "lightsteelblue")
     group.paste(astronaut().resize((260, 260)), (20, 20))
     group.paste(ImageOps.mirror(astronaut()).resize((220, 220)), (340, 40))
     lab.page.get_by_role("button", name="mask", exact=True).click()
     lab.upload("group.png", as_png(group))
 
-    def noses(mask: Image.Image) -> list[bool]:
+    def noses(mask):
         """Whether there is one in the left and in the right half."""
         halves = mask.crop((0, 0, 300, 300)), mask.crop((300, 0, 600, 300))
         return [blue_pixels(half) > 200 for half in halves]
@@ -299,27 +280,27 @@ def test_one_of_the_faces_in_an_uploaded_photo_is_picked(lab: Lab) -> None:
     lab.shows(lambda mask: noses(mask) == [True, True])
 
 
-def test_a_photo_is_uploaded_and_a_broken_one_told(lab: Lab) -> None:
+def test_a_broken_upload_shows_a_message(lab):
     lab.upload("mine.png", as_png(ImageOps.mirror(astronaut()).resize((300, 300))))
     lab.shows(lambda picture: picture.size == (300, 300))
     assert lab.message() == ""
     before = lab.picture()
     lab.upload("holiday.png", b"these bytes are no photo")
-    wait_for(lambda: "holiday.png is not a picture" in lab.message(), 30, lab.message)
+    wait_for(lambda: "holiday.png is not an image" in lab.message(), 30, lab.message)
     assert lab.picture() == before
     lab.upload("holiday.png", as_png(astronaut()))
     lab.shows(lambda picture: picture.size == (190, 190))
     wait_for(lambda: lab.message() == "", 30, lab.message)
 
 
-def test_the_mask_is_saved(lab: Lab, place: Path) -> None:
+def test_the_mask_is_saved(lab, folder):
     lab.upload("to save.png", as_png(astronaut().resize((400, 400))))
     lab.shows(lambda picture: picture.size == (400, 400))
     lab.page.get_by_role("button", name="Save the mask").click()
-    wait_for(lambda: "The mask is in segmentations" in lab.message(), 30, lab.message)
-    (saved,) = (place / "notebooks" / "segmentations").glob("to-save_*_mask.png")
+    wait_for(lambda: "The mask was saved as segmentations" in lab.message(), 30, lab.message)
+    (saved,) = (folder / "notebooks" / "segmentations").glob("to-save_*_mask.png")
     assert Image.open(saved).size == (400, 400)
 
 
-def test_the_browser_had_nothing_to_complain_about(lab: Lab) -> None:
-    assert lab.complaints == []
+def test_the_browser_logged_no_errors(lab):
+    assert lab.errors == []

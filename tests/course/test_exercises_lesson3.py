@@ -2,47 +2,16 @@
 
 import pytest
 import torch
-from exercise_cells import assert_rejects
+from exercise_cells import assert_rejects, rows_of
 from torch import nn
 
-from facesegkit.course.exercises.lesson3 import (
-    check_add_fuse,
-    check_conv_cost,
-    check_inverted_residual,
-    check_receptive_fields,
-)
+from facesegkit.course.exercises import lesson3
 from facesegkit.models import upsample_nearest
-
-
-@pytest.mark.parametrize(
-    ("early", "late", "chain", "message"),
-    [
-        (7, 9, [], "early is 7, which is too low"),  # the strides left out
-        (15, 15, [], "late is 15, which is too high"),
-        (15, 9, [(3, 1)] * 9, "9 layers"),
-        (15, 9, [(3, 1)] * 3 + [(3, 2)] * 5, "receptive field of 69 pixels"),
-        (15, 9, [(51, 4)] * 2, "only"),
-    ],
-)
-def test_wrong_receptive_fields(early, late, chain, message):
-    assert_rejects(check_receptive_fields, (early, late, chain), message)
 
 
 def cost(channels_in, channels_out, kernel, side, stride, groups):
     filters = channels_out * channels_in // groups * kernel**2
     return filters, (side // stride) ** 2 * filters
-
-
-@pytest.mark.parametrize(
-    ("conv_cost", "message"),
-    [
-        (lambda i, o, k, side, stride, groups: i * o * k * k, "expected two numbers"),
-        (lambda *given, stride, groups: cost(*given, 1, groups), r"the \*output\* have"),
-        (lambda *given, stride, groups: cost(*given, stride, 1), "how deep is each filter"),
-    ],
-)
-def test_wrong_costs(conv_cost, message):
-    assert_rejects(check_conv_cost, [conv_cost], message)
 
 
 def conv(channels_in, channels_out, kernel, stride=1, groups=1):
@@ -84,25 +53,6 @@ class Inverted(nn.Module):
         return x + y if self.residual and self.mistake != "never added" else y
 
 
-@pytest.mark.parametrize(
-    ("mistake", "message"),
-    [
-        ("plain", "expected a depthwise one on the 64 channels"),
-        ("a bias", "parameters; expected"),
-        ("no first ReLU", "lacks a ReLU after the first or"),
-        ("no second ReLU", "lacks a ReLU"),
-        # x + relu(y) can be negative where x is, so this shows in a block that adds nothing
-        ("ReLU at the end", "ends with a ReLU"),
-        ("never added", "does not add its input"),
-        ("added always", "fails for features"),
-        ("something added", "has no residual connection"),
-    ],
-)
-def test_wrong_inverted_residuals(mistake, message):
-    wrong = type("Wrong", (Inverted,), {"mistake": mistake})
-    assert_rejects(check_inverted_residual, [wrong], message)
-
-
 class Fuse(nn.Module):
     """The solution, with a mistake to choose."""
 
@@ -127,16 +77,45 @@ class Fuse(nn.Module):
         return y if self.mistake == "no ReLU" else torch.relu(y)
 
 
-@pytest.mark.parametrize(
-    ("mistake", "message"),
-    [
-        ("upsampled first", "narrow the coarse features while they are still small"),
-        ("concatenated", "parameters; expected"),
-        ("skip forgotten", "does not depend on `skip`"),
-        ("no ReLU", "returns negative numbers"),
-        ("not upsampled", "fails for features .*8, 8.* and .*16, 16"),
-        ("coarse size", "expected shape .*16, 16.* got .*8, 8"),
+def wrong(block, mistake):
+    return type("Wrong", (block,), {"mistake": mistake})
+
+
+WRONG = {
+    lesson3.check_receptive_fields: [
+        (7, 9, [], "early is 7, which is too low"),  # the strides left out
+        (15, 15, [], "late is 15, which is too high"),
+        (15, 9, [(3, 1)] * 9, "9 layers"),
+        (15, 9, [(3, 1)] * 3 + [(3, 2)] * 5, "receptive field of 69 pixels"),
+        (15, 9, [(51, 4)] * 2, "only"),
     ],
-)
-def test_wrong_fusions(mistake, message):
-    assert_rejects(check_add_fuse, [type("Wrong", (Fuse,), {"mistake": mistake})], message)
+    lesson3.check_conv_cost: [
+        (lambda i, o, k, side, stride, groups: i * o * k * k, "expected two numbers"),
+        (lambda *given, stride, groups: cost(*given, 1, groups), r"the \*output\* have"),
+        (lambda *given, stride, groups: cost(*given, stride, 1), "how deep is each filter"),
+    ],
+    lesson3.check_inverted_residual: [
+        (wrong(Inverted, "plain"), "expected a depthwise one on the 64 channels"),
+        (wrong(Inverted, "a bias"), "parameters; expected"),
+        (wrong(Inverted, "no first ReLU"), "lacks a ReLU after the first or"),
+        (wrong(Inverted, "no second ReLU"), "lacks a ReLU"),
+        # x + relu(y) can be negative where x is, so this shows in a block that adds nothing
+        (wrong(Inverted, "ReLU at the end"), "ends with a ReLU"),
+        (wrong(Inverted, "never added"), "does not add its input"),
+        (wrong(Inverted, "added always"), "fails for features"),
+        (wrong(Inverted, "something added"), "has no residual connection"),
+    ],
+    lesson3.check_add_fuse: [
+        (wrong(Fuse, "upsampled first"), "narrow the coarse features while they are still small"),
+        (wrong(Fuse, "concatenated"), "parameters; expected"),
+        (wrong(Fuse, "skip forgotten"), "does not depend on `skip`"),
+        (wrong(Fuse, "no ReLU"), "returns negative numbers"),
+        (wrong(Fuse, "not upsampled"), "fails for features .*8, 8.* and .*16, 16"),
+        (wrong(Fuse, "coarse size"), "expected shape .*16, 16.* got .*8, 8"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("check", "answers", "message"), rows_of(WRONG))
+def test_wrong_answers(check, answers, message):
+    assert_rejects(check, answers, message)

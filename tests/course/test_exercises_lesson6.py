@@ -4,32 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
-from exercise_cells import assert_rejects
+from exercise_cells import assert_rejects, rows_of
 from PIL import Image
 
-from facesegkit.course.exercises.lesson6 import (
-    check_best_angle,
-    check_cutout,
-    check_face_width,
-    check_segment_box,
-)
-
-
-@pytest.mark.parametrize(
-    ("prediction", "message"),
-    [
-        (600, "too high.*divide the sides of the photo"),
-        (51.2, "too high"),  # the shorter side was made 256
-        (9, "too low"),
-        ("small", "expected a number for prediction, got 'small'"),
-    ],
-)
-def test_wrong_widths(prediction, message):
-    assert_rejects(check_face_width, [prediction], message)
+from facesegkit.course.exercises import lesson6
 
 
 def test_a_width_need_not_be_exact():
-    check_face_width(42)
+    lesson6.check_face_width(42)
 
 
 def with_alpha(alpha_of):
@@ -63,23 +45,8 @@ def black_and_alpha(segmentation, names):
     return np.dstack([np.zeros_like(segmentation.photo), 255 * mask.astype(np.uint8)])
 
 
-@pytest.mark.parametrize(
-    ("cutout", "message"),
-    [
-        (with_alpha(visible), r"alpha of 255.*the values are \[0, 1\].*True into 255"),
-        (with_alpha(lambda *given: 255 * ~visible(*given)), "54 of 54 pixels differ"),
-        (with_alpha(only_the_last), "255 on 18 pixels.*combine the masks of several"),
-        (without_alpha, r"expected uint8 \[6, 9, 4\].*got uint8 \[6, 9, 3\].*np.dstack"),
-        (lambda *given: with_alpha(visible)(*given).astype(float), "got float64"),
-        (black_and_alpha, "photo's own colours"),
-    ],
-)
-def test_wrong_cutouts(cutout, message):
-    assert_rejects(check_cutout, [cutout], message)
-
-
 def test_a_pillow_image_is_as_good():
-    check_cutout(
+    lesson6.check_cutout(
         lambda *given: Image.fromarray(with_alpha(lambda *g: 255 * visible(*g))(*given), "RGBA")
     )
 
@@ -107,9 +74,37 @@ def shrunk_whole(segmenter, photo, box):
     return labels
 
 
-@pytest.mark.parametrize(
-    ("segment_box", "message"),
-    [
+def by(criterion):
+    """A `best_angle` that maximises `criterion(found, confidence)`."""
+
+    def best_angle(segmenter, photo, angles):
+        def worth(angle):
+            segmentation = segmenter(photo.rotate(angle))
+            return criterion(segmentation.labels > 0, segmentation.confidence())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # means of nothing
+            return angles[int(np.argmax([worth(angle) for angle in angles]))]
+
+    return best_angle
+
+
+WRONG = {
+    lesson6.check_face_width: [
+        (600, "too high.*divide the sides of the photo"),
+        (51.2, "too high"),  # the shorter side was made 256
+        (9, "too low"),
+        ("small", "expected a number for prediction, got 'small'"),
+    ],
+    lesson6.check_cutout: [
+        (with_alpha(visible), r"alpha of 255.*the values are \[0, 1\].*True into 255"),
+        (with_alpha(lambda *given: 255 * ~visible(*given)), "54 of 54 pixels differ"),
+        (with_alpha(only_the_last), "255 on 18 pixels.*combine the masks of several"),
+        (without_alpha, r"expected uint8 \[6, 9, 4\].*got uint8 \[6, 9, 3\].*np.dstack"),
+        (lambda *given: with_alpha(visible)(*given).astype(float), "got float64"),
+        (black_and_alpha, "photo's own colours"),
+    ],
+    lesson6.check_segment_box: [
         (
             lambda segmenter, photo, box: segmenter(photo.crop(box)).labels,
             r"expected uint8 \[40, 60\].*got uint8 \[12, 20\].*whole photo's height",
@@ -126,29 +121,7 @@ def shrunk_whole(segmenter, photo, box):
         ),
         (shrunk_whole, "inside the box.*pass the crop"),
     ],
-)
-def test_wrong_boxes(segment_box, message):
-    assert_rejects(check_segment_box, [segment_box], message)
-
-
-def by(criterion):
-    """A `best_angle` that maximises `criterion(found, confidence)`."""
-
-    def best_angle(segmenter, photo, angles):
-        def worth(angle):
-            segmentation = segmenter(photo.rotate(angle))
-            return criterion(segmentation.labels > 0, segmentation.confidence())
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # means of nothing
-            return angles[int(np.argmax([worth(angle) for angle in angles]))]
-
-    return best_angle
-
-
-@pytest.mark.parametrize(
-    ("best_angle", "message"),
-    [
+    lesson6.check_best_angle: [
         (by(lambda found, confidence: found.sum()), "got 0.*most pixels"),
         (by(lambda found, confidence: confidence[found].sum()), "got 0"),
         (by(lambda found, confidence: confidence[found].mean()), "got 90.*scores 0"),
@@ -157,6 +130,9 @@ def by(criterion):
         (lambda segmenter, photo, angles: 45, "got 45.*one of the given angles"),
         (lambda segmenter, photo, angles: [180, 0], "expected a number"),
     ],
-)
-def test_wrong_angles(best_angle, message):
-    assert_rejects(check_best_angle, [best_angle], message)
+}
+
+
+@pytest.mark.parametrize(("check", "answers", "message"), rows_of(WRONG))
+def test_wrong_answers(check, answers, message):
+    assert_rejects(check, answers, message)

@@ -1,6 +1,4 @@
-"""The explorer without a browser: what it shows, what it does not do twice, what it says."""
-
-from __future__ import annotations
+"""The explorer without a browser: its views, its caches and its messages."""
 
 import base64
 import io
@@ -12,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import encoded
-from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.course import explorer as module
-from facesegkit.course.explorer import PREVIEW_SIDE, VIEWS, Exploration, Explorer, Look
+from facesegkit.course.explorer import PREVIEW_SIDE, VIEWS, Exploration, Explorer, ViewOptions
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import MODEL_NAMES
 from facesegkit.inference.onnx_model import Model
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.synthetic import synthesize_face
 
 GREY, RED, BLUE = (128, 128, 128), (255, 0, 0), (0, 0, 255)
@@ -30,24 +27,24 @@ EYES, NOSE = (20, 30, 80, 60), (120, 90, 180, 150)  # left, top, right, bottom
 
 
 class ByColour:
-    """Takes each class where the photo has about the class's own colour, and counts its calls."""
+    """Predicts a class where the photo has about its colour, and counts its calls."""
 
-    def __init__(self, scheme: LabelScheme = FIVE_FEATURES) -> None:
+    def __init__(self, scheme=FIVE_FEATURES):
         self.scheme, self.calls = scheme, 0
 
-    def __call__(self, photos: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, photos):
         self.calls += 1
         colours = self.scheme.palette[1:, :, None, None] / np.float32(255)
         closeness = 0.25 - np.square(photos[:, None] - colours).sum(axis=2)
         background = np.zeros_like(closeness[:, :1])
         return 40 * np.concatenate([background, closeness], axis=1).astype(np.float32)
 
-    def segmenter(self) -> FaceSegmenter:
+    def segmenter(self):
         return FaceSegmenter(Model(self, self.scheme, input_size=64), aligned=True)
 
 
-def photo(width: int = 240, height: int = 180, scale: int = 1) -> Image.Image:
-    """Grey, with a box for eyes and one for a nose."""
+def photo(width=240, height=180, scale=1):
+    """Grey, with a rectangle for eyes and one for a nose."""
     picture = Image.new("RGB", (width, height), GREY)
     picture.paste(REDDISH, EYES)
     picture.paste(BLUISH, NOSE)
@@ -55,12 +52,12 @@ def photo(width: int = 240, height: int = 180, scale: int = 1) -> Image.Image:
 
 
 @pytest.fixture
-def network() -> ByColour:
+def network():
     return ByColour()
 
 
 @pytest.fixture
-def exploration(network: ByColour) -> Exploration:
+def exploration(network):
     """Has the photo "boxes.png" and the model "your model"."""
     made = Exploration()
     made.add_photo("boxes.png", encoded(photo()))
@@ -68,26 +65,26 @@ def exploration(network: ByColour) -> Exploration:
     return made
 
 
-def shown(exploration: Exploration, **look: object) -> NDArray[np.uint8]:
-    look = {"boxes": False, **look}
-    return np.asarray(exploration.picture("boxes.png", "your model", Look(**look)))
+def shown(exploration, **options):
+    options = {"boxes": False, **options}
+    return np.asarray(exploration.picture("boxes.png", "your model", ViewOptions(**options)))
 
 
-# --- What is to be shown, without widgets --------------------------------------------------------
+# --- Without widgets -----------------------------------------------------------------------------
 
 
-def test_no_data_set_is_needed_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_data_set_is_needed_to_start(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert list(module.samples())[:2] == ["astronaut, cropped", "astronaut, whole"]
     monkeypatch.setattr(module, "_ASTRONAUT", tmp_path / "astronaut.jpg")
-    drawn = module.samples()
-    assert list(drawn) == ["drawn face 1", "drawn face 2", "drawn face 3"]
+    names = ["synthetic face 1", "synthetic face 2", "synthetic face 3"]
+    assert list(module.samples()) == names
     explorer = Explorer()
-    assert explorer.photo.options == tuple(drawn) and explorer.picture.value
+    assert explorer.photo.options == tuple(names) and explorer.picture.value
     assert list(tmp_path.iterdir()) == []
 
 
-def test_views_of_a_pixel_inside_on_the_outline_and_outside(exploration: Exploration) -> None:
+def test_views_inside_a_part_at_its_contour_and_outside(exploration):
     eye, cheek = (45, 50), (100, 50)
     across_edge = (slice(25, 36), 50)
     overlay = shown(exploration, view="overlay", opacity=0.25)
@@ -95,20 +92,20 @@ def test_views_of_a_pixel_inside_on_the_outline_and_outside(exploration: Explora
     np.testing.assert_allclose(overlay[eye], (0.75 * 200 + 0.25 * 255, 30, 30), atol=3)
     assert (overlay[across_edge] == RED).all(axis=1).any()
     mask = shown(exploration, view="mask")
-    assert [tuple(mask[place]) for place in (eye, cheek)] == [RED, (0, 0, 0)]
-    doubt = shown(exploration, view="confidence", opacity=1)
-    assert doubt[across_edge].max() > doubt[eye].max()
+    assert [tuple(mask[pixel]) for pixel in (eye, cheek)] == [RED, (0, 0, 0)]
+    confidence = shown(exploration, view="confidence", opacity=1)
+    assert confidence[across_edge].max() > confidence[eye].max()
 
 
-def test_doubt_is_the_lighter_the_less_sure() -> None:
+def test_lower_confidence_is_lighter():
     confidence = np.linspace(1, 1 / 6, 100, dtype=np.float32)[None]
-    colours = module._doubt(confidence, classes=6)[0].astype(float)
+    colours = module._uncertainty(confidence, classes=6)[0].astype(float)
     np.testing.assert_array_equal(colours[[0, -1]], [[0, 0, 0], [255, 255, 255]])
     lightness = colours @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(lightness) > 0).all()
 
 
-def test_opacity(exploration: Exploration) -> None:
+def test_opacity(exploration):
     plain = np.asarray(photo())
     for view in ("contours", "confidence"):
         np.testing.assert_array_equal(shown(exploration, view=view, opacity=0), plain)
@@ -118,8 +115,8 @@ def test_opacity(exploration: Exploration) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_parts_that_are_switched_off(exploration: Exploration, view: str) -> None:
-    """Noses are left alone, and eyes look as they did."""
+def test_hidden_parts(exploration, view):
+    """The nose is hidden, and the eyes look as before."""
     with_all = shown(exploration, view=view, opacity=0.9)
     without = shown(exploration, view=view, opacity=0.9, hidden=frozenset({"nose"}))
     np.testing.assert_array_equal(without[:75], with_all[:75])
@@ -128,25 +125,24 @@ def test_parts_that_are_switched_off(exploration: Exploration, view: str) -> Non
     assert (without != with_all).any()
 
 
-def test_legend_has_each_parts_colour_and_share(exploration: Exploration) -> None:
-    legend = exploration.find("boxes.png", "your model").legend
+def test_legend_has_the_colour_and_fraction_of_each_part(exploration):
+    legend = exploration.segment("boxes.png", "your model").legend
     assert [(name, colour) for name, colour, _ in legend] == list(
         zip(FIVE_FEATURES.classes, FIVE_FEATURES.colours, strict=True)
     )
-    shares = {name: share for name, _, share in legend}
-    assert shares["eyes"] == pytest.approx(60 * 30 / (240 * 180), rel=0.15)
-    assert shares["nose"] == pytest.approx(60 * 60 / (240 * 180), rel=0.15)
-    assert shares["lips"] == 0
+    fractions = {name: fraction for name, _, fraction in legend}
+    assert fractions["eyes"] == pytest.approx(60 * 30 / (240 * 180), rel=0.15)
+    assert fractions["nose"] == pytest.approx(60 * 60 / (240 * 180), rel=0.15)
+    assert fractions["lips"] == 0
 
 
-def test_large_photos_are_shown_small_and_saved_at_their_own_size(
-    exploration: Exploration, tmp_path: Path
-) -> None:
+def test_large_photos_are_shown_small_and_saved_at_their_own_size(exploration, tmp_path):
     name = exploration.add_photo("large.png", photo(scale=6))
     for view in VIEWS:
-        picture = exploration.picture(name, "your model", Look(view))
+        picture = exploration.picture(name, "your model", ViewOptions(view))
         assert picture.size == (PREVIEW_SIDE, PREVIEW_SIDE * 3 // 4)
-    path = exploration.save_mask(name, "your model", tmp_path / "made", frozenset({"nose"}))
+    options = ViewOptions(hidden=frozenset({"nose"}))
+    path = exploration.save_mask(name, "your model", tmp_path / "made", options)
     assert path == tmp_path / "made" / "large_your-model_mask.png"
     with Image.open(path) as saved:
         assert saved.size == (1440, 1080)
@@ -163,50 +159,38 @@ def test_large_photos_are_shown_small_and_saved_at_their_own_size(
         ("café: 1/2.jpg", "2_your-model_mask.png"),
     ],
 )
-def test_a_photos_name_cannot_lead_out_of_the_folder(
-    exploration: Exploration, tmp_path: Path, name: str, file_name: str
-) -> None:
+def test_a_photos_name_cannot_lead_out_of_the_folder(exploration, tmp_path, name, file_name):
     name = exploration.add_photo(name, photo())
     assert exploration.save_mask(name, "your model", tmp_path) == tmp_path / file_name
 
 
-def test_a_picture_of_any_mode_is_seen_as_a_photo(exploration: Exploration) -> None:
+def test_a_picture_of_any_mode_is_seen_as_a_photo(exploration):
     name = exploration.add_photo("grey.png", photo().convert("LA"))
-    found = exploration.picture(name, "your model", Look("overlay", 0.5, frozenset()))
-    assert found.mode == "RGB" and found.size == photo().size
+    picture = exploration.picture(name, "your model", ViewOptions())
+    assert picture.mode == "RGB" and picture.size == photo().size
 
 
-def test_nothing_is_segmented_twice(exploration: Exploration, network: ByColour) -> None:
-    other = exploration.add_photo("other.png", photo())
-    for name in ("boxes.png", other, "boxes.png", other):
-        for view in VIEWS:
-            for opacity in (0.2, 0.8):
-                for hidden in ((), ("eyes",), ("eyes", "nose")):
-                    look = Look(view, opacity, frozenset(hidden))
-                    exploration.picture(name, "your model", look)
-    assert network.calls == 2
-
-
-def test_photos_of_one_name_are_kept_apart(exploration: Exploration) -> None:
-    """A mask of one must not take the place of the other's, either."""
+def test_photos_of_the_same_name_get_numbers(exploration):
     names = [exploration.add_photo("photo.jpg", photo(scale=scale)) for scale in (1, 2, 3)]
     assert names == ["photo.jpg", "photo (2).jpg", "photo (3).jpg"]
-    sizes = [exploration.find(name, "your model").segmentation.photo.width for name in names]
+    sizes = [exploration.segment(name, "your model").segmentation.photo.width for name in names]
     assert sizes == [240, 480, 720]
     assert list(exploration.photos)[:4] == [*reversed(names), "boxes.png"]
 
 
-def test_many_large_photos_do_not_fill_the_memory(exploration: Exploration) -> None:
+@pytest.mark.parametrize(("large", "photos", "results"), [(10**9, 4, 6), (1000, 1, 1)])
+def test_many_photos_do_not_fill_the_memory(exploration, monkeypatch, large, photos, results):
+    monkeypatch.setattr(module, "_LARGE", large)
     content = encoded(photo())
-    for number in range(40):
+    for number in range(10):
         name = exploration.add_photo(f"{number}.png", content)
-        exploration.find(name, "your model")
-    assert exploration.photo.cache_info().currsize <= 4
-    assert exploration.find.cache_info().currsize <= 8
-    exploration.find("0.png", "your model")  # it can still be chosen
+        exploration.segment(name, "your model")
+    assert exploration.photo.cache_info().currsize == photos
+    assert exploration.segment.cache_info().currsize == results
+    exploration.segment("0.png", "your model")  # it can still be chosen
 
 
-def test_models(tmp_path: Path) -> None:
+def test_models(tmp_path):
     exploration = Exploration()
     assert list(exploration.models) == list(MODEL_NAMES)
     assert exploration.add_model("unet") == "unet"
@@ -222,44 +206,42 @@ def test_models(tmp_path: Path) -> None:
         exploration.add_model(tmp_path / "damaged.onnx")
 
 
-# --- The widgets, driven through their traits ----------------------------------------------------
+# --- The widgets, controlled through their traits ------------------------------------------------
 
 
 @pytest.fixture
-def explorer(network: ByColour, tmp_path: Path) -> Explorer:
+def explorer(network, tmp_path):
     photo().save(tmp_path / "boxes.png")
     return Explorer([tmp_path / "boxes.png"], network.segmenter(), folder=tmp_path / "saved")
 
 
-def upload(explorer: Explorer, name: str, content: bytes) -> None:
-    """What the browser does when a file has been chosen."""
+def upload(explorer, name, content):
+    """Do what the browser does when a file has been chosen."""
     now = datetime(2024, 1, 1, tzinfo=timezone.utc)
     file = {"name": name, "type": "", "size": len(content), "last_modified": now}
     explorer.upload.value = ({**file, "content": memoryview(content)},)
 
 
-def picture_of(explorer: Explorer) -> NDArray[np.uint8]:
+def picture_of(explorer):
     return np.asarray(Image.open(io.BytesIO(explorer.picture.value)))
 
 
-def shares_of(explorer: Explorer) -> dict[str, str]:
-    legend = explorer._legend.children
-    return {
-        legend[place].description: legend[place + 1].value for place in range(1, len(legend), 3)
-    }
+def fractions_of(explorer):
+    cells = explorer._legend.children
+    return {box.description: text.value for box, text in zip(cells[1::3], cells[2::3], strict=True)}
 
 
-def test_it_opens_on_the_first_photo_as_an_overlay(explorer: Explorer) -> None:
+def test_it_opens_on_the_first_photo_as_an_overlay(explorer):
     assert explorer.photo.value == "boxes.png" and explorer.model.value == "your model"
     assert explorer.photo.options[1:] == tuple(module.samples())
     assert set(explorer.model.options) == {*MODEL_NAMES, "your model"}
-    expected = explorer.exploration.picture("boxes.png", "your model", Look())
+    expected = explorer.exploration.picture("boxes.png", "your model", ViewOptions())
     assert np.abs(picture_of(explorer).astype(int) - np.asarray(expected)).mean() < 2
     assert "ms" in explorer.timing.value and "240 x 180" in explorer.timing.value
     assert explorer.message.value == ""
 
 
-def test_every_control_changes_the_picture(explorer: Explorer) -> None:
+def test_every_control_changes_the_picture(explorer):
     changes = [
         (explorer.view, "contours"),
         (explorer.view, "overlay"),
@@ -271,7 +253,7 @@ def test_every_control_changes_the_picture(explorer: Explorer) -> None:
         (explorer.parts["eyes"], False),
         (explorer.parts["eyes"], True),
         (explorer.boxes, False),
-        (explorer.photo, "drawn face 1"),
+        (explorer.photo, "synthetic face 1"),
         (explorer.model, "separable"),
     ]
     for control, value in changes:
@@ -281,8 +263,8 @@ def test_every_control_changes_the_picture(explorer: Explorer) -> None:
 
 
 @pytest.fixture
-def group(tmp_path: Path) -> Path:
-    """Three drawn faces side by side, the one in the middle turned by 30 degrees."""
+def group(tmp_path):
+    """Three synthetic faces side by side, the middle one rotated by 30 degrees."""
     picture = Image.new("RGB", (1000, 360), (120, 130, 140))
     for number in range(3):
         face = Image.fromarray(synthesize_face(seed=9_000, index=number).photo).resize((300, 300))
@@ -293,22 +275,22 @@ def group(tmp_path: Path) -> Path:
     return tmp_path / "group.png"
 
 
-def test_one_face_of_a_group(group: Path, tmp_path: Path) -> None:
+def test_one_face_of_a_group(group, tmp_path):
     explorer = Explorer([group], "unet-synthetic", folder=tmp_path / "saved")
     names = [name for name, _ in explorer.face.options]
     assert names == ["all 3 faces", "face 1", "face 2", "face 3"]
     explorer.view.value, explorer.boxes.value = "mask", False
-    share_of_all = float(shares_of(explorer)["nose"].rstrip("%"))
-    shares = []
+    of_all = float(fractions_of(explorer)["nose"].rstrip("%"))
+    of_each = []
     for number in range(3):
         explorer.face.value = number
-        shares.append(float(shares_of(explorer)["nose"].rstrip("%")))
+        of_each.append(float(fractions_of(explorer)["nose"].rstrip("%")))
         marked = picture_of(explorer).sum(axis=(0, 2)).astype(float)
         middle = (marked * np.arange(len(marked))).sum() / marked.sum() / len(marked)
         assert middle == pytest.approx((170 + 330 * number) / 1000, abs=0.03)
-    assert sum(shares) == pytest.approx(share_of_all, abs=0.03)
+    assert sum(of_each) == pytest.approx(of_all, abs=0.03)
     explorer.face.value = 1
-    degrees = int(re.search(r"turned by (\d+)° clockwise", explorer._caption.value)[1])
+    degrees = int(re.search(r"rotated by (\d+)° clockwise", explorer._caption.value)[1])
     upright = Image.fromarray(synthesize_face(seed=9_000, index=1).photo)
     (alone,) = FaceSegmenter("unet-synthetic")(upright).faces  # its head is tilted a little
     assert degrees == pytest.approx(30 + alone.degrees, abs=5)
@@ -317,36 +299,36 @@ def test_one_face_of_a_group(group: Path, tmp_path: Path) -> None:
     assert saved.name == "group_unet-synthetic_face-2_mask.png"
     columns = np.flatnonzero(np.asarray(Image.open(saved)).any(axis=(0, 2)))
     assert 350 < columns[0] and columns[-1] < 650
-    explorer.photo.value = "drawn face 1"  # the choice was the other photo's
+    explorer.photo.value = "synthetic face 1"  # the choice belongs to the other photo
     assert [name for name, _ in explorer.face.options] == ["one face"] and explorer.face.disabled
     explorer.photo.value = "group.png"
     assert explorer.face.value is None and not explorer.face.disabled
 
 
-def test_boxes_lie_around_the_faces(group: Path) -> None:
+def test_boxes_enclose_the_faces(group):
     exploration = Explorer([group], "unet-synthetic").exploration
     with_boxes, without = (
-        np.asarray(exploration.picture("group.png", "unet-synthetic", Look(boxes=boxes)))
+        np.asarray(exploration.picture("group.png", "unet-synthetic", ViewOptions(boxes=boxes)))
         for boxes in (True, False)
     )
     painted = (with_boxes != without).any(axis=2)
-    found = exploration.find("group.png", "unet-synthetic")
-    assert not painted[found.preview.labels > 0].any()
-    left = [face.bbox.left for face in found.faces]
+    result = exploration.segment("group.png", "unet-synthetic")
+    assert not painted[result.preview.labels > 0].any()
+    left = [face.bbox.left for face in result.faces]
     assert left == sorted(left)
-    for face in found.faces:
+    for face in result.faces:
         middle = round(0.64 * (face.bbox.left + face.bbox.right) / 2)
         rows = np.flatnonzero(painted[:, middle]) / 0.64
         assert rows[0] < face.bbox.top and rows[-1] > face.bbox.bottom
 
 
-def test_the_slider_rests_where_there_is_no_photo_to_see(explorer: Explorer) -> None:
+def test_the_slider_is_disabled_where_no_photo_is_visible(explorer):
     for view in VIEWS:
         explorer.view.value = view
         assert explorer.opacity.disabled == (view == "mask")
 
 
-def test_changes_of_the_look_segment_nothing(explorer: Explorer, network: ByColour) -> None:
+def test_other_view_options_segment_nothing(explorer, network):
     for view in VIEWS:
         explorer.view.value = view
     calls = network.calls
@@ -362,15 +344,15 @@ def test_changes_of_the_look_segment_nothing(explorer: Explorer, network: ByColo
     assert network.calls == calls + 1
 
 
-def processor_time(control: object, value: object) -> float:
-    """Seconds of this process's own that a change takes: a busy machine adds next to nothing."""
+def processor_time(control, value):
+    """Processor seconds that a change takes, which hardly depend on what else is running."""
     start = time.process_time()
     control.value = value
     return time.process_time() - start
 
 
 @pytest.mark.alone
-def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
+def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels():
     explorer = Explorer()
     upload(explorer, "large.jpg", encoded(photo(scale=16).resize((4000, 3000)), "JPEG"))
     changes = [
@@ -384,34 +366,34 @@ def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels() -> None:
     for control, values in changes:
         took = [processor_time(control, value) for value in values * 3]
         assert sorted(took)[len(took) // 2] < 0.1, (control, took)
-        # What is new is segmented, once: faces are looked for, and the model may have to be opened.
-        anew = control in (explorer.photo, explorer.model)
-        assert max(took) < (0.5 if anew else 0.2), (control, took)
+        # A new photo or model is segmented once, and the model may have to be loaded.
+        is_new = control in (explorer.photo, explorer.model)
+        assert max(took) < (0.5 if is_new else 0.2), (control, took)
 
 
-def test_a_model_with_other_classes_brings_its_own_legend(explorer: Explorer) -> None:
+def test_a_model_with_other_classes_brings_its_own_legend(explorer):
     explorer.parts["nose"].value = False
     explorer.exploration.models["all"] = ByColour(ALL_PARTS).segmenter()
     explorer.model.options = list(explorer.exploration.models)
     explorer.model.value = "your model"
     assert not explorer.parts["nose"].value  # as it was set
-    shares = explorer.exploration.find("boxes.png", "your model").legend
-    assert shares_of(explorer) == {name: f"{share:.2%}" for name, _, share in shares}
+    legend = explorer.exploration.segment("boxes.png", "your model").legend
+    assert fractions_of(explorer) == {name: f"{fraction:.2%}" for name, _, fraction in legend}
     explorer.model.value = "all"
-    assert list(explorer.parts) == list(ALL_PARTS.classes) == list(shares_of(explorer))
+    assert list(explorer.parts) == list(ALL_PARTS.classes) == list(fractions_of(explorer))
     before = explorer.picture.value
     for box in explorer.parts.values():
         box.value = False
     assert explorer.picture.value != before
 
 
-def test_the_licence_of_the_model_is_told(explorer: Explorer) -> None:
-    for name, told in [("unet", True), ("unet-synthetic", False), ("your model", False)]:
+def test_the_licence_of_the_model_is_shown(explorer):
+    for name, restricted in [("unet", True), ("unet-synthetic", False), ("your model", False)]:
         explorer.model.value = name
-        assert ("non-commercial" in explorer._licence.value) == told
+        assert ("non-commercial" in explorer._licence.value) == restricted
 
 
-def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
+def test_an_uploaded_photo_is_shown(explorer):
     before = explorer.picture.value
     upload(explorer, "new.jpg", encoded(photo(scale=2), "JPEG"))
     assert explorer.photo.value == "new.jpg" and explorer.photo.options[1] == "boxes.png"
@@ -422,57 +404,50 @@ def test_an_uploaded_photo_is_shown(explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
-        ("empty.jpg", b"", "empty.jpg is not a picture"),
-        ("text.png", b"not a photo", "text.png is not a picture"),
+        ("empty.jpg", b"", "empty.jpg is not an image"),
+        ("text.png", b"not a photo", "text.png is not an image"),
         ("phone.HEIC", b"not a photo", "HEIC photo, which is not supported"),
         ("cut.png", encoded(photo())[:200], "cut.png is damaged or truncated"),
         ("cut.jpg", encoded(photo(), "JPEG")[:900], "cut.jpg is damaged or truncated"),
-        ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not a picture"),
+        ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not an image"),
     ],
 )
-def test_a_broken_photo_is_told_in_the_explorer_and_changes_nothing(
-    explorer: Explorer,
-    caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-    name: str,
-    content: bytes,
-    told: str,
-) -> None:
+def test_a_broken_photo_shows_a_message_and_changes_nothing(
+    explorer, caplog, capfd, name, content, message
+):
     before = (explorer.picture.value, explorer.photo.value, explorer.photo.options)
     upload(explorer, name, content)
-    assert told in explorer.message.value
+    assert message in explorer.message.value
     assert (explorer.picture.value, explorer.photo.value, explorer.photo.options) == before
     assert not caplog.records and capfd.readouterr() == ("", "")
     explorer.view.value = "contours"
     assert explorer.message.value == "" and explorer.picture.value != before[0]
-    upload(explorer, name, encoded(photo()))  # the same name, mended
+    upload(explorer, name, encoded(photo()))  # the same name, repaired
     assert explorer.message.value == "" and explorer.photo.value == name
 
 
-def test_a_model_that_cannot_be_read_is_told_in_the_explorer(
-    explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_cannot_be_read_shows_a_message(explorer, tmp_path, monkeypatch):
     before = explorer.picture.value
     monkeypatch.setattr("facesegkit.inference.model_zoo.FOLDER", tmp_path)
     explorer.model.value = "unet"
     assert "unet.onnx" in explorer.message.value and explorer.picture.value == before
     monkeypatch.undo()
     explorer.model.value = "separable"
-    explorer.model.value = "unet"  # a failure is not remembered
+    explorer.model.value = "unet"  # a failure is not cached
     assert "unet.onnx" not in explorer.message.value
 
 
-def test_a_photo_without_a_face_is_told(explorer: Explorer) -> None:
+def test_a_photo_without_a_face_shows_a_message(explorer):
     upload(explorer, "grey.png", encoded(Image.new("RGB", (50, 40), GREY)))
-    assert "No face was found" in explorer.message.value
+    assert "No face was detected" in explorer.message.value
     assert "50 x 40" in explorer.timing.value
     explorer.photo.value = "boxes.png"
     assert explorer.message.value == ""
 
 
-def test_saving_the_mask(explorer: Explorer, tmp_path: Path) -> None:
+def test_saving_the_mask(explorer, tmp_path):
     explorer.parts["eyes"].value = False
     explorer.save.click()
     path = tmp_path / "saved" / "boxes_your-model_mask.png"
@@ -486,14 +461,14 @@ def test_saving_the_mask(explorer: Explorer, tmp_path: Path) -> None:
     assert "Cannot write" in explorer.message.value
 
 
-def test_what_cannot_be_read_when_it_is_made_is_raised(tmp_path: Path) -> None:
+def test_the_constructor_raises_what_cannot_be_read(tmp_path):
     with pytest.raises(FaceSegKitError, match="no photo .*missing.jpg"):
         Explorer([tmp_path / "missing.jpg"])
     with pytest.raises(FaceSegKitError, match=r"missing\.onnx"):
         Explorer(model=tmp_path / "missing.onnx")
 
 
-def test_a_notebook_that_is_only_read_shows_the_picture(explorer: Explorer) -> None:
+def test_a_notebook_that_is_only_read_shows_the_picture(explorer):
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert base64.b64decode(bundle["image/jpeg"]) == explorer.picture.value

@@ -122,13 +122,16 @@ def test_hidden_and_foreign_files_are_ignored(data_set, tmp_path):
 
 
 def test_fingerprint_changes_with_the_files(data_set, tmp_path):
-    seen = {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "a")).fingerprint}
+    def fingerprints():
+        path = data_set.zip(tmp_path / "faces.zip")
+        return {Archive(data_set.root).fingerprint, Archive(path).fingerprint}
+
+    seen = fingerprints()
     assert Archive(data_set.zip(tmp_path / "b", "deeper/")).fingerprint in seen
     data_set.add(5, mode="P")
-    seen |= {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "c")).fingerprint}
+    seen |= fingerprints()
     data_set.mask(9, "skin").unlink()
-    seen |= {Archive(data_set.root).fingerprint, Archive(data_set.zip(tmp_path / "d")).fingerprint}
-    assert len(seen) == 6
+    assert len(seen | fingerprints()) == 6
 
 
 def message_of(root: Path) -> str:
@@ -137,26 +140,19 @@ def message_of(root: Path) -> str:
     return str(caught.value)
 
 
-def test_no_such_folder_and_an_empty_one(tmp_path):
-    assert message_of(tmp_path / "gone").startswith(f"There is no {tmp_path / 'gone'};")
-    assert message_of(tmp_path) == (
-        f"{tmp_path} is empty; "
-        f"expected the folders CelebA-HQ-img and CelebAMask-HQ-mask-anno in it."
-    )
-
-
-def test_another_folder(tmp_path):
-    for name in "gfedcba":
-        (tmp_path / name).mkdir()
-    assert message_of(tmp_path) == (
-        f"{tmp_path} is not CelebAMask-HQ: expected the folders CelebA-HQ-img and "
-        f"CelebAMask-HQ-mask-anno, found a, b, c, d, e and 2 more."
-    )
-
-
-def test_only_one_of_the_two_folders(data_set):
+def test_other_folders(tmp_path, data_set):
     shutil.rmtree(data_set.root / "CelebAMask-HQ-mask-anno")
     assert message_of(data_set.root).endswith("CelebAMask-HQ-mask-anno, found CelebA-HQ-img.")
+    folder = tmp_path / "other"
+    assert message_of(folder).startswith(f"There is no {folder};")
+    folder.mkdir()
+    expected = "expected the folders CelebA-HQ-img and CelebAMask-HQ-mask-anno"
+    assert message_of(folder) == f"{folder} is empty; {expected} in it."
+    for name in "gfedcba":
+        (folder / name).mkdir()
+    assert message_of(folder) == (
+        f"{folder} is not CelebAMask-HQ: {expected}, found a, b, c, d, e and 2 more."
+    )
 
 
 def test_no_photos(data_set):
@@ -165,19 +161,16 @@ def test_no_photos(data_set):
     assert "has no photos: there is no CelebA-HQ-img/<id>.jpg" in message_of(data_set.root)
 
 
-def test_files_that_are_not_a_zip(data_set, tmp_path):
+def test_files_that_are_not_the_data_set(data_set, tmp_path):
     path = data_set.zip(tmp_path / "faces.zip")
     for content in (b"not a zip", path.read_bytes()[:-2000]):
         path.write_bytes(content)
         assert "faces.zip is not a zip, or is damaged" in message_of(path)
-
-
-def test_zips_of_something_else(tmp_path):
-    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("cats/1.jpg", b"x")
-    assert message_of(tmp_path / "faces.zip").endswith("CelebAMask-HQ-mask-anno, found cats.")
-    zipfile.ZipFile(tmp_path / "faces.zip", "w").close()
-    assert "faces.zip is empty; expected the folders" in message_of(tmp_path / "faces.zip")
+    assert message_of(path).endswith("CelebAMask-HQ-mask-anno, found cats.")
+    zipfile.ZipFile(path, "w").close()
+    assert "faces.zip is empty; expected the folders" in message_of(path)
 
 
 def test_encrypted_zip(data_set, tmp_path):
@@ -227,13 +220,6 @@ BAD_PAIRS: dict[str, tuple[Callable[[TinyDataSet], object], str]] = {
 def test_bad_pairs(damage, said, data_set):
     damage(data_set)
     assert re.fullmatch(said, reason_of(data_set.root, 5))
-
-
-def test_photo_deleted_since_it_was_listed(data_set):
-    archive = Archive(data_set.root)
-    data_set.photo(5).unlink()
-    with pytest.raises(BadPair, match=r"5\.jpg cannot be read: No such file or directory\."):
-        archive.read_pair(5)
 
 
 def test_damage_inside_a_zip(data_set, tmp_path):
@@ -317,22 +303,13 @@ def test_damaged_mapping_file(data_set):
     assert "'five'" in message and "such as '5 100065 100066.jpg'" in message
 
 
-def test_hash_split_without_a_mapping_file(data_set):
-    archive = Archive(data_set.root)
+def test_hash_split_never_changes(data_set):
+    archive = Archive(data_set.root)  # without a mapping file
     assert archive.split_rule == HASH_SPLIT == "hash of the id, 80/10/10"
-    assert [archive.split_of(photo_id) for photo_id in archive.pairs] == [
-        hash_split(photo_id) for photo_id in archive.pairs
-    ]
-
-
-def test_hash_split_never_changes():
+    assert [archive.split_of(i) for i in archive.pairs] == [hash_split(i) for i in archive.pairs]
     splits = [hash_split(photo_id) for photo_id in range(60)]
     assert [i for i, split in enumerate(splits) if split == "val"] == [9, 14, 17, 23, 28]
     assert [i for i, split in enumerate(splits) if split == "test"] == [24, 27, 32, 55, 59]
-    assert splits.count("train") == 50
-
-
-def test_hash_split_is_about_80_10_10():
     counts = Counter(hash_split(photo_id) for photo_id in range(30_000))
     assert counts["train"] == pytest.approx(24_000, rel=0.01)
     assert counts["val"] == pytest.approx(3_000, rel=0.05)

@@ -59,8 +59,11 @@ def loss_value(output, faces):
     return detection_loss(output, faces, RECIPE).item()
 
 
+TWO_FACES = ((52, 60, 64, 0.4), (148, 100, 90, -2))
+
+
 def test_the_loss_of_the_right_output_is_almost_0_and_of_others_larger():
-    faces = faces_at((52, 60, 64, 0.4), (148, 100, 90, -2))
+    faces = faces_at(*TWO_FACES)
     right = perfect_output(faces)
     assert loss_value(right, faces) < 0.01
     for channel, change in ((0, 11.0), (1, 0.5), (2, -0.5), (3, 0.5), (4, 0.5), (5, -0.5)):
@@ -81,12 +84,10 @@ def test_an_ignored_face_may_be_detected_or_not():
 
 
 def test_the_output_is_decoded_to_the_same_faces():
-    output = perfect_output(faces_at((52, 60, 64, 0.4), (148, 100, 90, -2)))
+    output = perfect_output(faces_at(*TWO_FACES))
     detections = decode_detections(output[0].numpy(), 0.5)
     rois = sorted((d.roi.x, d.roi.y, d.roi.size, d.roi.angle) for d in detections)
-    assert rois == [
-        pytest.approx((52, 60, 64, 0.4), abs=1e-3), pytest.approx((148, 100, 90, -2), abs=1e-3)
-    ]  # fmt: skip
+    assert rois == [pytest.approx(face, abs=1e-3) for face in TWO_FACES]
 
 
 def test_the_faces_of_scenes_have_the_right_position_size_and_angle(scenes):
@@ -100,42 +101,34 @@ def test_the_faces_of_scenes_have_the_right_position_size_and_angle(scenes):
             x, y = faces.centre[scene, index]
             size, angle = faces.size[scene, index], faces.angle[scene, index]
             assert 36 <= size <= 120 and 0 < x < 192 and 0 < y < 192
-            colours = []
-            for up in (38 / 256, -42 / 256):  # fractions of the side, from the centre
-                column = int(x + up * size * math.sin(angle))
-                row = int(y - up * size * math.cos(angle))
-                if 0 <= column < 192 and 0 <= row < 192:
-                    colours.append(images[scene, :, row, column])
-            if len(colours) == 2:
-                (red, green, _), (red_below, green_below, _) = colours
-                differences.append(red - green - (red_below - green_below))
+            points = [  # centres of the two discs, 38 pixels above and 42 below that of a photo
+                (int(y - up * size * math.cos(angle)), int(x + up * size * math.sin(angle)))
+                for up in (38 / 256, -42 / 256)
+            ]
+            if all(0 <= side < 192 for point in points for side in point):
+                above, below = (images[scene, :2, row, column] for row, column in points)
+                differences.append(above[0] - above[1] - (below[0] - below[1]))
     assert len(differences) > 10
     assert min(differences) > -0.02  # some are dark, or grey from lack of light
     assert np.median(differences) > 0.5
 
 
-def test_covered_faces_are_ignored_or_absent(scenes):
-    _, faces = scenes(64, generator_for(5))
+def test_scenes_have_faces_of_each_status_and_can_be_repeated(scenes):
+    images, faces = scenes(64, generator_for(5))
     for status in (POSITIVE, IGNORED, ABSENT):
         assert (faces.status == status).sum() > 5
-    assert (faces.status[:, -1] == POSITIVE).float().mean() > 0  # nothing covers the last
-
-
-def test_the_same_generator_gives_the_same_scenes(scenes):
-    first, second = (scenes(2, generator_for(3))[0] for _ in range(2))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, scenes(2, generator_for(4))[0])
-    assert len(scenes(1, generator_for(3))[0]) == 1
+    assert (faces.status[:, -1] == POSITIVE).any()  # nothing covers the last
+    assert torch.equal(images, scenes(64, generator_for(5))[0])
+    other, _ = scenes(1, generator_for(4))
+    assert len(other) == 1 and not torch.equal(images[:1], other)
 
 
 def test_it_learns():
     torch.manual_seed(0)
     scenes = SceneMaker(markers(), np.arange(6), SceneSettings(side=96), backgrounds=4)
     config = replace(RECIPE, batch_size=8, budget=Budget(epochs=200))  # of one step each
-    run = RunOptions(progress=False)
-    model, history = fit(
-        FaceDetector((8, 8, 16), 1), scenes, None, config, run, loss=detection_loss
-    )
+    run, small = RunOptions(progress=False), FaceDetector((8, 8, 16), 1)
+    model, history = fit(small, scenes, None, config, run, loss=detection_loss)
     losses = [row["train_loss"] for row in history]
     assert not model.training and history[-1]["step"] == 200 and len(losses) == 40
     assert np.mean(losses[-2:]) < 0.7 * np.mean(losses[:2])

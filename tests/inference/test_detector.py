@@ -14,7 +14,7 @@ SCALES = SearchConfig().scales
 
 
 def output_with(*faces, height=8, width=12):
-    """Output [6, h, w] of a detector: (row, column, logit, dx, dy, log size, angle) of each face."""
+    """Output [6, h, w] of a detector: (row, column, logit, dx, dy, log size, angle) per face."""
     output = np.full((6, height, width), -9, dtype=np.float32)
     for row, column, logit, dx, dy, size, angle in faces:
         output[:, row, column] = (logit, dx, dy, size, math.cos(angle), math.sin(angle))

@@ -1,10 +1,7 @@
 """What must not change a result, or only a little: how many of the foreground pixels agree."""
 
-import io
-
 import numpy as np
 import pytest
-from damage import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -28,11 +25,6 @@ def agreement(one, other):
     pixels still agree.
     """
     return float((one == other)[(one != 0) | (other != 0)].mean())
-
-
-def saved(image, kind, **options):
-    """An image as it is read back from a file."""
-    return Image.open(io.BytesIO(encoded(image, kind, **options)))
 
 
 @pytest.fixture(scope="module", params=MODEL_NAMES)
@@ -59,35 +51,6 @@ def test_a_photo_of_another_size_gives_the_same_mask(aligned, face, scale):
     labels = aligned(face).labels
     resized = Image.fromarray(aligned(face.resize((side, side), Image.Resampling.BICUBIC)).labels)
     assert agreement(np.asarray(resized.resize(face.size, Image.Resampling.NEAREST)), labels) > 0.9
-
-
-@few
-@given(
-    face=faces,
-    how=st.sampled_from(
-        [
-            ("PNG", {}, 1.0),
-            ("TIFF", {"compression": "tiff_lzw"}, 1.0),
-            ("BMP", {}, 1.0),
-            ("WEBP", {"lossless": True}, 1.0),
-            ("JPEG", {"quality": 90}, 0.95),
-            ("WEBP", {"quality": 90}, 0.93),
-        ]
-    ),
-)
-def test_a_file_of_another_format_gives_the_same_mask(aligned, face, how):
-    kind, options, least = how
-    assert agreement(aligned(saved(face, kind, **options)).labels, aligned(face).labels) >= least
-
-
-@few
-@given(face=faces)
-def test_an_opaque_alpha_channel_and_exif_orientation_change_nothing(aligned, face):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be rotated by 90 degrees
-    rotated = saved(face.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
-    for same in (saved(face.convert("RGBA"), "PNG"), rotated):
-        np.testing.assert_array_equal(aligned(same).labels, aligned(face).labels)
 
 
 @few

@@ -1,20 +1,16 @@
 """From a photo to its segmentation."""
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from fake_models import GREY, NOSES, detector_of, model_by_colour, photo_with
-from PIL import Image, ImageFilter
+from PIL import Image
 
 import facesegkit
 from facesegkit.errors import FaceSegKitError
-from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import Model
-from facesegkit.inference.results import SegmentationResult
-from facesegkit.inference.segmenter import FaceSegmenter, segment_many
+from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.visualize import render, save_view
 from facesegkit.labels import FIVE_FEATURES, paint_parts
 from facesegkit.synthetic import synthesize_face
@@ -80,12 +76,6 @@ def test_confidence_is_the_highest_probability_after_softmax():
         assert result.confidence((3, 7)).shape == (3, 7)
 
 
-def test_confidence_falls_towards_contours(segmenter):
-    photo = photo_with({"eyes": (60, 60, 180, 180)}, 240, 240)
-    confidence = segmenter(photo.filter(ImageFilter.GaussianBlur(4))).confidence()
-    assert confidence[120, 60] < confidence[120, 120] - 0.01
-
-
 # --- Input --------------------------------------------------------------------------------------
 
 
@@ -103,15 +93,6 @@ def test_paths_images_and_arrays_give_the_same_result(segmenter, tmp_path):
 def test_arrays_of_another_shape_or_dtype(segmenter, array):
     with pytest.raises(ValueError, match="expected uint8"):
         segmenter(array)
-
-
-def test_one_bad_photo_does_not_stop_the_others(segmenter, tmp_path):
-    bad, good = tmp_path / "bad.jpg", tmp_path / "good.png"
-    bad.write_text("not a photo")
-    photo_with({}, 8, 8).save(good)
-    results = dict(segment_many(segmenter, [bad, good]))
-    assert isinstance(results[bad], FaceSegKitError)
-    assert isinstance(results[good], SegmentationResult)
 
 
 def test_a_large_jpeg_is_decoded_in_full_only_for_its_photo(segmenter, tmp_path, monkeypatch):
@@ -156,12 +137,6 @@ def test_each_face_is_segmented_by_itself_and_nothing_between(tmp_path):
         assert np.allclose(centres, [(220, 205), (1035, 640)], atol=4)
 
 
-def test_a_photo_without_a_face_has_no_classes():
-    photo = photo_with({"nose": (50, 50, 100, 100)}, 200, 200)
-    result = FaceSegmenter(model_by_colour(), detector=detector_of())(photo)
-    assert result.faces == () and not result.labels.any()
-
-
 def test_a_detection_in_which_the_model_sees_no_face_is_dropped():
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels).resize((640, 480))
@@ -201,14 +176,14 @@ def test_a_face_is_aligned_by_the_model_not_by_the_detector(synthetic_face, degr
     assert math.hypot(roi.x - 540, roi.y - 360) < 0.06 * side
     assert abs(math.remainder(math.degrees(roi.angle) - degrees, 360)) < 12
     assert roi.size == pytest.approx(side, rel=0.15)
-    assert agreement(result, target) > 0.6
+    assert agreement(result, target) > 0.8
 
 
 @pytest.mark.parametrize("wrong", [(), ((0.1, 0.1, 0.1),)], ids=["nothing", "a wrong position"])
 def test_a_face_that_fills_the_photo_needs_no_detector(synthetic_face, wrong):
     face, target = synthetic_face
     result = FaceSegmenter("separable-synthetic", detector=detector_of(*wrong))(face)
-    assert len(result.faces) == 1 and agreement(result, target) > 0.65
+    assert len(result.faces) == 1 and agreement(result, target) > 0.8
 
 
 def test_confidence_is_below_1_only_where_the_faces_are(synthetic_face):
@@ -218,10 +193,6 @@ def test_confidence_is_below_1_only_where_the_faces_are(synthetic_face):
     result = FaceSegmenter("separable-synthetic", detector=detector)(photo)
     confidence = result.confidence()
     assert confidence.shape == (600, 900) and (confidence[:, :480] == 1).all()
-    contours = np.zeros(confidence.shape, dtype=bool)
-    contours[1:-1, 1:-1] = result.labels[2:, 1:-1] != result.labels[:-2, 1:-1]
-    contours[1:-1, 1:-1] |= result.labels[1:-1, 2:] != result.labels[1:-1, :-2]
-    assert confidence[contours].mean() < confidence[result.labels > 0].mean() - 0.1
     low = confidence < 0.7
     assert low.any() and not low[:, :500].any()
     half = result.confidence((300, 450))
@@ -246,19 +217,3 @@ def test_segment_and_list_models_are_public_and_keep_models_in_memory(synthetic_
     again = facesegkit.segment(synthetic_face[0], "unet-synthetic")
     np.testing.assert_array_equal(again.labels, expected)
     np.testing.assert_array_equal(result.labels, expected)
-
-
-def test_a_checkpoint_is_a_model_too(synthetic_face):
-    checkpoint = pytest.importorskip("facesegkit.checkpoint").load(weights_path("unet", ".pth"))
-    from_onnx, *others = (
-        FaceSegmenter(model, aligned=True)(synthetic_face[0]).labels
-        for model in ("unet", checkpoint, weights_path("unet", ".pth"))
-    )
-    for labels in others:
-        assert (labels == from_onnx).mean() > 0.999
-
-
-def test_importing_does_not_import_torch():
-    """Commands import this module for their --help."""
-    program = "import sys, facesegkit.inference.segmenter; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -135,22 +135,6 @@ def test_suffixes_that_do_not_fit_the_view(name, view, message):
         check_view_path(name, view)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "out.png"
-    save_image(Image.new("L", (3, 2)), path)
-    before = path.read_bytes()
-
-    def write_half(_, unfinished, **options):
-        unfinished.write_bytes(before[:20])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", write_half)
-    with pytest.raises(FaceSegKitError, match="Cannot write .*out.png: No space left on device"):
-        save_image(Image.new("L", (5, 5)), path)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["out.png"]
-
-
 def test_what_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FaceSegKitError, match="Cannot write"):

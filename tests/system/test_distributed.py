@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch.distributed
 from torch import nn
 
 from facesegkit.checkpoint import load
+from facesegkit.cli.main import main
 from facesegkit.config import TrainConfig
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.dataset import batch_indices
@@ -28,19 +30,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def torchrun(
-    *arguments: object, cwd: Path, restarts: int = 0, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Start two processes and wait for both."""
-    return subprocess.run(
+def torchrun(*arguments: object, cwd: Path, restarts: int = 0, status: int = 0, **env: str) -> Any:
+    """Run two processes to their end, and check whether they fail (status 1) or not (0)."""
+    finished = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
             "--local-addr", "127.0.0.1", "--max-restarts", str(restarts),
             str(SCRIPT), *map(str, arguments),
         ],
-        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", **env},
         capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
+    assert bool(finished.returncode) == status, finished.stderr
+    return finished
 
 
 @pytest.fixture(scope="module")
@@ -54,40 +56,29 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(synthetic: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two processes have built the cache and trained."""
     folder = tmp_path_factory.mktemp("trained")
-    finished = train(synthetic, folder)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.count("saved ") == 1
+    assert train(synthetic, folder).stdout.count("saved ") == 1
     return folder
 
 
-def train(synthetic: Path, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return torchrun(
-        "train", "--data", synthetic, "--cache", folder / "cache", "--epochs", "2",
-        cwd=folder, restarts=1, **more,
-    )  # fmt: skip
+def train(synthetic: Path, folder: Path, **env: str) -> Any:
+    arguments = ["--data", synthetic, "--cache", folder / "cache", "--epochs", "2"]
+    return torchrun("train", *arguments, cwd=folder, restarts=1, **env)
 
 
 def test_the_loss_and_its_gradient_are_those_of_the_whole_batch(tmp_path):
     torch.manual_seed(0)
     model = nn.Conv2d(3, 4, 1)
-    photos, target = torch.rand(3, 3, 8, 8), torch.randint(4, (3, 8, 8))
-    teacher_probs = torch.rand(3, 4, 8, 8).softmax(1)
-    loss = segmentation_loss(model(photos), target, TrainConfig(), teacher_probs)
+    case = {
+        "photos": torch.rand(3, 3, 8, 8),
+        "target": torch.randint(4, (3, 8, 8)),
+        "teacher_probs": torch.rand(3, 4, 8, 8).softmax(1),
+    }
+    logits = model(case["photos"])
+    loss = segmentation_loss(logits, case["target"], TrainConfig(), case["teacher_probs"])
     loss.backward()
     file = tmp_path / "case.pth"
-    torch.save(
-        {
-            "weights": model.state_dict(),
-            "photos": photos,
-            "target": target,
-            "teacher_probs": teacher_probs,
-        },
-        file,
-    )
-
-    finished = torchrun("loss", file, cwd=tmp_path)
-
-    assert finished.returncode == 0, finished.stderr
+    torch.save({"weights": model.state_dict(), **case}, file)
+    torchrun("loss", file, cwd=tmp_path)
     shared = torch.load(file, weights_only=True)
     torch.testing.assert_close(shared["loss"], loss.detach())
     torch.testing.assert_close(shared["gradient"], model.weight.grad)
@@ -101,13 +92,18 @@ def test_two_processes_build_the_same_cache_as_one(synthetic, trained, tmp_path)
     np.testing.assert_array_equal(shared.labels, alone.labels)
 
 
-def test_bad_pairs_of_any_process_are_reported(synthetic, tmp_path):
-    broken = tmp_path / "broken"
-    synthesize_dataset(broken, 6, seed=1, progress=False)
-    for photo_id in (1, 2):  # of an even and an odd index, so each process has one
-        (broken / "CelebA-HQ-img" / f"{photo_id}.jpg").write_bytes(b"no photo")
-    finished = torchrun("prepare", broken, "--cache", tmp_path / "cache", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Six faces with bad ones of an even and an odd index, so each process has one."""
+    folder = tmp_path / "broken"
+    synthesize_dataset(folder, 6, seed=1, progress=False)
+    for photo_id in (1, 2):
+        (folder / "CelebA-HQ-img" / f"{photo_id}.jpg").write_bytes(b"no photo")
+    return folder
+
+
+def test_bad_pairs_of_any_process_are_reported(broken, tmp_path):
+    torchrun("prepare", broken, "--cache", tmp_path / "cache", cwd=tmp_path)
     assert set(DatasetCache.open(tmp_path / "cache").bad) == {1, 2}
 
 
@@ -126,17 +122,11 @@ def test_each_batch_is_divided_between_both(trained):
 
 
 def test_two_processes_evaluate_like_one(synthetic, tmp_path):
-    arguments = [
-        "evaluate", "--data", synthetic, "--cache", tmp_path / "cache", "--split", "all",
-        "--model", "separable", "--report",
-    ]  # fmt: skip
+    arguments = ["evaluate", "--data", synthetic, "--cache", tmp_path / "cache", "--split", "all",
+                 "--model", "separable", "--report"]  # fmt: skip
     finished = torchrun(*arguments, tmp_path / "two", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("(40 photos of all") == 1
-    subprocess.run(
-        [sys.executable, "-m", "facesegkit", *map(str, arguments), tmp_path / "one"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    assert main([*map(str, arguments), str(tmp_path / "one")]) == 0
     one, two = (
         json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two")
     )
@@ -149,28 +139,24 @@ def test_two_processes_evaluate_like_one(synthetic, tmp_path):
 def test_a_killed_run_is_restarted_and_ends_the_same(synthetic, trained, tmp_path):
     stale = "face_segmentation_model.training.pth"  # of another run, without --resume
     shutil.copy(trained / stale, tmp_path / stale)
-    finished = train(synthetic, tmp_path, DIE_AT_STEP="3")
-    assert finished.returncode == 0, finished.stderr
+    train(synthetic, tmp_path, DIE_AT_STEP="3")
     assert (tmp_path / "died").exists()
     killed, undisturbed = (
-        load(folder / "face_segmentation_model.pth") for folder in (tmp_path, trained)
+        load(folder / "face_segmentation_model.pth").model.state_dict()
+        for folder in (tmp_path, trained)
     )
-    torch.testing.assert_close(
-        killed.model.state_dict(), undisturbed.model.state_dict(), rtol=0, atol=0
-    )
+    torch.testing.assert_close(killed, undisturbed, rtol=0, atol=0)
 
 
 def test_an_error_of_all_processes_is_printed_once(tmp_path):
-    finished = torchrun("prepare", tmp_path / "missing", cwd=tmp_path, PATIENCE="120")
-    assert finished.returncode != 0
-    assert finished.stderr.count("facesegkit: There is no") == 1
-    assert 'File "' not in finished.stderr.split("facesegkit: There is no")[0]  # no traceback
+    missing = tmp_path / "missing"
+    errors = torchrun("prepare", missing, cwd=tmp_path, status=1, PATIENCE="120").stderr
+    before, *after = errors.split("facesegkit: There is no")
+    assert len(after) == 1 and 'File "' not in before  # no traceback
 
 
-def test_an_error_of_one_process_is_printed(tmp_path):
-    broken = tmp_path / "broken"
-    synthesize_dataset(broken, 6, seed=1, progress=False)
-    (broken / "CelebA-HQ-img" / "1.jpg").write_bytes(b"no photo")  # for the second process
-    finished = torchrun("prepare", broken, "--strict", "--cache", "cache", cwd=tmp_path)
-    assert finished.returncode != 0
-    assert finished.stderr.count("facesegkit: CelebA-HQ-img/1.jpg cannot be read") == 1
+def test_an_error_of_one_process_is_printed(broken, tmp_path):
+    shutil.copy(*((broken / "CelebA-HQ-img" / name) for name in ("0.jpg", "2.jpg")))
+    arguments = ["prepare", broken, "--strict", "--cache", "cache"]
+    errors = torchrun(*arguments, cwd=tmp_path, status=1).stderr
+    assert errors.count("facesegkit: CelebA-HQ-img/1.jpg cannot be read") == 1

@@ -1,14 +1,13 @@
 """Work in other processes: results, errors, locks, and scripts of any kind."""
 
-import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from math import sqrt
 from operator import truediv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,9 @@ from facesegkit.system.processes import cores, folder_lock, process_map
 MAIN = "import sys; from facesegkit.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_every_item_has_one_result():
+def test_every_item_has_one_result(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit('another module of this name')")
+    monkeypatch.chdir(tmp_path)  # workers import nothing from there
     results = dict(process_map(sqrt, [0, 1, 4, 9, 16, 25], 2, doing="tried"))
     assert results == {0: 0, 1: 1, 4: 2, 9: 3, 16: 4, 25: 5}
 
@@ -51,12 +52,6 @@ def test_workers_end_when_their_parent_is_killed():
         parent.communicate(timeout=10)  # standard error stays open as long as a worker lives
 
 
-def test_workers_import_nothing_from_the_current_folder(tmp_path, monkeypatch):
-    (tmp_path / "queue.py").write_text("raise SystemExit('another module of this name')")
-    monkeypatch.chdir(tmp_path)
-    assert list(process_map(sqrt, [4], 1, doing="tried")) == [(4, 2)]
-
-
 def test_a_containers_cpu_quota_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "_CGROUP", tmp_path / "none")
     all_cores = cores()
@@ -76,27 +71,20 @@ with folder_lock(Path(sys.argv[1])):
 """
 
 
-class Listener(io.StringIO):
-    """A file that calls a function when something is written to it."""
-
-    def __init__(self, then: Callable[[], object]) -> None:
-        super().__init__()
-        self.then = then
-
-    def write(self, text: str) -> int:
-        self.then()
-        return super().write(text)
-
-
 def test_the_second_process_waits_and_says_so(tmp_path, monkeypatch):
     command = [sys.executable, "-c", HOLDS_THE_LOCK, tmp_path]
+    said = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
-        assert first.stdin and first.stdout and first.stdout.readline() == b"in\n"
-        said = Listener(first.kill)  # which releases the lock
-        monkeypatch.setattr(sys, "stderr", said)
+        assert first.stdout.readline() == b"in\n"
+
+        def write(text):
+            said.append(text)
+            first.kill()  # which releases the lock
+
+        monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=write, flush=lambda: None))
         with folder_lock(tmp_path):
             assert first.wait() != 0
-    assert f"Waiting for another process that is writing to {tmp_path}." in said.getvalue()
+    assert f"Waiting for another process that is writing to {tmp_path}." in "".join(said)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
