@@ -23,7 +23,7 @@ def draw_nose(scene: Scene) -> None:
     canvas.shade(scene.on_head(base, soft=4), rng.uniform(0.0, 0.35), brown)
     flank, crease = rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.5)
     for side in SIDES.values():
-        edge = [(side * 19, 0), (side * 20, 0.4 * end), (side * wing * 0.8, end - 26)]
+        line = [(side * 19, 0), (side * 20, 0.4 * end), (side * wing * 0.8, end - 26)]
         edge = scene.ribbon_on_head(smooth(line, 5, closed=False), 14, soft=5)
         canvas.shade(edge, flank, brown)
         line = [(side * wing * 0.74, end - 31), (side * (wing - 2.5), end - 22),

@@ -1,0 +1,24 @@
+"""The data set of the lessons: CelebAMask-HQ if it is there, otherwise synthetic faces."""
+
+from facesegkit.course.lesson_data import lesson_cache, lesson_data
+
+
+def test_lessons_run_on_synthetic_faces(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "README.md").touch()
+    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
+    for folder in (tmp_path / "notebooks" / "solutions", tmp_path):
+        monkeypatch.chdir(folder)
+        data = lesson_data(faces=2)
+        assert capsys.readouterr().out == "This lesson runs on 2 synthetic faces.\n"
+        assert data.resolve().parent == tmp_path / "data"
+        assert len(list(data.glob("CelebA-HQ-img/*.jpg"))) == 2
+    assert len(lesson_cache(data).rows()) == 2
+    assert [path.name for path in (tmp_path / "data" / "cache").iterdir()] == [data.name]
+
+
+def test_lessons_run_on_celebamask_hq_if_it_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "CelebAMask-HQ").mkdir(parents=True)
+    assert lesson_data().resolve() == tmp_path / "data" / "CelebAMask-HQ"
+    assert "do not publish" in capsys.readouterr().out
