@@ -1,4 +1,4 @@
-"""Train a face parser, score it, and draw what it does: `python face_segmentation.py --help`."""
+"""Train a face parser, evaluate it and plot the results: `python face_segmentation.py --help`."""
 
 import sys
 

@@ -42,7 +42,7 @@ def add_train(commands: Commands) -> None:
     add("--arch", choices=("separable", "unet"), default="separable", help="(default: separable)")
     budget = train.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
-    budget.add_argument("--epochs", type=positive(float), help="instead of minutes; repeatable")
+    budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
     add("--scheme", default="five", help="five, all or a JSON file of classes (default: five)")
     crops = "the model sees the whole aligned photo (default), or a crop around the face"
     add("--crop", choices=("photo", "face"), default="photo", help=crops)
