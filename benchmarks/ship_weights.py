@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from readme_tables import table
 from torch import Tensor
 
-from facesegkit.checkpoint import Checkpoint, load, round_to_half, save, versions
+from facesegkit.checkpoint import Checkpoint, load, save
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.dataset import TrainingData
 from facesegkit.export import OPSET, check_agreement, compare, export_onnx
@@ -46,6 +46,7 @@ from facesegkit.metrics import (
     evaluate,
 )
 from facesegkit.profile import profile_model
+from facesegkit.system.tensor_files import round_to_half, versions
 from facesegkit.transforms import to_float_images
 
 TEMPLATE = Path(__file__).parent / "card_templates" / "model.md"

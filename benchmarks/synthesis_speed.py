@@ -1,9 +1,9 @@
-"""How many faces a second `facesegkit synthesize` draws, files included.
+"""Measure how many faces per second `facesegkit synthesize` writes.
 
     python benchmarks/synthesis_speed.py --count 400
 
-On an idle machine the faces per second are what a reader will see; the processor time of a face
-says the same of a busy one. Results go to benchmarks/results/synthesis_speed.json.
+Faces per second are meaningful on an idle machine only; the processor time per face is also
+meaningful on a busy one. Results are written to benchmarks/results/synthesis_speed.json.
 """
 
 from __future__ import annotations

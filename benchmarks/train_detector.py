@@ -20,13 +20,13 @@ import facesegkit  # noqa: F401  before torch, because it sets OMP_WAIT_POLICY
 # isort: split
 import torch
 
-from facesegkit.checkpoint import round_to_half, versions
 from facesegkit.config import Budget
 from facesegkit.data.cache import build_cache
 from facesegkit.detection.scenes import SceneMaker, SceneSettings
-from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss
-from facesegkit.export import OPSET, export_detector
+from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss, export_detector
+from facesegkit.export import OPSET
 from facesegkit.inference.model_zoo import DETECTOR
+from facesegkit.system.tensor_files import round_to_half, versions
 from facesegkit.train import fit
 
 TEMPLATE = Path(__file__).parent / "card_templates" / "detector.md"

@@ -34,14 +34,9 @@ _MODULES = {
 }
 
 __all__ = [
-    "Face",
-    "FaceSegmenter",
-    "LabelScheme",
-    "SegmentationResult",
-    "list_models",
-    "load_model",
+    "Face", "FaceSegmenter", "LabelScheme", "SegmentationResult", "list_models", "load_model",
     "segment",
-]
+]  # fmt: skip
 
 # By default, OpenMP threads that wait for each other spin. On a machine that does anything else
 # meanwhile, this makes training several times slower (5 instead of 20 photos per second beside one

@@ -7,7 +7,6 @@ file from an unknown source can hold a bad model but cannot run code.
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-import facesegkit
 from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.onnx_model import FORMAT, KIND, Model, check_input_size, check_kind
 from facesegkit.labels import LabelScheme
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
-from facesegkit.system.tensor_files import load_tensors, save_tensors
+from facesegkit.system.tensor_files import halved, load_tensors, save_tensors, versions
 
 _MAX_PARAMETERS = 20_000_000  # otherwise a file could ask for all the memory there is
 _BACKGROUND = 0.95  # its fraction of an aligned photo's pixels, roughly
@@ -82,22 +80,13 @@ def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | Ligh
     return model
 
 
-def versions() -> dict[str, str]:
-    """Versions of the software that a result was made with."""
-    return {
-        "facesegkit": facesegkit.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
-
-
 def save(checkpoint: Checkpoint, path: Path | str) -> None:
     """Write a checkpoint, atomically.
 
     Raises:
         FaceSegKitError: if the file cannot be written.
     """
-    weights = {name: _halved(value) for name, value in checkpoint.model.state_dict().items()}
+    weights = {name: halved(value) for name, value in checkpoint.model.state_dict().items()}
     save_tensors({**description(checkpoint), "weights": weights}, path)
 
 
@@ -114,23 +103,6 @@ def description(checkpoint: Checkpoint) -> dict[str, Any]:
         "about": dict(checkpoint.about),
         "versions": versions(),
     }
-
-
-def _halved(weights: Tensor) -> Tensor:
-    """The weights as float16 if float16 holds all of them exactly, else as they are."""
-    half = weights.half() if weights.dtype == torch.float32 else weights
-    return half if torch.equal(half.to(weights.dtype), weights) else weights
-
-
-def round_to_half(model: nn.Module) -> None:
-    """Round a model's convolution weights, in place, to values that float16 can hold.
-
-    A file then takes half the bytes (see `save`), and still holds exactly the model that was
-    evaluated. Batch normalization stays as it is: it is small, and its range can be large.
-    """
-    for weights in model.parameters():
-        if weights.ndim > 1:
-            weights.data = weights.data.half().float()
 
 
 def load(path: Path | str) -> Checkpoint:

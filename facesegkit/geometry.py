@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +14,6 @@ from facesegkit.errors import FaceSegKitError
 Images = TypeVar("Images", bound=Any)  # a numpy array or a PyTorch tensor
 
 MIN_CROP_SIZE = 0.1  # otherwise a damaged model file could require photos larger than memory
-_MAX_TILE = 1_000_000  # pixels
 
 
 class BBox(NamedTuple):
@@ -30,16 +28,6 @@ class BBox(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
-
-
-def tiles(size: tuple[int, int]) -> Iterator[BBox]:
-    """Boxes that cover an image of this width and height, to process large images in pieces."""
-    width, height = size
-    across = max(1, min(width, _MAX_TILE))
-    down = _MAX_TILE // across
-    for top in range(0, height, down):
-        for left in range(0, width, across):
-            yield BBox(left, top, min(width, left + across), min(height, top + down))
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from facesegkit.geometry import BBox, tiles
+from facesegkit.geometry import BBox
 from facesegkit.system.decode_limits import check_decodable, opened_image
+from facesegkit.system.large_images import to_rgb
 
 PADDING = (127, 127, 127)  # mid grey, neither bright nor dark to a model
 
@@ -23,9 +23,6 @@ _TRANSPOSE = {  # by EXIF orientation
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 _QUARTER_TURNS = {transpose for orientation, transpose in _TRANSPOSE.items() if orientation > 4}
-
-# Values that stand for white in these modes, the most likely first.
-_WHITE_LEVELS = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
 
 
 def read_photo(source: Path | str | BinaryIO) -> Image.Image:
@@ -76,7 +73,7 @@ def _decode(image: Image.Image, full_size: tuple[int, int]) -> tuple[Image.Image
     image.load()  # transposes a TIFF by itself, and deletes its orientation
     transpose = _transpose_of(image)
     is_sideways = transpose in _QUARTER_TURNS or image.size != before
-    rgb = _to_rgb(image)
+    rgb = to_rgb(image)
     if rgb is not image:
         image.close()  # frees its pixels: there may be no room for three large copies
     return (rgb if transpose is None else rgb.transpose(transpose)), is_sideways
@@ -92,7 +89,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """
     image.load()  # as in `_decode`
     transpose = _transpose_of(image)
-    rgb = _to_rgb(image)
+    rgb = to_rgb(image)
     return rgb if transpose is None else rgb.transpose(transpose)
 
 
@@ -101,58 +98,6 @@ def _transpose_of(image: Image.Image) -> Image.Transpose | None:
     with suppress(Exception):  # a photo with unreadable EXIF data is still a photo
         return _TRANSPOSE.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """The image itself if it is RGB already, else a copy."""
-    if image.mode.startswith(("I", "F")):
-        to_8_bit = _conversion_to_8_bit(image)
-        return _convert_tiles(image, lambda tile: Image.fromarray(to_8_bit(np.asarray(tile))))
-    if image.has_transparency_data:
-        return _convert_tiles(image, _blend_over_white)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _convert_tiles(
-    image: Image.Image, convert: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
-    """Convert an image to RGB tile by tile, to save memory."""
-    rgb = Image.new("RGB", image.size)
-    for box in tiles(image.size):
-        rgb.paste(convert(image.crop(box)), box)
-    return rgb
-
-
-def _blend_over_white(image: Image.Image) -> Image.Image:
-    # Pillow converts premultiplied grey, "La", only to "LA".
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
-
-
-def _conversion_to_8_bit(image: Image.Image) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
-    """Scaling of pixel values to 0..255 by the first white level that none of them exceeds."""
-    ranges = []
-    for box in tiles(image.size):
-        values = _finite(np.asarray(image.crop(box)))
-        ranges.append((float(values.min()), float(values.max())))
-    black, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
-    levels = (white for white in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= white)
-    white = next(levels, None)
-    if white is None:
-        scale = 255 / max(highest - black, 1.0)
-    else:
-        scale, black = 255 / white, 0.0
-
-    def convert(values: NDArray[Any]) -> NDArray[np.uint8]:
-        # Multiply before subtracting: the difference of two huge floats may overflow.
-        scaled = _finite(values) * np.float32(scale) - np.float32(black * scale)
-        return np.rint(scaled).astype(np.uint8)
-
-    return convert
-
-
-def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
-    return np.nan_to_num(values.astype(np.float32))
 
 
 # For inference, which does without PyTorch; `transforms.to_float_images` converts tensors.

@@ -31,10 +31,8 @@ class ModelProfile:
 
     def __str__(self) -> str:
         return (
-            f"{self.parameters / 1e6:.3f} M parameters, "
-            f"{self.macs / 1e6:.1f} M MACs, "
-            f"receptive field {self.receptive_field} pixels, "
-            f"{self.bytes_on_disk / 1e6:.2f} MB on disk"
+            f"{self.parameters / 1e6:.3f} M parameters, {self.macs / 1e6:.1f} M MACs, receptive "
+            f"field {self.receptive_field} pixels, {self.bytes_on_disk / 1e6:.2f} MB on disk"
         )
 
 

@@ -1,9 +1,9 @@
-"""Remakes the pictures in this folder: `make figures`, or
+"""Generate the images in this folder: `make figures`, or
 
-    python figures/draw_figures.py --model face_segmentation_model.pth
+    python figures/make_figures.py --model face_segmentation_model.pth
 
-Only drawn faces and a photo in the public domain are shown: astronaut.jpg is Eileen Collins by
-NASA, as scikit-image ships it.
+They show only synthetic faces and a photo in the public domain: astronaut.jpg is Eileen Collins by
+NASA, as distributed with scikit-image.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from facesegkit.synthetic import synthesize_face
 
 HERE = Path(__file__).parent
 ASTRONAUT = HERE / "astronaut.jpg"
-HEAD = (46, 0, 406, 360)  # of the astronaut's photo: so that parts are large enough to be seen
+HEAD = (46, 0, 406, 360)  # crop of the astronaut's photo in which the parts are large enough
 
-SHOWN = (55, 67, 88, 150, 160, 209, 230, 240)  # of the drawn faces with seed 0
+INDICES = (55, 67, 88, 150, 160, 209, 230, 240)  # of the synthetic faces with seed 0
 
 
-def drawn_faces(side: int = 200) -> Image.Image:
-    """Two rows: drawn faces, and the same with the classes that their masks make."""
-    faces = [synthesize_face(seed=0, index=index) for index in SHOWN]
-    pictures = [face.photo for face in faces]
+def synthetic_faces(side: int = 200) -> Image.Image:
+    """Two rows: synthetic faces, and the same faces with their classes overlaid."""
+    faces = [synthesize_face(seed=0, index=index) for index in INDICES]
+    images = [face.photo for face in faces]
     for face in faces:
         classes = FIVE_FEATURES.merge(paint_parts(face.masks, face.photo.shape[:2]))
-        pictures.append(overlay(face.photo, classes, FIVE_FEATURES))
-    small = [Image.fromarray(picture).resize((side, side)) for picture in pictures]
-    return contact_sheet([np.asarray(picture) for picture in small], columns=len(SHOWN))
+        images.append(overlay(face.photo, classes, FIVE_FEATURES))
+    small = [np.asarray(Image.fromarray(image).resize((side, side))) for image in images]
+    return contact_sheet(small, columns=len(INDICES))
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     segmenter = FaceSegmenter(parser.parse_args().model)
     head = read_photo(ASTRONAUT).crop(HEAD).resize((768, 768), Image.Resampling.LANCZOS)
     save_image(render(segmenter(head), "panel"), HERE / "astronaut_segmented.png")
-    save_image(drawn_faces(), HERE / "drawn_faces.jpg")
+    save_image(synthetic_faces(), HERE / "synthetic_faces.jpg")
 
 
 if __name__ == "__main__":

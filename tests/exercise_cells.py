@@ -1,13 +1,11 @@
-"""Runs exercises of a solutions notebook and their checks, either solved or blanked."""
+"""Runs exercises of the solutions notebooks and their checks: solved, blanked or with mistakes."""
 
 import ast
+import functools
 import json
 from pathlib import Path
 
-import pytest
-
-from facesegkit.course.exercises import TryAgain
-from facesegkit.course.exercises.blanking import blank_source, tags
+from facesegkit.course.exercises.blanking import BLANK, blank_source, tags
 
 SOLUTIONS = sorted((Path(__file__).parent.parent / "notebooks" / "solutions").glob("*.ipynb"))
 
@@ -16,9 +14,10 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def code_cells(notebook):
-    """(source, tags) of each code cell."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+@functools.cache
+def code_cells(path):
+    """(source, tags) of each code cell of a notebook."""
+    cells = [cell for cell in read(path)["cells"] if cell["cell_type"] == "code"]
     return [("".join(cell["source"]), tags(cell)) for cell in cells]
 
 
@@ -26,29 +25,47 @@ def exercise_indices(cells):
     return [index for index, (_, cell_tags) in enumerate(cells) if "exercise" in cell_tags]
 
 
-def run_exercise(path, number, *, blank=False):
-    """Run the cell of exercise `number`, from 0, and its check; returns the defined names.
+def find_check(source):
+    """Module and name of the check that a cell imports and calls."""
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = {alias.name: node.module for node in imports for alias in node.names}
+    called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+    [check] = [name for name in modules if name.startswith("check_") and name in called]
+    return modules[check], check
+
+
+# The notebook and the index of the exercise's cell for the name of each check.
+CHECKS = {
+    find_check(code_cells(path)[index + 1][0])[1]: (path, index)
+    for path in SOLUTIONS
+    for index in exercise_indices(code_cells(path))
+}
+
+
+def run_exercise(check, *edits, blank=False):
+    """Run the cell of an exercise and its check; returns the defined names.
 
     Of the cells before it, only imports and definitions run, except the first, which has magics.
+
+    Args:
+        check: the check's name.
+        edits: changes of the solution, "old -> new", or "-> new" for a new solution.
+        blank: run the cell without a solution.
     """
-    cells = code_cells(read(path))
-    index = exercise_indices(cells)[number]
+    path, index = CHECKS[check]
     names = {"eye": 512.0}  # lesson 1 measures it on the data set
-    for source, _ in cells[1:index]:
+    for source, _ in code_cells(path)[1:index]:
         wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef)
         body = [node for node in ast.parse(source).body if isinstance(node, wanted)]
         exec(compile(ast.Module(body, []), path.name, "exec"), names)
-    source = cells[index][0]
-    exec(blank_source(source) if blank else source, names)
-    exec(cells[index + 1][0], names)
+    source = code_cells(path)[index][0]
+    if blank or edits and edits[0].startswith("-> "):
+        source = blank_source(source)
+    for edit in edits:
+        old, new = (f" {edit}" if edit.startswith("->") else edit).split(" -> ")
+        assert (old or BLANK) in source, f"{check} has no {old!r}"
+        source = source.replace(old or BLANK, new)
+    exec(source, names)
+    exec(code_cells(path)[index + 1][0], names)
     return names
-
-
-def rows_of(wrong):
-    """(check, answers, message) of a table of the form {check: [(answer, ..., message), ...]}."""
-    return [(check, row[:-1], row[-1]) for check, rows in wrong.items() for row in rows]
-
-
-def assert_rejects(check, answers, message):
-    with pytest.raises(TryAgain, match=message):
-        check(*answers)

@@ -12,11 +12,11 @@ import torch
 from damage import damaged
 
 import facesegkit
-from facesegkit.checkpoint import Checkpoint, build_model, load, round_to_half, save
+from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP, FULL_IMAGE
 from facesegkit.labels import LabelScheme
-from facesegkit.system.tensor_files import load_tensors, save_tensors
+from facesegkit.system.tensor_files import load_tensors, round_to_half, save_tensors
 
 OWN = LabelScheme("own", {"ears": ("l_ear", "r_ear"), "hat": ("hat",)}, [(1, 2, 3), (4, 5, 6)])
 

@@ -13,13 +13,14 @@ from damage import damaged
 from onnx import helper, numpy_helper
 from torch import nn
 
-from facesegkit.checkpoint import Checkpoint, build_model, round_to_half, save
+from facesegkit.checkpoint import Checkpoint, build_model, save
 from facesegkit.cli.main import main
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import Agreement, check_agreement, compare, export_onnx
 from facesegkit.inference.model_zoo import load_model
 from facesegkit.inference.onnx_model import METADATA_KEY, open_onnx
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
+from facesegkit.system.tensor_files import round_to_half
 
 
 def checkpoint(arch="separable", scheme=FIVE_FEATURES, size=64):

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
+
 from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
@@ -14,7 +16,7 @@ from facesegkit.inference.results import SegmentationResult
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.video import check_video_path, is_video, segment_video
 from facesegkit.inference.visualize import VIEWS, check_view_path, save_view
-from facesegkit.system.decode_limits import find_photos
+from facesegkit.system.decode_limits import FORMATS
 from facesegkit.system.files import check_writable
 
 RESULT = Path("segmentation_result.png")
@@ -207,3 +209,25 @@ def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
                 )
             outputs[photo] = output
     return outputs
+
+
+def find_photos(folder: Path | str) -> list[Path]:
+    """Photos in a folder by suffix, sorted, without hidden files and subfolders.
+
+    Raises:
+        FaceSegKitError: if there is no such folder, it cannot be read, or it contains no photo.
+    """
+    formats = Image.registered_extensions()
+    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+    try:
+        files = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise FaceSegKitError(f"Cannot read the folder {folder}: {error.strerror}.") from error
+    photos = [
+        file
+        for file in files
+        if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
+    ]
+    if not photos:
+        raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {folder}.")
+    return photos

@@ -6,7 +6,11 @@ of a limited range of sizes; `inference.detector` applies it to an image pyramid
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +18,11 @@ from torch import Tensor, nn
 
 from facesegkit.config import TrainConfig
 from facesegkit.detection.scenes import IGNORED, POSITIVE, Faces
+from facesegkit.export import OPSET
 from facesegkit.inference.detector import SIZE_UNIT, STRIDE
+from facesegkit.inference.onnx_model import DETECTOR_KIND, FORMAT, METADATA_KEY
 from facesegkit.models import conv, separable_stage
+from facesegkit.system.onnx_files import trace_onnx, write_onnx
 
 # Of each cell: confidence logit; x, y offset of the centre in cells; log2 of the size over
 # SIZE_UNIT; cosine and sine of the angle.
@@ -93,3 +100,18 @@ def detection_loss(
     scales = torch.tensor([0.5, 0.5, 2.0, 1.0, 1.0])[:, None, None]
     differences = ((output[:, 1:] - target).abs() * scales).sum(dim=1)
     return focal + (differences * weight).sum() / weight.sum().clamp(min=1)
+
+
+def export_detector(detector: nn.Module, about: Mapping[str, Any], path: Path | str) -> None:
+    """Write a trained `FaceDetector`, and plain data about it, as an ONNX file.
+
+    The network takes `images`, float32 [batch, 3, H, W], RGB in 0..1, with H and W multiples of 8,
+    and returns `detections`, float32 [batch, 6, H / 8, W / 8].
+
+    Raises:
+        FaceSegKitError: if the file cannot be written.
+    """
+    free = {0: "batch", 2: "height", 3: "width"}
+    plain = {"kind": DETECTOR_KIND, "format": FORMAT, "about": dict(about)}
+    graph = trace_onnx(detector, 64, "detections", free, OPSET)
+    write_onnx(graph, {METADATA_KEY: json.dumps(plain)}, path)

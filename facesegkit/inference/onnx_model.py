@@ -67,7 +67,7 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
 
 
 def open_detector(path: Path, *, threads: int = 1) -> Network:
-    """Open a face detector written by `export.export_detector`; see `detector.Detector`.
+    """Open a face detector written by `detection.train.export_detector`; see `detector.Detector`.
 
     Raises:
         FaceSegKitError: if there is no such file, or it is damaged, of another version or kind.

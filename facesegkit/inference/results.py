@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import BBox, FaceROI, tiles
+from facesegkit.geometry import BBox, FaceROI
 from facesegkit.image_io import read_photo, read_reduced, shrink_to
 from facesegkit.inference.alignment import paste_classes, warp_back
 from facesegkit.inference.contours import Polygon, contours
 from facesegkit.inference.upsample import argmax_channels, max_softmax, upsample_argmax
 from facesegkit.labels import LabelScheme
+from facesegkit.system.large_images import tiles
 
 
 @dataclass(frozen=True, eq=False)

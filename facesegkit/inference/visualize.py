@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import BBox, tiles
+from facesegkit.geometry import BBox
 from facesegkit.labels import LabelScheme
 from facesegkit.system.files import atomic_write
+from facesegkit.system.large_images import tiles
 
 if TYPE_CHECKING:
     from facesegkit.inference.results import SegmentationResult

@@ -47,28 +47,6 @@ _START_OF_SCAN = 0xDA
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 
 
-def find_photos(folder: Path | str) -> list[Path]:
-    """Photos in a folder by suffix, sorted, without hidden files and subfolders.
-
-    Raises:
-        FaceSegKitError: if there is no such folder, it cannot be read, or it contains no photo.
-    """
-    formats = Image.registered_extensions()
-    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
-    try:
-        files = sorted(Path(folder).iterdir())
-    except OSError as error:
-        raise FaceSegKitError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    photos = [
-        file
-        for file in files
-        if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
-    ]
-    if not photos:
-        raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {folder}.")
-    return photos
-
-
 @contextmanager
 def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
     """Open an image file; the body decodes it, because only the header has been read.

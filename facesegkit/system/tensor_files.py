@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import platform
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+import facesegkit
 from facesegkit.errors import FaceSegKitError
 from facesegkit.system.files import atomic_write
 
@@ -72,3 +75,29 @@ def _check_bytes(path: Path) -> None:
             size = max(size, sum(file.file_size for file in archive.infolist()))
     if size > _MAX_BYTES:
         raise ValueError(f"it has {size:,} bytes")
+
+
+def halved(weights: Tensor) -> Tensor:
+    """The weights as float16 if float16 holds all of them exactly, else as they are."""
+    half = weights.half() if weights.dtype == torch.float32 else weights
+    return half if torch.equal(half.to(weights.dtype), weights) else weights
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Round a model's convolution weights, in place, to values that float16 can hold.
+
+    A file then takes half the bytes (see `halved`), and still holds exactly the model that was
+    evaluated. Batch normalization stays as it is: it is small, and its range can be large.
+    """
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            weights.data = weights.data.half().float()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that a result was made with."""
+    return {
+        "facesegkit": facesegkit.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

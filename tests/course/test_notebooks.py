@@ -1,10 +1,11 @@
-"""The notebooks as they are committed: executed, in order, clean, small, and closed to the world.
+"""The committed notebooks are executed in order, clean and small, and need no shell or network.
 
-That every cell still runs, and that tagged outputs are still true, is nbval's part of `make test`;
-here stands what nbval does not see. `notebooks/exercises/` is in test_exercises.py.
+`make test` also runs nbval, which checks that every cell still runs and that tagged outputs are
+unchanged. test_exercises.py tests `notebooks/exercises/`.
 """
 
 import ast
+import copy
 import json
 import os
 import re
@@ -13,14 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from exercise_cells import SOLUTIONS, read, tags
 
 TOP = Path(__file__).parents[2]
 LESSONS = sorted((TOP / "notebooks").glob("*.ipynb"))
-SOLUTIONS = sorted((TOP / "notebooks" / "solutions").glob("*.ipynb"))
-
 MERGING = TOP / "notebooks" / "02-merge-the-masks.ipynb"  # its first checked cell runs at once
 
-CHECKED = "nbval-check-output"
 MAGICS = {"matplotlib", "config"}
 PROCESS_MODULES = {"subprocess", "pty", "multiprocessing", "pexpect", "sh"}
 NETWORK_MODULES = {
@@ -47,54 +46,33 @@ def cells(path):
     return read(path)["cells"]
 
 
-def read(path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def code(cells):
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 def is_checked(cell):
-    return CHECKED in cell["metadata"].get("tags", [])
-
-
-def test_there_are_notebooks():
-    assert LESSONS
+    return "nbval-check-output" in tags(cell)
 
 
 # --- How they were run ---------------------------------------------------------------------------
 
 
-def test_cells_were_run_once_and_in_order(cells):
+def test_cells_were_run_once_in_order_without_errors_or_warnings(cells):
     counts = [cell["execution_count"] for cell in code(cells)]
     assert counts == list(range(1, len(counts) + 1))
-
-
-def test_no_output_is_an_error_or_a_warning(cells):
-    for cell in code(cells):
-        for output in cell["outputs"]:
-            assert output["output_type"] != "error"
-            assert output.get("name") != "stderr", output
+    for output in (output for cell in code(cells) for output in cell["outputs"]):
+        assert output["output_type"] != "error" and output.get("name") != "stderr", output
 
 
 def test_it_is_small_and_runs_on_any_python(path):
     notebook = read(path)
-    assert path.stat().st_size < 400_000
-    assert len(code(notebook["cells"])) <= 30
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    assert notebook["metadata"]["language_info"]["name"] == "python"
-
-
-def test_it_holds_no_widget_state_and_no_times_of_running(path):
-    notebook = read(path)
-    assert "widgets" not in notebook["metadata"]
-    assert not [cell["id"] for cell in notebook["cells"] if "execution" in cell["metadata"]]
-
-
-def test_every_cell_has_an_id_that_stays(cells):
-    ids = [cell["id"] for cell in cells]
-    assert len(set(ids)) == len(ids)
+    cells, metadata = notebook["cells"], notebook["metadata"]
+    assert path.stat().st_size < 400_000 and len(code(cells)) <= 30
+    assert metadata["kernelspec"]["name"] == "python3"
+    assert metadata["language_info"]["name"] == "python"
+    assert "widgets" not in metadata
+    assert not [cell["id"] for cell in cells if "execution" in cell["metadata"]], "times of running"
+    assert len({cell["id"] for cell in cells}) == len(cells)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
@@ -108,7 +86,7 @@ def test_enough_outputs_of_a_lesson_are_checked(lesson):
 
 
 def output_texts(cell):
-    """All that an output says in letters: printed text, reprs, HTML, but no pictures."""
+    """All text in an output: printed text, reprs, HTML, but no images."""
     for output in cell["outputs"]:
         yield "".join(output.get("text", ""))
         for kind, content in output.get("data", {}).items():
@@ -116,46 +94,35 @@ def output_texts(cell):
                 yield json.dumps(content) if isinstance(content, dict) else "".join(content)
 
 
-def test_no_output_names_a_place_on_somebodys_machine(cells):
+def test_no_output_names_a_path_or_an_address_on_a_machine_or_shows_the_real_data_set(cells):
+    """`lesson_data` says on which it runs; photos of CelebAMask-HQ must not be published."""
     for cell in code(cells):
         for text in output_texts(cell):
             found = MACHINE_PATH.search(text)
             assert not found, (cell["id"], found[0], text)
             assert not re.search(r"\bat 0x[0-9a-f]{6,}", text), (cell["id"], text)
+            assert "do not publish" not in text, cell["id"]
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("saved to /tmp/a/b.png", True),
-        ("'/opt/me/data'", True),
-        ("C:\\Users\\me", True),
-        ("~/data/faces", True),
-        ("train/val/test 80/10/10", False),
-        ("F1/IoU of ../data/synthetic and data/synthetic/x.jpg", False),
-        ("https://creativecommons.org/licenses/by/4.0/", False),
-        ("<td>1</td></tr>", False),
-    ],
-)
-def test_what_counts_as_a_place_on_a_machine(text, found):
-    assert bool(MACHINE_PATH.search(text)) == found
-
-
-def test_nothing_shown_is_of_the_real_data_set(cells):
-    """`lesson_data` says on which it runs; photos of CelebAMask-HQ must not be published."""
-    for cell in code(cells):
-        assert not any("do not publish" in text for text in output_texts(cell)), cell["id"]
+def test_what_counts_as_a_path_on_a_machine():
+    for text in ("saved to /tmp/a/b.png", "'/opt/me/data'", "C:\\Users\\me", "~/data/faces"):
+        assert MACHINE_PATH.search(text), text
+    for text in (
+        "train/val/test 80/10/10",
+        "F1/IoU of ../data/synthetic and data/synthetic/x.jpg",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "<td>1</td></tr>",
+    ):
+        assert not MACHINE_PATH.search(text), text
 
 
 # --- What they do --------------------------------------------------------------------------------
 
 
 def forbidden(source, first=False):
-    """What a cell does that a lesson must not do: shells, unknown magics, calls for the network.
+    """What a code cell must not do: shell commands, unknown magics, network access.
 
-    Args:
-        source: a code cell, as it stands in the notebook.
-        first: it is the first code cell, which may install the package in Colab.
+    The first code cell may install the package in Colab.
     """
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -181,22 +148,21 @@ def is_outward(module):
 
 
 def colab_nodes(tree):
-    """All nodes that only run in Colab: below `if ...colab...:`, but not below its `else`."""
+    """All nodes that only run in Colab: inside `if ...colab...:`, but not inside its `else`."""
     branches = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "colab" in ast.dump(n.test)]
     return {node for branch in branches for part in branch.body for node in ast.walk(part)}
 
 
 def forbidden_call(call, in_colab):
-    """The magic, the shell command or the download that a call is, if it is one."""
+    """The magic, the shell command or the download, if a call is one."""
     name = ast.unparse(call.func)
     if name.startswith("get_ipython()."):
         method, magic = name.removeprefix("get_ipython()."), ast.literal_eval(call.args[0])
         if method == "run_line_magic" and (magic in MAGICS or magic == "pip" and in_colab):
             return []
         return [f"{method} {magic}"]
-    if name in ("get_ipython", "__import__", "importlib.import_module"):
-        # get_ipython() alone is harmless, what is called on it was looked at above
-        return [] if name == "get_ipython" else [name]
+    if name in ("__import__", "importlib.import_module"):
+        return [name]
     if SHELL_CALLS.search(name) or FETCHING_CALLS.search(name):
         return [name]
     return [
@@ -238,7 +204,7 @@ INSTALL = 'if "google.colab" in sys.modules:\n    %pip install -q facesegkit\n'
         "torchvision.datasets.CelebA('data', download=True)",
         "resnet18(weights='DEFAULT')",
         "__import__('socket')",
-        INSTALL,  # when it does not stand in the first cell
+        INSTALL,  # not in the first cell
     ],
 )
 def test_what_a_lesson_must_not_do(source):
@@ -264,7 +230,7 @@ def test_pip_is_for_colab_alone():
     assert forbidden("if sys.platform:\n    %pip install facesegkit", first=True)
 
 
-# --- nbval sees what it should -------------------------------------------------------------------
+# --- nbval --------------------------------------------------------------------------------------
 
 
 def up_to_the_first_checked_cell(notebook):
@@ -274,28 +240,24 @@ def up_to_the_first_checked_cell(notebook):
 
 
 def with_another_number(notebook):
-    """The same notebook, a digit of its last cell's saved output changed."""
-    changed = json.loads(json.dumps(notebook))
+    """The same notebook with another digit in the saved output of its last cell."""
+    changed = copy.deepcopy(notebook)
     output = changed["cells"][-1]["outputs"][0]
-    text = "".join(output["text"] if "text" in output else output["data"]["text/plain"])
-    digit = re.search(r"\d", text)
-    other = text[: digit.start()] + str((int(digit[0]) + 1) % 10) + text[digit.end() :]
-    if "text" in output:
-        output["text"] = other
-    else:
-        output["data"]["text/plain"] = other
+    content, key = (output, "text") if "text" in output else (output["data"], "text/plain")
+    other = {"9": "0", **{str(digit): str(digit + 1) for digit in range(9)}}
+    content[key] = re.sub(r"\d", lambda digit: other[digit[0]], "".join(content[key]), count=1)
     return changed
 
 
 def test_a_changed_output_of_a_tagged_cell_fails(tmp_path):
-    """On a real lesson, run as `make test` runs it: as committed it passes, changed it fails."""
+    """A real lesson passes as committed and fails when changed, run as in `make test`."""
     lesson = up_to_the_first_checked_cell(read(MERGING))
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "data").symlink_to(TOP / "data", target_is_directory=True)
     for name, notebook in {"same": lesson, "changed": with_another_number(lesson)}.items():
         (folder / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    # A lesson's cells stand in an order, which pytest-randomly would change where it is installed.
+    # pytest-randomly would change the order of the cells.
     options = "-p no:randomly -p no:cacheprovider --nbval-lax --nbval-current-env -rA"
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", *options.split(), "--nbval-cell-timeout=300", str(folder)],

@@ -11,9 +11,8 @@ import torch
 from facesegkit.config import Budget, RunOptions
 from facesegkit.dataset import generator_for
 from facesegkit.detection.scenes import ABSENT, IGNORED, POSITIVE, Faces, SceneMaker, SceneSettings
-from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss
+from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss, export_detector
 from facesegkit.errors import FaceSegKitError
-from facesegkit.export import export_detector
 from facesegkit.inference.detector import SIZE_UNIT, STRIDE, decode_detections
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import open_detector, open_onnx

@@ -1,0 +1,79 @@
+"""Large images, tile by tile to save memory: conversion of any pixel format to 8-bit RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facesegkit.geometry import BBox
+
+_MAX_TILE = 1_000_000  # pixels
+
+# Values that stand for white in these modes, the most likely first.
+_WHITE_LEVELS = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
+
+
+def tiles(size: tuple[int, int]) -> Iterator[BBox]:
+    """Boxes that cover an image of this width and height, to process large images in pieces."""
+    width, height = size
+    across = max(1, min(width, _MAX_TILE))
+    down = _MAX_TILE // across
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            yield BBox(left, top, min(width, left + across), min(height, top + down))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image itself if it is RGB already, else a copy."""
+    if image.mode.startswith(("I", "F")):
+        to_8_bit = _conversion_to_8_bit(image)
+        return _convert_tiles(image, lambda tile: Image.fromarray(to_8_bit(np.asarray(tile))))
+    if image.has_transparency_data:
+        return _convert_tiles(image, _blend_over_white)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _convert_tiles(
+    image: Image.Image, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Convert an image to RGB tile by tile, to save memory."""
+    rgb = Image.new("RGB", image.size)
+    for box in tiles(image.size):
+        rgb.paste(convert(image.crop(box)), box)
+    return rgb
+
+
+def _blend_over_white(image: Image.Image) -> Image.Image:
+    # Pillow converts premultiplied grey, "La", only to "LA".
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+
+
+def _conversion_to_8_bit(image: Image.Image) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """Scaling of pixel values to 0..255 by the first white level that none of them exceeds."""
+    ranges = []
+    for box in tiles(image.size):
+        values = _finite(np.asarray(image.crop(box)))
+        ranges.append((float(values.min()), float(values.max())))
+    black, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    levels = (white for white in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= white)
+    white = next(levels, None)
+    if white is None:
+        scale = 255 / max(highest - black, 1.0)
+    else:
+        scale, black = 255 / white, 0.0
+
+    def convert(values: NDArray[Any]) -> NDArray[np.uint8]:
+        # Multiply before subtracting: the difference of two huge floats may overflow.
+        scaled = _finite(values) * np.float32(scale) - np.float32(black * scale)
+        return np.rint(scaled).astype(np.uint8)
+
+    return convert
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    return np.nan_to_num(values.astype(np.float32))

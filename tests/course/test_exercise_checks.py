@@ -1,0 +1,377 @@
+"""The checks of the exercises reject typical mistakes with messages that name them.
+
+A mistake is an edit of the solution, "old -> new", or a new solution, "-> new".
+"""
+
+import numpy as np
+import pytest
+from exercise_cells import CHECKS, run_exercise
+from PIL import Image
+
+from facesegkit.course.exercises import TryAgain
+from facesegkit.labels import FIVE_FEATURES, PART_IDS
+
+PILLOW = "from PIL import Image"
+
+LESSON_1 = {
+    "check_eye_pixels": [
+        ("eye / 8 / 8 -> eye / 8", "too high.*square of 8 x 8"),
+        ("eye / 8 / 8 -> 10.1", "too high"),
+        ("eye / 8 / 8 -> 5.9", "too low"),
+        ("eye / 8 / 8 -> float('nan')", "prediction is nan"),
+        ("eye / 8 / 8 -> 'a few'", "expected a number for prediction, got 'a few'"),
+    ],
+    "check_fraction_where_present": [
+        ("-> return (label_maps == part_id).mean()", r"expected 0\.3 .*got 0\.15.*Leave out the"),
+        ("-> return (label_maps == part_id).mean((1, 2))", "expected a number"),
+        ("if len(present) else 0.0 -> ", "no photo shows one.*got nan"),
+    ],
+    "check_class_weights": [
+        ("-> return len(pixels) * pixels / pixels.sum()", "same total weight.*ten times as"),
+        ("-> return pixels.sum() / pixels", "expected 1 for the mean of class_weights"),
+        ("-> return 1 / pixels / (1 / pixels).mean()", "weight of 0 for the class without pixels"),
+        ("-> return 1.0", "expected 3 numbers"),
+        ("weights[present].mean() -> weights.mean()", "mean of 1 over the other two"),
+    ],
+    "check_mouth_outside_lips": [
+        (', PART_IDS["l_lip"] -> ', r"contains \*both\* lips"),
+        ("rows <= lip_rows.max() -> rows < lip_rows.max()", "includes its borders"),
+        ("columns <= lip_columns.max() -> columns < lip_columns.max()", "includes its borders"),
+        ("np.mean(~inside) -> np.sum(~inside)", r"expected 0\.2273 .*got 5"),
+        ("return 1.0 -> return 0.0", "without lips, got 0.*no box"),
+        ("-> return 0.0", "5 of 22 pixels outside"),
+        ("return 0.0 -> return 1.0", "a face without a mouth"),
+    ],
+}
+
+LESSON_2 = {
+    "check_interpolated_classes": [
+        (
+            "-> skin_and_nose = nose_and_l_brow = background_and_hat = set()",
+            "0.*14.*got none.*Hint",
+        ),
+        ("skin_and_nose = set() -> skin_and_nose = {'eyes'}", "skin .1. and nose .2.*too many"),
+        ('{"eyes"} -> {"eyes", "nose", "eyebrows"}', "without their own.*too many"),
+        ('"mouth", -> ', "some are missing or wrong"),
+        ('{"eyes"} -> "eyes"', "expected a set of class names for nose_and_l_brow, got 'eyes'"),
+        ('{"eyes"} -> {"l_eye", "r_eye"}', "expected names from eyes, .*got 'l_eye'"),
+    ],
+    "check_merge_masks": [
+        ("in PARTS: -> in class_of_part:", "A part hides those behind it"),
+        ("if part in masks: -> if part in masks and part in class_of_part:", "to no class"),
+        ("in PARTS: -> in masks:", "pixels are wrong"),
+        ("in PARTS: -> in [*masks][-1:] + [*masks][:-1]:", "in another order.*that of PARTS"),
+        ("class_of_part.get(part, 0) -> PARTS.index(part)", "ids follow the order of the classes"),
+        ("dtype=np.uint8 -> dtype=int", "expected uint8 .*got int"),
+        ("return merged -> masks['hair'] &= False; return merged", "modified its arguments.*copy"),
+        ("(part, 0) -> (part, 0) if 'skin' in masks else 0", "hair alone.*need not have a mask"),
+    ],
+    "check_resize_nearest": [
+        (
+            f"-> {PILLOW}; return np.array(Image.fromarray(ids).resize((width, height)))",
+            "none of them.*copy ids",
+        ),
+        ("+ 0.5 -> + 0", "contains its .centre."),
+        ("return -> return ids.T; ", r"expected uint8 \[4, 6\].*got uint8 \[6, 4\]"),
+        ("-> return ids", r"got uint8 \[4, 6\]"),
+    ],
+    "check_mirror_classes": [
+        ("-> return class_ids", "the same, not flipped"),
+        ("-> return class_ids[:, ::-1]", "with the classes left eye, .*Hint"),
+        ("-> return class_ids[::-1]", "both eyes keeps its id"),
+        ("-> return MIRROR[class_ids[:, ::-1]]", "both eyes keeps its id"),
+        (
+            "return -> new_id[[0, 1, 2, 3]] = [0, 2, 1, 3]; return",  # takes two for left and right
+            "both eyes keeps its id",
+        ),
+        (
+            "MIRROR[PART_IDS[parts[0]]] -> "
+            "PART_IDS.get({'l': 'r', 'r': 'l'}.get(parts[0][0], parts[0][0]) + parts[0][1:], 0)",
+            "a lower lip stays a lower lip",
+        ),
+    ],
+}
+
+LESSON_3 = {
+    "check_receptive_fields": [
+        ("1 + 2 * 1 + 2 * 2 + 2 * 4 -> 7", "early is 7, which is too low"),  # without strides
+        ("1 + 2 * 1 + 2 * 1 + 2 * 2 -> 15", "late is 15, which is too high"),
+        ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(3, 1)] * 9", "9 layers"),
+        ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(3, 1)] * 3 + [(3, 2)] * 5", "field of 69 pixels"),
+        ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(51, 4)] * 2", "only"),
+    ],
+    "check_conv_cost": [
+        ("-> return channels_in * channels_out * kernel**2", "expected two numbers"),
+        ("side // stride -> side", r"the \*output\* have"),
+        ("channels_in // groups -> channels_in", "how deep is each filter"),
+    ],
+    "check_inverted_residual": [
+        ("groups=wide -> groups=1", "expected a depthwise one on the 64 channels"),
+        ("= conv(wide, channels_out, 1) -> = nn.Conv2d(wide, channels_out, 1)", "parameters; exp"),
+        ("torch.relu(self.widen(x)) -> self.widen(x)", "lacks a ReLU after the first or"),
+        ("torch.relu(self.depthwise -> (self.depthwise", "lacks a ReLU"),
+        ("self.narrow(y) -> torch.relu(self.narrow(y))", "ends with a ReLU"),
+        ("x + y if self.residual else y -> y", "does not add its input"),
+        ("if self.residual else y -> ", "fails for features"),
+        ("else y -> else y + x.mean()", "has no residual connection"),
+    ],
+    "check_add_fuse": [
+        (
+            "upsample_nearest(self.narrow(coarse)) -> self.narrow(upsample_nearest(coarse))",
+            "narrow the coarse features while they are still small",
+        ),
+        (
+            "conv(skip, skip, 3) -> conv(2 * skip, skip, 3)",
+            "upsample_nearest(self.narrow(coarse)) + skip -> "
+            "torch.cat([upsample_nearest(self.narrow(coarse)), skip], 1)",
+            "parameters; expected",
+        ),
+        (" + skip) -> )", "does not depend on `skip`"),
+        ("torch.relu -> ", "returns negative numbers"),
+        ("upsample_nearest(self.narrow(coarse)) -> self.narrow(coarse)", "8, 8.* and .*16, 16"),
+        ("+ skip)) -> + skip))[:, :, ::2, ::2]", "expected shape .*16, 16.* got .*8, 8"),
+    ],
+}
+
+LESSON_4 = {
+    "check_epochs": [
+        ("11.2 -> 9.0", r"epochs_with_small_photos is 9, which is too low.*Half of the \*time"),
+        ("11.2 -> 7.1", "too low"),  # half of the photos small instead of half of the time
+        ("epochs_at_256 = 4.5 -> epochs_at_256 = 0.074", "epochs_at_256.*too low"),
+        ("epochs_at_256 = 4.5 -> epochs_at_256 = 268", "epochs_at_256.*too high"),
+    ],
+    "check_tversky_loss": [
+        ("alpha * fp + beta * fn -> beta * fp + alpha * fn", "alpha and beta are swapped"),
+        ("index[1:] -> index", "leave out the background"),
+        ("(tp + 1) -> tp", "beta * fn + 1 -> beta * fn", "The 1 .* is missing"),
+        ("1 - index -> index", "one minus it"),
+        (
+            "is_class = -> probabilities = "
+            "(probabilities == probabilities.amax(1, keepdim=True)).float(); is_class =",
+            "sum up their probabilities",
+        ),
+        ("-> return 0.0", r"expected 0\.\d+ for tversky_loss.*got 0\. Hint"),
+        ("index[1:].mean() -> index[1:].mean().item()", "no gradient.*item"),
+        ("index[1:].mean() -> index[1:].mean().detach() + 0 * tp.sum()", "gradient .* is 0 every"),
+        ("-> return probabilities.mean(dim=(2, 3))", "expected a number"),
+    ],
+    "check_trapezoid": [
+        (
+            "-> return min(1.0, progress / warmup, (1 - progress) / cooldown)",
+            r"trapezoid\(0.0, 0.0, 0.5\).*division by zero.*may be 0",
+        ),
+        (
+            "progress > 1 - cooldown -> progress > warmup",
+            "(1 - progress) / cooldown -> (1 - progress) / (1 - warmup)",
+            r"trapezoid\(0.5, .*got 0.625.*stays at its highest",
+        ),
+        ("return progress / warmup -> return 1.0", r"0.2, 0.4\), got 1\..*At the very start"),
+        ("-> return 'fast'", "expected a number"),
+    ],
+    "check_cut_mix": [
+        ("roll(-1 -> roll(1", "come from the previous photo"),
+        (
+            "slice(top, bottom), slice(left, right) -> slice(left, right), slice(top, bottom)",
+            "outside the box, the images.*rows come first",
+        ),
+        ("images.clone(), labels.clone() -> images, labels", "modified its arguments.*copy"),
+        ("return mixed_images, mixed_labels -> return mixed_images, labels", "labels .*unchanged"),
+        ("return mixed_images, mixed_labels -> return images, mixed_labels", "images .*unchanged"),
+        ("return mixed_images, mixed_labels -> return mixed_images", "two tensors"),
+        (
+            "return mixed_images, mixed_labels -> return mixed_images, labels.flip(0)",
+            "have changed",
+        ),
+        ("return mixed_images, mixed_labels -> return mixed_images, labels.long()", "torch.uint8"),
+    ],
+}
+
+LESSON_5 = {
+    "check_reading": [
+        ("iou = 60 / (60 + 10 + 30) -> iou = 0.86", "iou is 0.86, which is too high"),  # precision
+        ("2 * 60 / (2 * 60 + 10 + 30) -> 0.6", "f1 is 0.6.*count twice"),
+        ('best_by_f1 = "B" -> best_by_f1 = "A"', "best_by_f1 is 'A'"),  # what many expect
+        ('best_by_iou = "A" -> best_by_iou = "B"', "best_by_iou is 'B'"),
+        ('best_by_iou = "A" -> best_by_iou = "a"', "expected one of A, B"),
+    ],
+    "check_photo_f1": [
+        ("np.nan -> 0.0", "expected .*nan"),
+        ("if total: -> if is_target.any():", "so its F1 is 0"),
+        ("-> return (target == predicted).mean()", "expected 4 numbers"),
+        ("2 * ( -> (", "/ total -> / is_target.sum()", r"2 TP / \(2 TP"),  # recall
+    ],
+    "check_boundary_f1": [
+        (edit, r"expected .* for boundary_f1\(\) of .*, got")
+        for edit in (
+            "-> return 2 * (target & predicted).sum() / (target.sum() + predicted.sum())",
+            "return 2 * precision * recall / (precision + recall) -> return precision",
+            "range(tolerance) -> range(0)",
+        )
+    ],
+    "check_win_rate": [
+        ("second[sample] -> second[rng.integers(len(first), size=len(first))]", r"\*same\* photos"),
+        ("rng.integers(len(first), size= -> rng.permutation(", "with replacement"),
+        ("wins / times -> wins", "between 0 and 1"),
+        ("-> return 1.0", "slightly worse"),
+    ],
+}
+
+LESSON_6 = {
+    "check_face_width": [
+        ("600 * 256 / 4000 -> 600", "too high.*divide the sides of the photo"),
+        ("600 * 256 / 4000 -> 51.2", "too high"),  # the shorter side was made 256
+        ("600 * 256 / 4000 -> 9", "too low"),
+    ],
+    "check_cutout": [
+        ("255, 0 -> 1, 0", r"alpha of 255.*the values are \[0, 1\].*True into 255"),
+        ("255, 0 -> 0, 255", "54 of 54 pixels differ"),
+        ("|= -> =", "255 on 18 pixels.*combine the masks of several"),
+        (
+            "-> return pixels * segmentation.mask(names[0])[..., None]",
+            r"expected uint8 \[6, 9, 4\].*got uint8 \[6, 9, 3\].*np.dstack",
+        ),
+        (".astype(np.uint8) -> .astype(float)", "got float64"),
+        ("dstack([pixels -> dstack([0 * pixels", "photo's own colours"),
+    ],
+    "check_segment_box": [
+        (
+            "-> return segmenter(photo.crop(box)).labels",
+            r"expected uint8 \[40, 60\].*got uint8 \[12, 20\].*whole photo's height",
+        ),
+        ("-> return segmenter(photo).labels", "background outside the box"),
+        ("[top:bottom, left:right] -> [left:right, top:bottom]", "the error .*rows come first"),
+        ("-> return np.zeros(photo.size, dtype=np.uint8)", r"got uint8 \[60, 40\]"),
+        ("[top:bottom, left:right] -> [: bottom - top, : right - left]", "background outside the"),
+        (
+            "photo.crop(box) -> photo.resize((right - left, bottom - top))",
+            "inside the box.*pass the crop",
+        ),
+    ],
+    "check_best_angle": [
+        ("append(confidence) -> append(is_part.sum())", "got 0.*most pixels"),
+        (".mean() if is_part.any() else 0 -> .sum()", "got 0"),
+        ("if is_part.any() else 0 -> ", "got 90.*scores 0"),
+        ("[is_part].mean() -> .mean()", "got 270.*includes the background"),
+        ("return angles[int(np.argmax(confidences))] -> return 2", "got 2.*index into the list"),
+        ("-> return 45", "got 45.*one of the given angles"),
+        ("-> return [180, 0]", "expected a number"),
+    ],
+}
+
+LESSON_7 = {
+    "check_limits": [
+        ("1000 * 261e6 -> 261e6", r"roofline_ms is 0.0058, which is too low.*\*milliseconds\*"),
+        ("(50 + 4 + 46) / (50 + 46) -> 100 / 4", "best_speedup is 25, which is too high"),
+        ('"decode" -> "network"', "does each change save"),  # what many expect
+        ('"decode" -> "both"', 'expected "network" or "decode"'),
+    ],
+    "check_quantize": [
+        ("return quantized, scales -> return quantized, scales[0]", r"4 numbers .*got shape \[1\]"),
+        (".max(axis=(1, 2, 3)) -> .max().repeat(4)", "of channel 0, got"),
+        ("np.abs(weights).max -> weights.max", "the scale of channel"),
+        ("np.round -> np.trunc", r"\*nearest\*"),
+        (".astype(np.int8) -> ", "expected int8"),
+        ("return quantized, scales -> return scales", "two things"),
+    ],
+    "check_fold": [
+        ("scale[None, :, None, None] -> scale[:, None, None, None]", "does the scale belong to"),
+        ("return folded -> folded.bias.data *= scale; return folded", "constant in each channel"),
+        ("copy.deepcopy(conv) -> conv", "modified its arguments.*copy"),
+        ("return folded -> return folded.weight", "expected a convolution"),
+        ("return folded -> folded.stride = (1, 1); return folded", "keep kernel, stride and padd"),
+    ],
+}
+
+ON_HEAD = "scene.on_head(np.array(right + left, dtype=np.float32))"
+LESSON_8 = {
+    "check_one_pixel": [
+        (
+            "f1_of_eye = 0.92 -> f1_of_eye = 0.96",
+            "f1_of_eye is 0.96.* too high.*43 x 16",
+        ),  # 44 x 17
+        ("f1_of_eye = 0.92 -> f1_of_eye = 0.85", "f1_of_eye.*too low"),  # that is the IoU
+        ("f1_of_nose = 0.98 -> f1_of_nose = 0.92", "f1_of_nose.*too low.*77 x 100"),
+    ],
+    "check_safety_mask": [
+        ('"background" -> None', "painted over, but still labelled"),
+        ('"background" -> "cloth"', "to belong to the background"),
+        ("right + left -> [(-98, 110), (98, 110), (60, 200), (-60, 200)]", "tip of the nose"),
+        ("right + left -> [(-98, -10), (98, -10), (60, 200), (-60, 200)]", "leave the eyes"),
+        (
+            f"{ON_HEAD} -> "
+            "scene.canvas.patch(np.float32([(-44, 277), (556, 277), (556, 642), (-44, 642)]))",
+            "scene.lit(patch, colour) -> colour",
+            "only a part of the face",
+        ),
+        (  # right only on the frontal head
+            f"{ON_HEAD} -> scene.canvas.patch(np.float32(right + left) + (256, 242))",
+            "scene.lit(patch, colour) -> colour",
+            "a turned head.*on_head",
+        ),
+    ],
+    "check_replace_background": [
+        ("sum(shifted) / 9 -> shifted[4]", "hard edge"),
+        ("alpha * photos + (1 - alpha) -> (1 - alpha) * photos + alpha", "1.00 of the photo"),
+        ("labels != 0 -> labels == 1", "skin, hair and nose"),
+        ("edge -> constant", "pad with mode"),
+        (".astype(np.uint8) -> ", "expected uint8.*got float"),
+        (
+            "return -> photos[:] =",
+            "backgrounds).astype -> backgrounds); return photos.astype",
+            "mod",
+        ),
+    ],
+}
+
+WRONG = LESSON_1 | LESSON_2 | LESSON_3 | LESSON_4 | LESSON_5 | LESSON_6 | LESSON_7 | LESSON_8
+RIGHT = [
+    ("check_eye_pixels", "eye / 8 / 8 -> 9.9"),  # it need not be exact
+    ("check_eye_pixels", "eye / 8 / 8 -> 6.1"),
+    (
+        "check_resize_nearest",
+        f"-> {PILLOW}; return np.array(Image.fromarray(ids).resize((width, height), 0))",
+    ),
+    ("check_epochs", "11.2 -> 11"),
+    ("check_face_width", "600 * 256 / 4000 -> 42"),
+    (
+        "check_cutout",
+        f"return np.dstack( -> {PILLOW}; return Image.fromarray(np.dstack(",
+        ".astype(np.uint8)]) -> .astype(np.uint8)]))",
+    ),
+    ("check_safety_mask", "right + left -> right + left[::2]"),
+]
+
+
+def test_every_check_is_tested():
+    assert set(WRONG) == set(CHECKS)
+
+
+@pytest.mark.filterwarnings("ignore")  # means of nothing
+@pytest.mark.parametrize(
+    ("check", "edits", "message"),
+    [
+        pytest.param(check, edits, message, id=f"{check}-{number}")
+        for check, rows in WRONG.items()
+        for number, (*edits, message) in enumerate(rows)
+    ],
+)
+def test_wrong_answers(check, edits, message):
+    with pytest.raises(TryAgain, match=message):
+        run_exercise(check, *edits)
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=lambda right: right[0])
+def test_other_right_answers(right):
+    run_exercise(*right)
+
+
+def test_the_interpolated_classes_agree_with_pillow():
+    answers = run_exercise("check_interpolated_classes")
+    for one, other in [("skin", "nose"), ("background", "hat"), ("nose", "l_brow")]:
+        two = np.array([[PART_IDS[one], PART_IDS[other]]], dtype=np.uint8)
+        row = np.asarray(Image.fromarray(two).resize((64, 1), Image.Resampling.BILINEAR))
+        found, own = (
+            {FIVE_FEATURES.class_names[i] for i in FIVE_FEATURES.merge(ids).flat}
+            for ids in (row, two)
+        )
+        assert found - own - {"background"} == answers[f"{one}_and_{other}"]
