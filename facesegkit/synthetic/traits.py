@@ -35,7 +35,7 @@ class Pose:
     """Pose of the head: angles in radians; scale and shift relative to CelebA-HQ's alignment."""
 
     yaw: float  # positive: turned to the right of the image
-    pitch: float  # positive: looking down
+    pitch: float  # positive: turned downwards
     roll: float
     scale: float
     shift: tuple[float, float]  # pixels

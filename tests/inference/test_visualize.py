@@ -53,7 +53,7 @@ def test_overlay_in_tiles_is_that_of_the_whole_photo(monkeypatch):
     """Contours go on across the borders of tiles, also where they are several pixels wide."""
     result = checkered(height=60, width=900)
     whole = overlay(np.asarray(result.photo), result.labels, FIVE_FEATURES)
-    monkeypatch.setattr("facesegkit.geometry._MAX_TILE", 900 * 7)
+    monkeypatch.setattr("facesegkit.system.large_images._MAX_TILE", 900 * 7)
     np.testing.assert_array_equal(np.asarray(render(result, "overlay")), whole)
 
 

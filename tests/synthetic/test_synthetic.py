@@ -204,17 +204,15 @@ def test_lips_are_darker_and_redder_than_skin_and_vary(faces: list[SyntheticFace
 def test_frequency_of_parts_and_variety(faces: list[SyntheticFace]) -> None:
     count = {name: sum(name in face.masks for face in faces) for name in PARTS[1:]}
     assert 0.35 * MANY < count["mouth"] < 0.8 * MANY
-    assert count["skin"] == MANY and count["nose"] > 0.9 * MANY and count["hair"] > 0.8 * MANY
-    assert min(count["l_eye"], count["l_brow"], count["u_lip"]) > 0.8 * MANY
+    assert count["skin"] == MANY and count["nose"] > 0.9 * MANY
+    assert min(count[name] for name in ("l_eye", "l_brow", "u_lip", "hair", "neck")) > 0.8 * MANY
     assert 2 <= count["eye_g"] < 0.4 * MANY and 1 <= count["hat"] < 0.3 * MANY
-    assert count["ear_r"] >= 3 and count["neck_l"] >= 1
-    assert count["cloth"] > 0.3 * MANY and count["neck"] > 0.8 * MANY
+    assert count["ear_r"] >= 3 and count["neck_l"] >= 1 and count["cloth"] > 0.3 * MANY
     tones = np.array([face.photo[face.masks["skin"]].mean() for face in faces])
     assert tones.min() < 75 and tones.max() > 185 and tones.std() > 30
     yaw = np.array([centre(f.masks["nose"])[0] - centre(f.masks["skin"])[0] for f in faces])
     assert (yaw > 10).sum() > 5 and (yaw < -10).sum() > 5  # both directions
-    none = np.zeros((512, 512))
-    brows = [sum(f.masks.get(n, none).sum() for n in ("l_brow", "r_brow")) for f in faces]
+    brows = [sum(np.sum(f.masks.get(n, 0)) for n in ("l_brow", "r_brow")) for f in faces]
     assert 1 <= np.sum(brows < 0.5 * np.median(brows)) < 0.3 * MANY  # hidden, in part by hair
 
 
