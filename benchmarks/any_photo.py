@@ -14,14 +14,11 @@ the pixels of the true ROIs, by size, angle and condition. --keep writes the mod
 benchmarks/results/any_photo.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -152,8 +149,9 @@ class Tally:
         detected = {face.roi for face in result.faces}
         self.scenes[scene.kind] += 1
         for roi, cut in zip(scene.rois, scene.cut, strict=True):
-            nearest = min((face.roi for face in result.faces), key=_distance(roi), default=None)
-            hit = nearest is not None and _distance(roi)(nearest) < 0.3 * roi.size
+            distances = {f.roi: math.hypot(f.roi.x - roi.x, f.roi.y - roi.y) for f in result.faces}
+            nearest = min(distances, key=distances.__getitem__, default=None)
+            hit = nearest is not None and distances[nearest] < 0.3 * roi.size
             if hit and nearest is not None:
                 detected.discard(nearest)
                 self.angles.append(abs(math.degrees(wrap_angle(nearest.angle - roi.angle))))
@@ -177,20 +175,15 @@ class Tally:
             for name, detected in sorted(self.detected.items())
         }
         scenes = dict(sorted(self.scenes.items()))
+        false_faces = {kind: round(self.false_faces[kind] / n, 4) for kind, n in scenes.items()}
         return {
             "groups": groups,
-            "false faces per scene": {
-                k: round(self.false_faces[k] / n, 4) for k, n in scenes.items()
-            },
+            "false faces per scene": false_faces,
             "scenes": scenes,
             "error of the angle, degrees, median and 95 %": _quantiles(self.angles),
             "error of the size, octaves, median and 95 %": _quantiles(self.sizes),
             "milliseconds per scene, one thread, median": round(median(self.milliseconds), 1),
         }
-
-
-def _distance(roi: FaceROI) -> Callable[[FaceROI], float]:
-    return lambda other: math.hypot(other.x - roi.x, other.y - roi.y)
 
 
 def _quantiles(values: list[float]) -> list[float]:

@@ -1,7 +1,5 @@
 """Shared by the benchmarks: their result files, and running pytest."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tempfile
@@ -37,12 +35,9 @@ class TestResult(NamedTuple):
 
 
 def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list[TestResult]:
-    """Run pytest and return the result of each test.
+    """Run pytest (with options, without --junitxml) in a folder; return the result of each test.
 
-    Args:
-        command: pytest and its options, without --junitxml.
-        cwd: the folder to run it in.
-        env: the environment; each test process gets one core, as in `make test`.
+    Each test process gets one core, as in `make test`.
 
     Raises:
         FileNotFoundError: if pytest has run no test.

@@ -10,8 +10,6 @@ The last commit is tested, in a folder whose name has spaces, without the tests 
 Results are added to benchmarks/results/environments.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

@@ -8,8 +8,6 @@ as there: recall, mean F1 over the pixels of the true ROIs, false detections. --
 benchmarks/results/hard_photos.json.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Callable

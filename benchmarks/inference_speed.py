@@ -14,8 +14,6 @@ Also timed: a 12-megapixel JPEG from file to file, by its steps; and a cold star
 Writes benchmarks/results/inference_speed.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess
@@ -38,7 +36,8 @@ from PIL import Image  # noqa: E402
 from facesegkit.image_io import read_photo, read_reduced  # noqa: E402
 from facesegkit.inference.detector import detect_faces  # noqa: E402
 from facesegkit.inference.model_zoo import MODEL_NAMES, load_model, model_card  # noqa: E402
-from facesegkit.inference.results import AnalyzedFace, SegmentationResult, assign_pixels  # noqa: E402
+from facesegkit.inference.overlapping_faces import assign_pixels  # noqa: E402
+from facesegkit.inference.results import AnalyzedFace, SegmentationResult  # noqa: E402
 from facesegkit.inference.segmenter import FaceSegmenter  # noqa: E402
 from facesegkit.inference.visualize import save_view  # noqa: E402
 
@@ -153,7 +152,8 @@ def whole_path(folder: Path) -> dict[str, Any]:
     segmenter = FaceSegmenter()
     analyzer = segmenter.analyzer
     assert analyzer is not None
-    scales, threshold = analyzer.config.scales, analyzer.config.low_detection_threshold
+    config, scales = analyzer.config, analyzer.config.scales
+    search = (scales, config.low_detection_threshold, config.same_face_distance)
     small, size = read_reduced(path, scales[-1])
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     result, scheme = segmenter(path), segmenter.model.scheme
@@ -163,7 +163,7 @@ def whole_path(folder: Path) -> dict[str, Any]:
         "whole path, class ids to PNG": lambda: save_view(segmenter(path), "labels", output),
         "whole path, colours to PNG": lambda: save_view(segmenter(path), "mask", output),
         "decode at a quarter": lambda: read_reduced(path, scales[-1]),
-        "detect faces": lambda: detect_faces(small, analyzer.detector, scales, threshold),
+        "detect faces": lambda: detect_faces(small, analyzer.detector, *search),
         "network": lambda: segmenter.model.predict_logits(photo),
         "classes of 12 million pixels": lambda: SegmentationResult.from_faces(
             assign_pixels(faces, scheme, size), size, scheme, path
@@ -172,10 +172,9 @@ def whole_path(folder: Path) -> dict[str, Any]:
         "write colours": lambda: save_view(result, "mask", output),
         "for comparison: decode in full": lambda: read_photo(path),
     }
-    megabytes = round(path.stat().st_size / 1e6, 1)
     times = {name: [timed(step) for _ in range(9)] for name, step in steps.items()}
     milliseconds = {name: round(median(values), 1) for name, values in times.items()}
-    return {"MB of the file": megabytes, "milliseconds": milliseconds}
+    return {"MB of the file": round(path.stat().st_size / 1e6, 1), "milliseconds": milliseconds}
 
 
 def cold_start(folder: Path) -> float:

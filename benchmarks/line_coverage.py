@@ -7,8 +7,6 @@ Without tests that measure time, and without notebooks. Writes
 benchmarks/results/line_coverage.json, which lists the lines that no test runs.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -7,8 +7,6 @@ rival in the same run: LR-ASPP MobileNetV3, torchvision's lightest segmentation 
 differ and are shared, so the ratio matters. Writes benchmarks/results/model_costs.json.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from statistics import median

@@ -11,8 +11,6 @@ Writes benchmarks/results/mutants.json with the mutants that survived. --folder 
 which `mutmut show NAME` prints a mutant; a run that was stopped is continued there.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -82,28 +80,20 @@ def mutmut(*arguments: str, folder: Path) -> str:
     return finished.stdout or ""
 
 
-def of_module(name: str) -> str:
-    """Module of a mutant such as `facesegkit.data.cache.x_build_cache__mutmut_3`: data.cache."""
-    return ".".join(name.split(".")[1:-1])
-
-
 def summary(folder: Path) -> dict[str, Any]:
     """Numbers of mutants by module and outcome, and the changes that survived."""
     lines = mutmut("results", "--all", "true", folder=folder).splitlines()
     outcomes = dict(line.strip().split(": ") for line in lines)
     counts: dict[str, Counter[str]] = {module: Counter() for module in MODULES}
-    for name, outcome in outcomes.items():
-        counts[of_module(name)][outcome] += 1
+    for name, outcome in outcomes.items():  # such as facesegkit.data.cache.x_build_cache__mutmut_3
+        counts[".".join(name.split(".")[1:-1])][outcome] += 1
     survivors = sorted(n for n, outcome in outcomes.items() if outcome in SURVIVED)
     return {
         "caught": round(1 - len(survivors) / len(outcomes), 3),
         "mutants": dict(Counter(outcomes.values())),
         "by module": {
-            module: {
-                "caught": round(1 - sum(count[key] for key in SURVIVED) / count.total(), 3),
-                **count,
-            }
-            for module, count in counts.items()
+            module: {"caught": round(1 - sum(n[key] for key in SURVIVED) / n.total(), 3), **n}
+            for module, n in counts.items()
         },
         "survivors": {name: change(name, folder) for name in survivors},
     }

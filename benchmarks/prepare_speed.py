@@ -10,8 +10,6 @@ The fastest run is reported, since other programs can only slow one down; if the
 time says more than wall time.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

@@ -6,32 +6,24 @@
 A table stands between the comments <!-- name --> and <!-- /name -->.
 """
 
-from __future__ import annotations
-
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from common import TOP
+from common import load_results as results
 
 from facesegkit.inference.model_zoo import MODEL_NAMES, model_card, weights_path
 
-ROOT = Path(__file__).parents[1]
 CLASSES = "eyes | eyebrows | nose | mouth | lips"
 F1_OF_CLASSES = " | ".join(f"{{f1[{name}]:.3f}}" for name in CLASSES.split(" | "))
 
 
-def results(name: str) -> dict[str, Any]:
-    """The last results of a benchmark."""
-    path = ROOT / "benchmarks" / "results" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def table(head: str, rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; an empty column means that a key of the results was renamed."""
-    assert all(any(column) for column in zip(*rows, strict=True)), head
+    assert rows and all(any(column) for column in zip(*rows, strict=True)), head
     heads = [title.strip() for title in head.split("|")]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -48,9 +40,14 @@ def cells(values: Mapping[str, Any], patterns: str) -> list[str]:
     return filled
 
 
+def table_of(head: str, values: Mapping[str, Mapping[str, Any]], patterns: str) -> str:
+    """A table with a row for each name, in which the patterns are filled in."""
+    return table(head, [[name, *cells(row, patterns)] for name, row in values.items()])
+
+
 def lessons() -> str:
     """The lessons, as listed in notebooks/README.md."""
-    lines = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (TOP / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if line.startswith("| ")).replace("](", "](notebooks/")
 
 
@@ -126,18 +123,17 @@ def any_photo() -> str:
 
 def hard_photos() -> str:
     """Photos that are difficult in other ways."""
-    patterns = (
-        "{detected:.0%} | {mean_f1:.3f} | {false faces per photo:.2f} | {milliseconds:.0f} ms"
-    )
-    rows = [[kind, *cells(row, patterns)] for kind, row in results("hard_photos")["kinds"].items()]
-    return table("photos | detected | mean F1 | false faces per photo | time, one core", rows)
+    head = "photos | detected | mean F1 | false faces per photo | time, one core"
+    patterns = "{detected:.0%} | {mean_f1:.3f} | {false faces per photo:.2f}"
+    return table_of(head, results("hard_photos")["kinds"], patterns + " | {milliseconds:.0f} ms")
 
 
 def video() -> str:
     """Speed and flicker on video."""
     patterns = "{frames per second:.0f} | {flicker:.1%} | {flicker without tracking:.1%}"
-    rows = [[f"`{name}`", *cells(row, patterns)] for name, row in results("video_speed").items()]
-    return table("640 x 480, two cores | frames per second | flicker | without tracker", rows)
+    models = {f"`{name}`": row for name, row in results("video_speed").items()}
+    head = "640 x 480, two cores | frames per second | flicker | without tracker"
+    return table_of(head, models, patterns)
 
 
 def speed() -> str:
@@ -145,9 +141,9 @@ def speed() -> str:
     patterns = "{median ms:.1f} ms | {best ms:.1f} ms | {times the roofline:.1f}"
     patterns += " | {times faster than the rival:.1f}"
     networks = results("inference_speed")["networks"]
-    rows = [[name, *cells(row, patterns)] for name, row in networks.items() if "median ms" in row]
+    timed = {name: row for name, row in networks.items() if "median ms" in row}
     head = "one image, one core | median | fastest | median / roofline estimate"
-    return table(f"{head} | times faster than MediaPipe", rows)
+    return table_of(f"{head} | times faster than MediaPipe", timed, patterns)
 
 
 def photo_to_file() -> str:
@@ -163,12 +159,12 @@ def costs() -> str:
     """Size and cost of the networks, and of another network timed in the same run."""
     patterns = "{parameters M:.3f} M | {macs M:.0f} M | {receptive_field} px"
     patterns += " | {bytes_on_disk M:.2f} MB | {milliseconds:.1f} ms | {relative to the rival:.2f}"
-    rows = []
-    for name, cost in results("model_costs").items():
-        in_millions = {f"{key} M": value / 1e6 for key, value in cost.items()}
-        rows.append([name, *cells({**cost, **in_millions}, patterns)])
+    costs = {
+        name: {**cost, **{f"{key} M": value / 1e6 for key, value in cost.items()}}
+        for name, cost in results("model_costs").items()
+    }
     head = "model | parameters | MACs | receptive field | on disk | PyTorch, one core"
-    return table(f"{head} | relative time", rows)
+    return table_of(f"{head} | relative time", costs, patterns)
 
 
 def data_speed() -> str:
@@ -176,13 +172,15 @@ def data_speed() -> str:
     synthesis, prepare = results("synthesis_speed"), results("prepare_speed")
     patterns = "{pairs per second} per second | {processor ms per pair} ms"
     patterns += " | {peak MB of all processes} MB"
+    of_data_set, of_original_size = (
+        cells(prepare[kind], patterns)
+        for kind in ("the data set as it is", "pairs of the original's size")
+    )
     rows = [
         ["synthesize faces", *cells(synthesis, patterns.replace("pair", "face"))],
-        ["prepare 320 px photos, one-channel masks"],
-        ["prepare 1024 px photos, RGB masks"],
+        ["prepare 320 px photos, one-channel masks", *of_data_set],
+        ["prepare 1024 px photos, RGB masks", *of_original_size],
     ]
-    rows[1] += cells(prepare["the data set as it is"], patterns)
-    rows[2] += cells(prepare["pairs of the original's size"], patterns)
     return table("on two cores | throughput | processor time of each | peak memory", rows)
 
 
@@ -253,7 +251,7 @@ TABLES: dict[str, tuple[Callable[[], str], ...]] = {
 
 def filled(path: str) -> str:
     """The text of a file with its tables filled in."""
-    text = (ROOT / path).read_text(encoding="utf-8")
+    text = (TOP / path).read_text(encoding="utf-8")
     for make in TABLES[path]:
         name = make.__name__.replace("_", " ")
         pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
@@ -270,8 +268,8 @@ def main() -> None:
     for path in TABLES:
         text = filled(path)
         if not check:
-            (ROOT / path).write_text(text, encoding="utf-8")
-        elif (ROOT / path).read_text(encoding="utf-8") != text:
+            (TOP / path).write_text(text, encoding="utf-8")
+        elif (TOP / path).read_text(encoding="utf-8") != text:
             sys.exit(f"{path} differs from benchmarks/results; run benchmarks/readme_tables.py.")
 
 

@@ -11,8 +11,6 @@ every second test photo scaled, shifted, rotated and darkened. The changed photo
 users' photos are: faces are detected first.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -104,20 +102,14 @@ def group_metrics(evaluation: Evaluation, cache: DatasetCache) -> dict[str, Any]
 
 
 def affine(degrees: float = 0, scale: float = 1, shift: float = 0) -> Tensor:
-    """A matrix [2, 3] for `F.affine_grid` that rotates, scales and shifts an image.
+    """A matrix [2, 3] for `F.affine_grid` that rotates (clockwise) and scales an image.
 
-    Args:
-        degrees: clockwise.
-        scale: 0.5 makes the face half as large.
-        shift: to the right and down, as a fraction of the image's side.
+    `shift` moves it to the right and down, by a fraction of its side.
     """
     angle = np.deg2rad(degrees)
     cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
-    rows = [
-        [cosine, sine, -2 * shift * (cosine + sine)],
-        [-sine, cosine, -2 * shift * (cosine - sine)],
-    ]
-    return torch.tensor(rows, dtype=torch.float32)
+    x, y = -2 * shift * (cosine + sine), -2 * shift * (cosine - sine)
+    return torch.tensor([[cosine, sine, x], [-sine, cosine, y]], dtype=torch.float32)
 
 
 def transform(
@@ -137,32 +129,24 @@ def transform(
     return rgb.numpy(), parts[:, 0].byte().numpy()
 
 
-def darken(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def darken(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """A quarter of the light, with the noise of a small sensor."""
-    light = (photos / np.float32(255)) ** 2.2 / 4
-    noise = np.random.default_rng(0).standard_normal(photos.shape, dtype=np.float32)
-    return ((np.clip(light + 0.006 * noise, 0, 1) ** (1 / 2.2)) * 255).astype(np.uint8)
+    noise = np.random.default_rng(0).standard_normal(light.shape, dtype=np.float32)
+    return light / 4 + 0.006 * noise
 
 
-def light_from_left(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def light_from_left(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Light from the left that falls to a sixth towards the right."""
-    slope = np.linspace(1.2, 0.2, photos.shape[2], dtype=np.float32)[:, None]
-    light = (photos / np.float32(255)) ** 2.2 * slope
-    return ((np.clip(light, 0, 1) ** (1 / 2.2)) * 255).astype(np.uint8)
+    return light * np.linspace(1.2, 0.2, light.shape[2], dtype=np.float32)[:, None]
 
 
 ALIGNED = "unchanged, taken as aligned"
 GEOMETRY = {
     "unchanged, face detected first": affine(),
     "half the size": affine(scale=0.5),
-    "0.75 times the size": affine(scale=0.75),
-    "1.25 times the size": affine(scale=1.25),
-    "1.5 times the size": affine(scale=1.5),
+    **{f"{scale} times the size": affine(scale=scale) for scale in (0.75, 1.25, 1.5)},
     "shifted by 15 %": affine(shift=0.15),
-    "rotated by 15 degrees": affine(degrees=15),
-    "rotated by 30 degrees": affine(degrees=30),
-    "rotated by 45 degrees": affine(degrees=45),
-    "rotated by -45 degrees": affine(degrees=-45),
+    **{f"rotated by {angle} degrees": affine(degrees=angle) for angle in (15, 30, 45, -45)},
 }
 LIGHT = {"a quarter of the light": darken, "light from one side": light_from_left}
 
@@ -178,7 +162,8 @@ def robustness(model: Path, cache: DatasetCache, rows: NDArray[np.int64]) -> dic
             photos, labels = cache.photos[row : row + 1], cache.labels[row : row + 1]
             photos, labels = transform(photos, labels, GEOMETRY.get(name, affine()))
             if name in LIGHT:
-                photos = LIGHT[name](photos)
+                light = LIGHT[name]((photos / np.float32(255)) ** 2.2)  # linear
+                photos = ((np.clip(light, 0, 1) ** (1 / 2.2)) * 255).astype(np.uint8)
             classes = segmenter(photos[0]).labels
             matrix += confusion_matrix(scheme.merge(labels[0]), classes, len(matrix))
         found[name] = round(SegmentationMetrics(matrix).mean_f1, 4)

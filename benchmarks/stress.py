@@ -6,8 +6,6 @@ Ten times as many damaged files, each command killed at fifty random moments, ph
 format at the memory limit. Writes benchmarks/results/stress.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

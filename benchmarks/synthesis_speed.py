@@ -6,19 +6,16 @@ Faces per second are meaningful on an idle machine only; the processor time per 
 meaningful on a busy one. Results are written to benchmarks/results/synthesis_speed.json.
 """
 
-from __future__ import annotations
-
 import argparse
-import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
 
-from facesegkit.synthetic import synthesize_dataset
+from common import save_results
+from prepare_speed import processor_seconds
 
-RESULTS = Path(__file__).parent / "results" / "synthesis_speed.json"
+from facesegkit.synthetic import synthesize_dataset
 
 
 def main() -> None:
@@ -29,16 +26,13 @@ def main() -> None:
         started = time.perf_counter()
         synthesize_dataset(Path(folder), count, seed=0)
         seconds = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = {
         "faces": count,
         "cores": os.cpu_count(),
         "faces per second": round(count / seconds, 1),
-        "processor ms per face": round(1000 * (used.ru_utime + used.ru_stime) / count, 1),
+        "processor ms per face": round(1000 * processor_seconds() / count, 1),
     }
-    print(json.dumps(result, indent=2))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save_results("synthesis_speed", result)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ The last runs of each kind are kept in benchmarks/results/time_to_quality.json a
 figures/time_to_quality.png, which is all that happens without either.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time
@@ -106,15 +104,10 @@ def train_ours(cache: DatasetCache, minutes: float) -> Run:
     """Our recipe for one budget, validated at its end."""
     torch.manual_seed(0)
     config = TrainConfig(
-        budget=Budget(minutes=minutes),
-        bf16=bf16_is_faster(),
-        augmentation=ALIGNED_AUGMENTATION,
-        validations=1,
-        validation_photos=1,
-    )
-    train, val = (
-        TrainingData.from_cache(cache, split, crop=FACE_CROP) for split in ("train", "val")
-    )
+        Budget(minutes=minutes), bf16=bf16_is_faster(), augmentation=ALIGNED_AUGMENTATION,
+        validations=1, validation_photos=1,
+    )  # fmt: skip
+    train, val = (TrainingData.from_cache(cache, s, crop=FACE_CROP) for s in ("train", "val"))
     model, history = fit(build_model("separable", classes=CLASSES), train, val, config)
     run = {
         "minutes": minutes,
@@ -137,8 +130,7 @@ def summary(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     by_goal: dict[str, dict[str, float | None]] = {}
     for goal in GOALS:
         first, of_ours = (
-            min((minutes for minutes, f1 in runs if f1 >= goal), default=None)
-            for runs in (plain, ours)
+            min((m for m, f1 in runs if f1 >= goal), default=None) for runs in (plain, ours)
         )
         ran, ratio = first or stopped, None
         if ran and of_ours and (first or ran > of_ours):

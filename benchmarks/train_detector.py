@@ -7,8 +7,6 @@
 Training uses one processor core. `any_photo.py` measures how well the detector works.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import asdict, replace
@@ -60,7 +58,6 @@ def train(data: Path, minutes: float) -> None:
 
 
 def card_text(figures: dict[str, Any]) -> str:
-    """The text of the model card."""
     return TEMPLATE.read_text(encoding="utf-8").format(**figures)
 
 

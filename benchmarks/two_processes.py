@@ -7,8 +7,6 @@ processes on one machine also show what synchronisation costs. Writes
 benchmarks/results/two_processes.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

@@ -9,8 +9,6 @@ fraction of the face's pixels whose class changes from one frame to the next whi
 stands still. Writes benchmarks/results/video_speed.json.
 """
 
-from __future__ import annotations
-
 import math
 import tempfile
 import time

@@ -9,8 +9,6 @@ The names below are imported when they are first used, so `import facesegkit` is
 neither ONNX Runtime nor PyTorch.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 from typing import TYPE_CHECKING, Any

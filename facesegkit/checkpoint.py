@@ -4,8 +4,6 @@ A checkpoint is a .pth file of tensors and plain data. It is read with `weights_
 file from an unknown source can hold a bad model but cannot run code.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,23 +33,15 @@ ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUN
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model and its metadata.
+    """A trained model and its metadata."""
 
-    Args:
-        arch: "separable" or "unet".
-        model: the network, which takes RGB in 0..1.
-        scheme: its classes and their colours.
-        input_size: side of the square photos that it was trained on, in pixels.
-        about: plain data on its origin: data set, split rule, recipe, scores, versions.
-        crop: the part of an aligned photo that it takes.
-    """
-
-    arch: str
-    model: nn.Module
+    arch: str  # "separable" or "unet"
+    model: nn.Module  # takes RGB in 0..1
     scheme: LabelScheme
-    input_size: int = INPUT_SIZE
+    input_size: int = INPUT_SIZE  # side of the square photos that it was trained on, in pixels
+    # Plain data on its origin: data set, split rule, recipe, scores, versions.
     about: Mapping[str, Any] = field(default_factory=dict)
-    crop: RelativeCrop = FULL_IMAGE
+    crop: RelativeCrop = FULL_IMAGE  # the part of an aligned photo that it takes
 
     def runnable(self) -> Model:
         """The model as the inference engine takes it: from NumPy arrays to NumPy arrays."""

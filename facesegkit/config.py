@@ -1,7 +1,5 @@
 """Configuration of training: the recipe (`TrainConfig`), its length (`Budget`), and one run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -76,23 +74,15 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What belongs to a single run and not to its recipe.
+    """What belongs to a single run and not to its recipe."""
 
-    Args:
-        teacher: trained model with the same classes, in eval mode, to distil from.
-        state_file: file to which all that is needed to resume is saved twice a minute.
-        resume: continue from `state_file` if it exists.
-        metadata: plain data (model, scheme, data set) that must be the same on resuming.
-        on_row: called with the history whenever it has grown, for live curves.
-        stop: called after each step; once it returns True, training ends early with the weights
-            of the best validation so far.
-        progress: show a progress bar on standard error.
-    """
-
-    teacher: nn.Module | None = None
-    state_file: Path | None = None
-    resume: bool = False
+    teacher: nn.Module | None = None  # with the same classes, in eval mode, to distil from
+    state_file: Path | None = None  # what is needed to resume is saved here twice a minute
+    resume: bool = False  # continue from `state_file` if it exists
+    # Plain data (model, scheme, data set) that must be the same on resuming.
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    on_row: Callable[[History], None] | None = None
+    on_row: Callable[[History], None] | None = None  # called when the history has grown
+    # Called after each step; once it returns True, training ends early with the weights of the
+    # best validation so far.
     stop: Callable[[], bool] = lambda: False
-    progress: bool = True
+    progress: bool = True  # show a progress bar on standard error

@@ -87,36 +87,24 @@ class CelebAMaskHQ(VisionDataset):
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """One batch as `train.train_step` uses it.
+    """One batch as `train.train_step` uses it."""
 
-    Args:
-        images: float32 [B, 3, H, W], RGB in 0..1, channels last in memory.
-        target: what the loss compares the output with, such as class ids int64 [B, H / 2, W / 2].
-        offset: first row and column (0 or 1) if the target holds every second one; else None.
-    """
-
-    images: Tensor
-    target: Any
+    images: Tensor  # float32 [B, 3, H, W], RGB in 0..1, channels last in memory
+    target: Any  # what the loss compares the output with, such as class ids int64 [B, H / 2, W / 2]
+    # First row and column (0 or 1) if the target holds every second one.
     offset: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Photos and label maps to train or evaluate on; the arrays may be memory-mapped.
+    """Photos and label maps to train or evaluate on; the arrays may be memory-mapped."""
 
-    Args:
-        photos: RGB, uint8 [N, H, W, 3].
-        labels: part ids, uint8 [N, h, w], at the annotation's resolution.
-        rows: which of the N to use, int64 [n].
-        scheme: merges the parts into the model's classes.
-        crop: the part of the photos that the model sees. Augmentation brings in what is around
-            it when it rotates or shrinks a photo.
-    """
-
-    photos: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    rows: NDArray[np.int64]
-    scheme: LabelScheme = FIVE_FEATURES
+    photos: NDArray[np.uint8]  # RGB, [N, H, W, 3]
+    labels: NDArray[np.uint8]  # part ids, [N, h, w], at the annotation's resolution
+    rows: NDArray[np.int64]  # which of the N to use, [n]
+    scheme: LabelScheme = FIVE_FEATURES  # merges the parts into the model's classes
+    # The part of the photos that the model sees. Augmentation brings in what is around it when it
+    # rotates or shrinks a photo.
     crop: RelativeCrop = FULL_IMAGE
 
     @classmethod

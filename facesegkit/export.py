@@ -1,7 +1,5 @@
 """Exports a checkpoint as an ONNX file, and checks that both predict the same."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Regions of an image: crops, bounding boxes, and the aligned square around a face."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -34,17 +32,13 @@ class BBox(NamedTuple):
 class RelativeCrop:
     """The square part of a square image that a model sees, in fractions of the image's side.
 
-    Args:
-        x, y: centre of the crop, from the left and from the top.
-        size: side of the crop.
-
     Raises:
         FaceSegKitError: if it extends beyond the image or is smaller than `MIN_CROP_SIZE`.
     """
 
-    x: float = 0.5
-    y: float = 0.5
-    size: float = 1.0
+    x: float = 0.5  # centre of the crop, from the left
+    y: float = 0.5  # and from the top
+    size: float = 1.0  # side of the crop
 
     def __post_init__(self) -> None:
         half = self.size / 2
@@ -76,7 +70,7 @@ class RelativeCrop:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, plain: Any) -> RelativeCrop:
+    def from_dict(cls, plain: Any) -> "RelativeCrop":
         """The inverse of `to_dict`; None gives the full image.
 
         Raises:
@@ -108,41 +102,35 @@ class FaceROI:
 
     The face is upright and centred in it, with hair and chin inside and the eyes about a quarter
     of the side apart.
-
-    Args:
-        x, y: centre, in pixels of the photo.
-        size: side, in pixels.
-        angle: rotation of the face, clockwise, in radians.
     """
 
-    x: float
+    x: float  # centre, in pixels of the photo
     y: float
-    size: float
-    angle: float
+    size: float  # side, in pixels
+    angle: float  # rotation of the face, clockwise, in radians
 
-    def scaled(self, factor: float) -> FaceROI:
+    def scaled(self, factor: float) -> "FaceROI":
         """The same region of a photo that is resized by a factor."""
         return replace(self, x=self.x * factor, y=self.y * factor, size=self.size * factor)
 
-    def cropped(self, crop: RelativeCrop) -> FaceROI:
+    def cropped(self, crop: RelativeCrop) -> "FaceROI":
         """The region of a crop of the aligned face."""
-        xx, xy, x, yx, yy, y = self.from_aligned(1)
-        return replace(
-            self,
-            x=xx * crop.x + xy * crop.y + x,
-            y=yx * crop.x + yy * crop.y + y,
-            size=self.size * crop.size,
-        )
+        x, y = self._on_photo(crop.x, crop.y)
+        return replace(self, x=x, y=y, size=self.size * crop.size)
 
-    def rotated(self, angle: float) -> FaceROI:
+    def rotated(self, angle: float) -> "FaceROI":
         """The same square, rotated clockwise by an angle in radians."""
         return replace(self, angle=wrap_angle(self.angle + angle))
 
     def is_visible(self, x: float, y: float, size: tuple[int, int]) -> bool:
         """Whether a point, in fractions of the ROI's side, lies on a photo of (width, height)."""
-        xx, xy, left, yx, yy, top = self.from_aligned(1)
-        across, down = xx * x + xy * y + left, yx * x + yy * y + top
+        across, down = self._on_photo(x, y)
         return 0 <= across < size[0] and 0 <= down < size[1]
+
+    def _on_photo(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point, in fractions of the ROI's side, lies on the photo."""
+        xx, xy, left, yx, yy, top = self.from_aligned(1)
+        return xx * x + xy * y + left, yx * x + yy * y + top
 
     @property
     def corners(self) -> NDArray[np.float64]:

@@ -1,7 +1,5 @@
 """Reading photos of any kind as upright RGB images, and resizing them to a model's input."""
 
-from __future__ import annotations
-
 import math
 from contextlib import suppress
 from pathlib import Path
@@ -28,9 +26,7 @@ _QUARTER_TURNS = {transpose for orientation, transpose in _TRANSPOSE.items() if 
 def read_photo(source: Path | str | BinaryIO) -> Image.Image:
     """Read a photo of any kind as upright 8-bit RGB, as `upright_rgb` converts it.
 
-    Args:
-        source: a path, or a file open for reading bytes. Only the first frame of an animation
-            is read.
+    `source` is a path, or a file open for reading bytes; of an animation, the first frame is read.
 
     Raises:
         FaceSegKitError: if there is no such file, it is not an image, it is damaged or truncated,
@@ -47,10 +43,7 @@ def read_reduced(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image,
     A JPEG decoder can skip the finest detail and decode directly to a half, a quarter or an eighth
     of the size (W. Pennebaker, J. Mitchell, "JPEG", 1993, on hierarchical decoding).
 
-    Args:
-        source: a path, or a file open for reading bytes.
-        side: minimum length of the longer side of the result in pixels, unless it is shorter in
-            the file.
+    The longer side of the result has at least `side` pixels, unless it is shorter in the file.
 
     Returns:
         The upright photo as 8-bit RGB, and the width and height of the upright photo in the file.
@@ -119,12 +112,10 @@ def shrink_to(photo: Image.Image, side: int, shape: tuple[int, int] | None = Non
 def fit_square(
     photo: Image.Image, size: int, shape: tuple[int, int] | None = None
 ) -> tuple[Image.Image, BBox]:
-    """Resize a photo, keeping its aspect ratio, into the centre of a grey square.
+    """Resize an RGB photo, keeping its aspect ratio, into the centre of a grey square.
 
-    Args:
-        photo: RGB.
-        size: side of the square in pixels.
-        shape: width and height in the file, if the photo is from `read_reduced`, which rounds them.
+    `size` is the side of the square in pixels; `shape` is the width and height in the file, if the
+    photo is from `read_reduced`, which rounds them.
 
     Returns:
         The square, RGB, and the box of the photo in it (at least one pixel wide and high).

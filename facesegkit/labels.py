@@ -4,8 +4,6 @@ A *label map* contains part ids 0..18. A *scheme* says which parts form which cl
 `LabelScheme.merge` converts a label map to class ids, which a model learns and predicts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,14 +34,11 @@ MIRROR = np.array([PART_IDS[_MIRRORED.get(name, name)] for name in PARTS], dtype
 
 
 def paint_parts(masks: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Merge part masks into a label map, in the order of the ids, later over earlier.
+    """Merge part masks into a label map, uint8 [H, W], in the order of the ids, later over earlier.
 
     Args:
         masks: part name -> [H, W], non-zero where the part is. Parts without a mask are absent.
         shape: (H, W) of the result.
-
-    Returns:
-        Part ids 0..18, uint8 [H, W].
     """
     label_map = np.zeros(shape, dtype=np.uint8)
     for part_id, name in enumerate(PARTS):
@@ -61,20 +56,16 @@ def mirror_label_map(label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class LabelScheme:
     """Which parts form which class, and the colours of the classes.
 
-    Args:
-        name: of the scheme in reports and checkpoints.
-        classes: class name -> names of its parts. Class ids follow this order, from 1; parts that
-            are not listed belong to class 0, the background.
-        colours: one (r, g, b) in 0..255 per class, without the background.
-
     Raises:
         FaceSegKitError: if a part is unknown or in two classes, a class has no parts or is called
             "background", or colours are invalid or missing.
     """
 
-    name: str
+    name: str  # in reports and checkpoints
+    # Class name -> names of its parts. Class ids follow this order, from 1; parts that are not
+    # listed belong to class 0, the background.
     classes: Mapping[str, Sequence[str]]
-    colours: Sequence[Colour]
+    colours: Sequence[Colour]  # (r, g, b) in 0..255 of each class but the background
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -98,8 +89,9 @@ class LabelScheme:
                     return f"has the part {part!r} in both {both}; a part belongs to one class."
                 owner[part] = name
         if len(self.colours) != len(self.classes):
-            counts = f"{len(self.classes)} classes but {len(self.colours)} colours"
-            return f"has {counts}; give one colour per class."
+            return (
+                f"has {len(self.classes)} classes but {len(self.colours)} colours; give one each."
+            )
         for colour in self.colours:
             if not _is_colour(colour):
                 return f"has the colour {colour!r}; a colour is three integers from 0 to 255."
@@ -153,7 +145,7 @@ class LabelScheme:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> LabelScheme:
+    def from_dict(cls, plain: Mapping[str, Any]) -> "LabelScheme":
         """The inverse of `to_dict`; name and colours are optional.
 
         Raises:
@@ -200,14 +192,11 @@ def distinct_colours(count: int) -> list[Colour]:
 FIVE_FEATURES = LabelScheme(
     name="five features",
     classes={
-        "eyes": ("l_eye", "r_eye"),
-        "eyebrows": ("l_brow", "r_brow"),
-        "nose": ("nose",),
-        "mouth": ("mouth",),
-        "lips": ("u_lip", "l_lip"),
+        "eyes": ("l_eye", "r_eye"), "eyebrows": ("l_brow", "r_brow"),
+        "nose": ("nose",), "mouth": ("mouth",), "lips": ("u_lip", "l_lip"),
     },
     colours=[(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)],
-)
+)  # fmt: skip
 
 ALL_PARTS = LabelScheme(
     name="all parts",

@@ -1,7 +1,5 @@
 """The training loss: cross-entropy plus Dice, and distillation from a teacher."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +16,7 @@ Loss = Callable[[Tensor, Any, TrainConfig, Tensor | None], Tensor]
 def segmentation_loss(
     logits: Tensor, target: Tensor, config: TrainConfig, teacher_probs: Tensor | None = None
 ) -> Tensor:
-    """Weighted cross-entropy plus Dice loss, both over all pixels of the batch.
+    """Weighted cross-entropy plus Dice loss (a scalar), both over all pixels of the batch.
 
     Cross-entropy alone is low when nearly everything is called background, which is 95 % of the
     pixels. The Dice loss (F. Milletari et al., "V-Net", 2016) makes up for that: it is one minus
@@ -37,9 +35,6 @@ def segmentation_loss(
         target: class ids, int64 [B, H, W].
         config: `background_weight` (all other classes weigh 1), `dice_weight`, `teacher_weight`.
         teacher_probs: the teacher's softmax probabilities, float32 [B, C, H, W].
-
-    Returns:
-        The loss, a scalar.
     """
     total = distributed.differentiable_all_reduce
     log_probs = logits.log_softmax(dim=1)

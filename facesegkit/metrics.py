@@ -4,8 +4,6 @@ Counting comes first (`confusion_matrix`), metrics second (`SegmentationMetrics`
 a model over the photos of a split and adds up the counts.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable
@@ -43,8 +41,7 @@ def confusion_matrix(
     """Count how often each true class (row) was predicted as each class (column), int64 [C, C].
 
     Args:
-        target: class ids of the ground truth, uint8 of any shape.
-        predicted: class ids, uint8 of the same shape.
+        target, predicted: class ids, uint8 of any shape.
         classes: number of classes C, at most 256.
 
     Raises:
@@ -112,21 +109,13 @@ def _mean_without_background(per_class: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `evaluate` counted.
-
-    Args:
-        scheme: the classes.
-        matrices: one confusion matrix per photo, int64 [n, C, C]; rows are the ground truth.
-        rows: which photos of the cache they belong to, int64 [n].
-        split: name of the split, for reports.
-        loss: mean loss over the photos; nan if none was computed.
-    """
+    """What `evaluate` counted."""
 
     scheme: LabelScheme
-    matrices: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    split: str = ""
-    loss: float = math.nan
+    matrices: NDArray[np.int64]  # confusion matrix of each photo, [n, C, C]; rows: ground truth
+    rows: NDArray[np.int64]  # which photos of the cache they belong to, [n]
+    split: str = ""  # its name, for reports
+    loss: float = math.nan  # mean over the photos; nan if none was computed
 
     @cached_property
     def matrix(self) -> NDArray[np.int64]:
@@ -246,8 +235,7 @@ def evaluate(
     Args:
         model: see `predict_classes`; run in eval mode, and left in the mode it was in.
         data: photos, label maps, scheme and crop.
-        split: name of the split, for reports.
-        batch_size: photos in a batch.
+        split, batch_size: name of the split, for reports; photos in a batch.
         loss: of logits float32 [B, C, h, w] and class ids int64 [B, h, w]; by default none.
         progress: show a progress bar on standard error.
     """

@@ -11,8 +11,6 @@ large part of the time without a single MAC, so there are few of them: coarse fe
 narrowed before they are upsampled, with nearest neighbours, which the next convolution smooths.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Figures are made without pyplot, so they need no screen, leave no global state b
 made in any thread. A notebook shows one after `%matplotlib inline`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,19 +27,11 @@ from facesegkit.system.files import atomic_write
 Arrays = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # several arrays, or one that stacks them
 
 STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "0.9",
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 120,
+    "font.size": 11, "axes.titlesize": 12, "lines.linewidth": 1.8, "savefig.dpi": 120,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "0.9", "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True,
     "svg.hashsalt": "facesegkit",  # otherwise an SVG's ids differ each time
-}
+}  # fmt: skip
 
 # Three of the eight colours of Okabe and Ito, which colour-blind readers can tell apart,
 # https://jfly.uni-koeln.de/color/. The colours of the classes are for masks only.
@@ -49,10 +39,8 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 # Entries that would say when a file was written, and by which version.
 _NO_METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
+    ".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None},
+}  # fmt: skip
 
 
 @matplotlib.rc_context(STYLE)
@@ -121,8 +109,7 @@ def comparison(
 
     Args:
         photos: RGB, uint8 [h, w, 3] each; resized to the target's size if it differs.
-        targets: class ids of the ground truth, uint8 [H, W] each.
-        predictions: class ids, uint8 [H, W] each.
+        targets, predictions: class ids, uint8 [H, W] each.
         scheme: gives the colours and the legend.
         titles: one per row, written at its left; none by default.
     """
@@ -155,10 +142,8 @@ def example_cases(
 ) -> Figure:
     """Best, median and worst photos of an evaluation, by the mean F1 of each photo.
 
-    Args:
-        evaluation: what `evaluate` returned for `data` and `model`.
-        data, model: photos and label maps; the model, in eval mode, predicts the few photos again.
-        each: how many of the best, of the median and of the worst.
+    `evaluation` is what `evaluate` returned for `data` and `model`, which is in eval mode and
+    predicts the few photos again: `each` of the best, of the median and of the worst.
 
     Raises:
         FaceSegKitError: if no photo has a class in its annotation or prediction.
@@ -181,11 +166,10 @@ def pick_cases(per_image: NDArray[np.float64], each: int = 1) -> list[tuple[str,
     """Names and indices of the best, median and worst scores, without nan and without repeats."""
     order = [int(index) for index in np.argsort(-per_image) if not np.isnan(per_image[index])]
     middle = max(0, (len(order) - each) // 2)
-    picked: dict[int, str] = dict.fromkeys(order[:each], "best")
-    for index in order[middle : middle + each]:
-        picked.setdefault(index, "median")
-    for index in order[max(0, len(order) - each) :]:
-        picked.setdefault(index, "worst")
+    picked = dict.fromkeys(order[:each], "best")
+    for start, name in ((middle, "median"), (max(0, len(order) - each), "worst")):
+        for index in order[start : start + each]:
+            picked.setdefault(index, name)
     return [(name, index) for index, name in picked.items()]
 
 

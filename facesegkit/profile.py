@@ -1,33 +1,26 @@
 """Parameters, MACs and receptive field of a model, computed from the model itself."""
 
-from __future__ import annotations
-
 import copy
 import io
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from facesegkit.models import INPUT_SIZE, GlobalGate
 
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """Size and cost of a model.
+    """Size and cost of a model."""
 
-    Args:
-        parameters: number of trainable parameters.
-        macs: multiply-accumulates of all convolutions for one photo.
-        receptive_field: side of the square of input pixels that one output pixel depends on,
-            apart from global gates, which depend on the whole photo.
-        bytes_on_disk: size of the weights as torch.save writes them.
-    """
-
-    parameters: int
-    macs: int
+    parameters: int  # trainable ones
+    macs: int  # multiply-accumulates of all convolutions for one photo
+    # Side of the square of input pixels that one output pixel depends on, apart from global
+    # gates, which depend on the whole photo.
     receptive_field: int
-    bytes_on_disk: int
+    bytes_on_disk: int  # size of the weights as torch.save writes them
 
     def __str__(self) -> str:
         return (
@@ -53,30 +46,18 @@ def count_macs(model: nn.Module, size: int = INPUT_SIZE) -> int:
 
     Each output value of a convolution takes one per weight of its filter.
     """
-    total = 0
-
-    def count(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
-        nonlocal total
-        total += output[0].numel() * layer.weight[0].numel()
-
     model = copy.deepcopy(model).eval()
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(count)
-    with torch.no_grad():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, size, size))
-    return total
+    return int(counter.get_total_flops()) // 2  # a multiplication and an addition each
 
 
 def receptive_field(model: nn.Module, size: int = 1024) -> int:
     """Side, in pixels, of the input square that the middle output pixel depends on.
 
     It depends on the inputs for which its gradient is not 0. So that the gradient does not vanish
-    on the way, all weights are made positive, and the global gates are treated as constants.
-
-    Args:
-        model: any model of this package; a copy is changed.
-        size: side of the test image in pixels, larger than any receptive field.
+    on the way, all weights are made positive (in a copy), and the global gates are treated as
+    constants. `size` is the side of the test image, larger than any receptive field.
     """
     model = copy.deepcopy(model).double().eval()
     for layer in model.modules():

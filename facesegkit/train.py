@@ -4,8 +4,6 @@ All random numbers come from generators seeded with (seed, step), so a resumed r
 batches as one that was not interrupted. system/resume.py saves and restores its state.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
@@ -54,11 +52,8 @@ def lr_factor(progress: float, warmup: float) -> float:
     """Fraction of the highest learning rate: linear warm-up, then cosine decay to 0.
 
     The one-cycle policy of L. Smith and N. Topin ("Super-Convergence", 2018). torch's OneCycleLR
-    needs the number of steps beforehand, which a budget in minutes does not have.
-
-    Args:
-        progress: fraction of the run that is done, 0..1.
-        warmup: fraction of the run during which the learning rate rises.
+    needs the number of steps beforehand, which a budget in minutes does not have. `progress` and
+    `warmup` are fractions of the run, 0..1: what is done, and how long the rate rises.
     """
     if progress < warmup:
         return 0.04 + 0.96 * progress / warmup

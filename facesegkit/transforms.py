@@ -7,8 +7,6 @@ Every random number comes from the generator that is passed in, so the same seed
 batch.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -57,8 +55,7 @@ def augment(
     Args:
         photos: uint8 [B, H, W, 3], RGB.
         labels: part ids, uint8 [B, h, w]; may be finer than the photos, the result is not.
-        config: strength of the changes.
-        generator: source of random numbers.
+        config, generator: strength of the changes; source of random numbers.
         side: H and W of the result, in pixels; by default the crop's own.
         crop: the part of the photos that is used, before it is shifted, scaled and rotated.
 
@@ -66,8 +63,7 @@ def augment(
         Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
         uint8 [B, H, W]. Pixels from outside the original photo are background.
     """
-    images = to_float_images(photos)
-    images, labels = random_affine(images, labels, config, generator, side, crop)
+    images, labels = random_affine(to_float_images(photos), labels, config, generator, side, crop)
     images = random_light(images, config, generator)
     images = random_blur(images, config.blur, generator)
     images, labels = random_occlusion(images, labels, config.occluder, generator)
@@ -114,11 +110,8 @@ def random_affine(
     # For each pixel of the result, the grid holds where it comes from: the inverse transform.
     cosine, sine = angle.cos() / scale, angle.sin() / scale
     sign = torch.where(flipped, -1.0, 1.0)
-    rows = [
-        torch.stack([sign * cosine, sign * sine, sign * shift[:, 0]], dim=1),
-        torch.stack([-sine, cosine, shift[:, 1]], dim=1),
-    ]
-    inverse = torch.stack(rows, dim=1)
+    rows = [sign * cosine, sign * sine, sign * shift[:, 0]], [-sine, cosine, shift[:, 1]]
+    inverse = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
     # So far in coordinates of the crop, now in those of the photo. Both run from -1 to 1.
     inverse = inverse * crop.size
     inverse[:, :, 2] += torch.tensor([2 * crop.x - 1, 2 * crop.y - 1])
@@ -171,8 +164,7 @@ def random_light(images: Tensor, config: Augmentation, generator: Generator) -> 
     images = images + offset[..., None].to(images.device)
     across = torch.linspace(-1, 1, width, device=images.device)
     down = torch.linspace(-1, 1, height, device=images.device)[:, None]
-    images = images * (1 + slope[:, 0] * across + slope[:, 1] * down)
-    images = images.clamp_(0, 1)
+    images = (images * (1 + slope[:, 0] * across + slope[:, 1] * down)).clamp_(0, 1)
     return images + bend * images * (1 - images)  # lifts or lowers mid-tones, keeps black and white
 
 
@@ -215,12 +207,11 @@ def random_occlusion(
 
     The labels under it become background: a hand or a cup is no part of a face.
     """
-    chosen = pick(len(images), fraction, generator)
-    for index in chosen.tolist():
+    for index in pick(len(images), fraction, generator).tolist():
         covered, colour = _occluder(images.shape[2], images.shape[3], generator)
         covered, colour = covered.to(images.device), colour.to(images.device)
         images[index] = torch.where(covered, colour, images[index])
-        labels[index] = torch.where(covered, torch.zeros_like(labels[index]), labels[index])
+        labels[index].masked_fill_(covered, 0)
     return images, labels
 
 

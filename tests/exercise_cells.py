@@ -21,10 +21,6 @@ def code_cells(path):
     return [("".join(cell["source"]), tags(cell)) for cell in cells]
 
 
-def exercise_indices(cells):
-    return [index for index, (_, cell_tags) in enumerate(cells) if "exercise" in cell_tags]
-
-
 def find_check(source):
     """Module and name of the check that a cell imports and calls."""
     nodes = list(ast.walk(ast.parse(source)))
@@ -39,19 +35,16 @@ def find_check(source):
 CHECKS = {
     find_check(code_cells(path)[index + 1][0])[1]: (path, index)
     for path in SOLUTIONS
-    for index in exercise_indices(code_cells(path))
+    for index, (_, cell_tags) in enumerate(code_cells(path))
+    if "exercise" in cell_tags
 }
 
 
 def run_exercise(check, *edits, blank=False):
-    """Run the cell of an exercise and its check; returns the defined names.
+    """Run the cell of an exercise, with `edits` or `blank`, and its check; returns all names.
 
-    Of the cells before it, only imports and definitions run, except the first, which has magics.
-
-    Args:
-        check: the check's name.
-        edits: changes of the solution, "old -> new", or "-> new" for a new solution.
-        blank: run the cell without a solution.
+    An edit changes the solution, "old -> new", or replaces all of it, "-> new". Of the cells
+    before, only imports and definitions run, except the first, which has magics.
     """
     path, index = CHECKS[check]
     names = {"eye": 512.0}  # lesson 1 measures it on the data set

@@ -1,7 +1,5 @@
 """Models and detectors whose output is known, and photos for them."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

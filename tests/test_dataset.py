@@ -85,12 +85,11 @@ def test_training_data_of_a_cache(data_set, tmp_path):
 
 def test_batches_and_subsets_pair_photos_with_their_label_maps():
     data = numbered(12)
-    for chosen, expected in (
+    for (photos, labels), expected in (
         (data.batch(np.array([7, 2, 5])), [4, 9, 6]),
         (data.subset(3).batch(np.arange(3)), [11, 6, 0]),
         (data.subset(100).batch(np.arange(12)), [*data.rows]),
     ):
-        photos, labels = chosen
         assert photos[:, 0, 0, 0].tolist() == labels[:, 0, 0].tolist() == expected
     assert len(data.subset(3)) == 3 and data.subset(3).scheme is ALL_PARTS
     with pytest.raises(FaceSegKitError, match="19"):

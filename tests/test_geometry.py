@@ -1,6 +1,7 @@
 """The crop of a photo that a model sees: the same in training, evaluation and inference."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -37,9 +38,8 @@ def photo_and_labels(side=64):
     """A red square in each quarter, which is an eye; labels have twice the resolution."""
     photo = np.full((1, side, side, 3), (40, 90, 90), dtype=np.uint8)
     eighth = side // 8
-    for row in (eighth, 5 * eighth):
-        for column in (eighth, 5 * eighth):
-            photo[:, row : row + 2 * eighth, column : column + eighth] = (255, 0, 0)
+    for row, column in product((eighth, 5 * eighth), repeat=2):
+        photo[:, row : row + 2 * eighth, column : column + eighth] = (255, 0, 0)
     labels = np.where(photo[..., 0] == 255, PART_IDS["l_eye"], 0).astype(np.uint8)
     return photo, labels.repeat(2, axis=1).repeat(2, axis=2)
 
@@ -52,19 +52,15 @@ def test_a_crop_in_pixels():
     assert FACE_CROP.full_size(256) == 320 and FULL_IMAGE.full_size(256) == 256
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "size"),
-    [
-        pytest.param(0.5, 0.5, 1.1, id="larger than the image"),
-        pytest.param(0.2, 0.5, 0.5, id="beyond the left side"),
-        pytest.param(0.5, 0.9, 0.5, id="beyond the bottom"),
-        pytest.param(0.5, 0.5, 1e-9, id="tiny"),
-        pytest.param(float("nan"), 0.5, 0.5, id="not a number"),
-    ],
-)
-def test_a_crop_lies_within_its_image(x, y, size):
+OUTSIDE = {"larger than the image": (0.5, 0.5, 1.1), "beyond the left side": (0.2, 0.5, 0.5),
+           "beyond the bottom": (0.5, 0.9, 0.5), "tiny": (0.5, 0.5, 1e-9),
+           "not a number": (float("nan"), 0.5, 0.5)}  # fmt: skip
+
+
+@pytest.mark.parametrize("crop", OUTSIDE.values(), ids=OUTSIDE)
+def test_a_crop_lies_within_its_image(crop):
     with pytest.raises(FaceSegKitError, match="within its image"):
-        RelativeCrop(x, y, size)
+        RelativeCrop(*crop)
 
 
 @pytest.mark.parametrize("plain", [{"x": "left"}, {"middle": 0.5}, "all", [1, 2], 3])

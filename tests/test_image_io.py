@@ -3,6 +3,7 @@
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -179,10 +180,7 @@ def test_photos_that_are_too_large_are_not_decoded(monkeypatch):
 
 
 def test_too_little_memory(monkeypatch):
-    def load(image):
-        raise MemoryError
-
-    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", Mock(side_effect=MemoryError))
     with pytest.raises(FaceSegKitError, match="not enough memory for the photo"):
         read_photo(BytesIO(encoded(noise())))
 
@@ -202,21 +200,15 @@ def test_find_photos(tmp_path):
 
 @pytest.mark.parametrize(
     ("photo_size", "box"),
-    [
-        ((100, 100), (0, 0, 64, 64)),
-        ((200, 100), (0, 16, 64, 48)),
-        ((50, 100), (16, 0, 48, 64)),
-        ((1, 1), (0, 0, 64, 64)),
-        ((1, 200), (31, 0, 32, 64)),
-        ((3000, 17), (0, 31, 64, 32)),
-    ],
-)
+    [((100, 100), (0, 0, 64, 64)), ((200, 100), (0, 16, 64, 48)), ((50, 100), (16, 0, 48, 64)),
+     ((1, 1), (0, 0, 64, 64)), ((1, 200), (31, 0, 32, 64)), ((3000, 17), (0, 31, 64, 32))],
+)  # fmt: skip
 def test_fit_square(photo_size, box):
     square, found = fit_square(Image.new("RGB", photo_size, "red"), 64)
     assert found == box and square.size == (64, 64)
     pixels = np.asarray(square)
     inside = np.zeros((64, 64), dtype=bool)
-    inside[found.top : found.bottom, found.left : found.right] = True
+    inside[found.slices] = True
     assert (pixels[inside] == (255, 0, 0)).all() and (pixels[~inside] == PADDING).all()
 
 

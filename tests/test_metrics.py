@@ -57,10 +57,8 @@ BY_HAND = np.array([[2, 1, 0], [1, 3, 0], [1, 1, 4]])
 def test_confusion_matrix_by_hand():
     target = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], dtype=np.uint8)
     predicted = np.array([0, 0, 1, 1, 1, 1, 0, 2, 2, 2, 2, 0, 1], dtype=np.uint8)
-    for matrix in (
-        confusion_matrix(target, predicted, 3),
-        confusion_matrix(torch.from_numpy(target), torch.from_numpy(predicted), 3),
-    ):
+    for convert in (np.asarray, torch.from_numpy):
+        matrix = confusion_matrix(convert(target), convert(predicted), 3)
         assert matrix.dtype == np.int64
         np.testing.assert_array_equal(matrix, BY_HAND)
     assert confusion_matrix(class_ids(0), class_ids(0), 3).sum() == 0
@@ -192,17 +190,10 @@ def test_saved_metrics(evaluation, tmp_path):
     assert text.startswith('{\n  "split"') and text.endswith("]\n}\n")  # readable for people, too
     saved, metrics = json.loads(text), evaluation.metrics
     assert saved == evaluation.to_dict() and "2TP" in saved.pop("definition")
-    assert saved.pop("classes")["mouth"] == {
-        name: getattr(metrics, name)[2] for name in ("f1", "iou", "precision", "recall")
-    }
-    assert saved == {
-        "split": "val",
-        "photos": 3,
-        "mean_f1": metrics.mean_f1,
-        "mean_iou": metrics.mean_iou,
-        "pixel_accuracy": metrics.pixel_accuracy,
-        "matrix": evaluation.matrix.tolist(),
-    }
+    names = ("f1", "iou", "precision", "recall")
+    assert saved.pop("classes")["mouth"] == {name: getattr(metrics, name)[2] for name in names}
+    means = {name: getattr(metrics, name) for name in ("mean_f1", "mean_iou", "pixel_accuracy")}
+    assert saved == {"split": "val", "photos": 3, "matrix": evaluation.matrix.tolist(), **means}
 
 
 def test_nan_is_null_in_json(tmp_path):

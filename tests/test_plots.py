@@ -22,18 +22,11 @@ from facesegkit.plots import (
 )
 
 RNG = np.random.default_rng(0)
-
-
-HISTORY: list[dict[str, float | None]] = [
-    dict(zip(("minutes", "train_loss", "val_loss", "val_mean_f1"), row, strict=True))
-    for row in (
-        (0.5, 1.9, None, None),
-        (1.0, 1.2, 1.1, 0.4),
-        (1.5, 0.8, float("nan"), float("nan")),
-        (2.0, 0.7, 0.9, 0.6),
-        (2.5, 0.6, 1.0, 0.5),
-    )
-]
+NAN = float("nan")
+ROWS = [(0.5, 1.9, None, None), (1.0, 1.2, 1.1, 0.4), (1.5, 0.8, NAN, NAN), (2.0, 0.7, 0.9, 0.6),
+        (2.5, 0.6, 1.0, 0.5)]  # fmt: skip
+COLUMNS = ("minutes", "train_loss", "val_loss", "val_mean_f1")
+HISTORY: list[dict[str, float | None]] = [dict(zip(COLUMNS, row, strict=True)) for row in ROWS]
 
 
 def lines(figure: Figure) -> list[list[list[float]]]:

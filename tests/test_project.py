@@ -15,11 +15,8 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 TOP = Path(__file__).parents[1]
-CONDA_NAMES = {
-    "torch": "pytorch",
-    "matplotlib": "matplotlib-base",
-    "playwright": "playwright-python",
-}
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",
+               "playwright": "playwright-python"}  # fmt: skip
 
 
 def requirements_of_pyproject():
@@ -40,10 +37,8 @@ def pins():
 
 
 def test_conda_and_pyproject_require_the_same():
-    expected = {
-        CONDA_NAMES.get(name, name): range_ for name, range_ in requirements_of_pyproject().items()
-    }
-    found = requirements_of_conda()
+    ranges, found = requirements_of_pyproject(), requirements_of_conda()
+    expected = {CONDA_NAMES.get(name, name): range_ for name, range_ in ranges.items()}
     python = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["requires-python"]
     assert found.pop("python") == python
     assert found.pop("pip") == ""
@@ -65,10 +60,8 @@ def test_torch_and_torchvision_are_pinned_as_a_pair():
     torch = pytest.importorskip("torch")
     pinned = {name: version for name, version, marker in pins() if not marker}
     # torchvision 0.(n + 15) belongs to torch 2.n (pytorch.org's compatibility table).
-    torch_minor, vision_minor = (
-        int(pinned[name].split(".")[1]) for name in ("torch", "torchvision")
-    )
-    assert vision_minor == torch_minor + 15
+    minor = {name: int(pinned[name].split(".")[1]) for name in ("torch", "torchvision")}
+    assert minor["torchvision"] == minor["torch"] + 15
     assert torch.__version__.split("+")[0].split(".")[0] == "2"
 
 

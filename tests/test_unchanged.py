@@ -5,8 +5,6 @@ processors and library versions round differently, hence the tolerances. If a mo
 of synthetic faces or the training recipe changes on purpose, its values have to be replaced.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -38,10 +36,7 @@ def test_shipped_models_segment_as_before(name: str) -> None:
         expected, result = EXPECTED["segmentations"][photo][name], FaceSegmenter(name)(image)
         areas = np.bincount(result.labels.ravel(), minlength=6)[1:]
         np.testing.assert_allclose(areas, expected["areas"], rtol=0.02, atol=4)
-        faces = [
-            [face.roi.x, face.roi.y, face.roi.size, face.degrees, face.confidence]
-            for face in result.faces
-        ]
+        faces = [[f.roi.x, f.roi.y, f.roi.size, f.degrees, f.confidence] for f in result.faces]
         np.testing.assert_allclose(faces, expected["faces"], rtol=0.01, atol=0.3)
 
 
@@ -63,6 +58,5 @@ def test_the_loss_falls_as_before() -> None:
     _, history = fit(build_model("separable"), data, data, config, RunOptions(progress=False))
     for column in ("train_loss", "lr", "val_loss"):
         values = [row[column] for row in history if not np.isnan(row[column])]
-        np.testing.assert_allclose(
-            values, EXPECTED[column], atol=0.01 if "loss" in column else 1e-6
-        )
+        tolerance = 0.01 if "loss" in column else 1e-6
+        np.testing.assert_allclose(values, EXPECTED[column], atol=tolerance)

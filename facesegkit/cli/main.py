@@ -1,7 +1,5 @@
 """The `facesegkit` command: segment, models, prepare, synthesize, train, evaluate, export."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time
@@ -41,8 +39,7 @@ def _run(options: argparse.Namespace) -> int:
             say("stopped. Run the command again to continue; train needs --resume for that.")
         return 130
     except Exception as error:
-        message = _message(error)
-        if message is None:
+        if (message := _message(error)) is None:
             raise
         if not distributed.is_first():
             time.sleep(_PATIENCE)  # if the first process fails too, torchrun ends this one
@@ -80,11 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands)
     models = commands.add_parser("models", help="list the models that come with facesegkit")
     models.set_defaults(command=_models)
-    _add_prepare(commands)
-    _add_synthesize(commands)
-    add_train(commands)
-    add_evaluate(commands)
-    _add_export(commands)
+    for add in (_add_prepare, _add_synthesize, add_train, add_evaluate, _add_export):
+        add(commands)
     return parser
 
 
@@ -151,13 +145,12 @@ def _export(options: argparse.Namespace) -> None:
     if output.suffix != ".onnx":
         raise FaceSegKitError(f"Cannot export to {output}; give a file name that ends in .onnx.")
     check_writable(output.parent)
-    size = checkpoint.input_size
+    size, classes = checkpoint.input_size, len(checkpoint.scheme.class_names)
     images = np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32)
     with atomic_write(output) as unfinished:  # replaces `output` only if the outputs agree
         export_onnx(checkpoint, unfinished)
         agreement = compare(checkpoint, unfinished, images)
         check_agreement(agreement, output)
-    classes = len(checkpoint.scheme.class_names)
     print(
         f"saved {output}: opset {OPSET}, {output.stat().st_size / 1e6:.2f} MB\n"
         f"images float32 [batch, 3, {size}, {size}], RGB in 0..1 -> "

@@ -1,7 +1,5 @@
 """`facesegkit segment`, and `python inference.py`, which segments one photo."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping
@@ -40,8 +38,8 @@ def add_segment(commands: Commands) -> None:
     segment.add_argument("photos", nargs="+", type=Path, help="photos, folders of photos, videos")
     _add_options(segment, DEFAULT_MODEL)
     add = segment.add_mutually_exclusive_group().add_argument
-    about = "folder for the results (default: segmentations)"
-    add("--output-dir", type=Path, default=Path("segmentations"), help=about)
+    default, about = Path("segmentations"), "folder for the results (default: segmentations)"
+    add("--output-dir", type=Path, default=default, help=about)
     add("--output", type=Path, help="file for the result of one photo or video")
 
 
@@ -91,9 +89,8 @@ def _segment(options: argparse.Namespace) -> None:
     if failed:
         raise FaceSegKitError(f"{failed:,} of {len(outputs):,} files could not be segmented.")
     if empty and options.require_face:
-        raise FaceSegKitError(
-            f"No face was detected in {empty:,} of {len(photos):,} photos, but one is required."
-        )
+        some = f"{empty:,} of {len(photos):,} photos"
+        raise FaceSegKitError(f"No face was detected in {some}, but one is required.")
 
 
 def _segment_photos(
@@ -143,18 +140,15 @@ def _check_outputs(outputs: Mapping[Path, Path], options: argparse.Namespace) ->
 
 def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
     """Check that no result would replace one of the photos or videos."""
-    originals = {_identity(source): source for source in outputs if source.exists()}
+
+    def identity(path: Path) -> tuple[int, int]:  # some systems accept several spellings of a name
+        return path.stat().st_dev, path.stat().st_ino
+
+    originals = {identity(source): source for source in outputs if source.exists()}
     for output in outputs.values():
-        if output.exists() and (original := originals.get(_identity(output))):
-            raise FaceSegKitError(
-                f"A result would overwrite {original}; choose another --output or --output-dir."
-            )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """The same for all names of a file; some systems accept several spellings of one name."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+        if output.exists() and (original := originals.get(identity(output))):
+            other = "choose another --output or --output-dir"
+            raise FaceSegKitError(f"A result would overwrite {original}; {other}.")
 
 
 def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
@@ -184,17 +178,12 @@ def _report_no_face(photo: Path, model: str, options: argparse.Namespace) -> Non
 
 
 def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
-    """The file for the result of each photo and video; a folder stands for the photos in it.
-
-    Raises:
-        FaceSegKitError: if two would have the same file, or a folder holds no photo.
-    """
+    """The file for the result of each photo and video; a folder stands for the photos in it."""
     given: list[Path] = options.photos
     if options.output:
         if len(given) > 1 or given[0].is_dir():
-            raise FaceSegKitError(
-                "--output is for one photo or video; give --output-dir for several."
-            )
+            several = "--output is for one photo or video; give --output-dir for several."
+            raise FaceSegKitError(several)
         return {given[0]: options.output}
     outputs: dict[Path, Path] = {}
     sources: dict[Path, Path] = {}
@@ -203,10 +192,9 @@ def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
             suffix = ".mp4" if is_video(photo) else _suffix(options.view or PHOTO_VIEW)
             output = options.output_dir / f"{photo.stem}{suffix}"
             if sources.setdefault(output, photo) != photo:
-                raise FaceSegKitError(
-                    f"{sources[output]} and {photo} would both be written to {output}; "
-                    f"rename one, or segment them into different folders."
-                )
+                both = f"{sources[output]} and {photo} would both be written to {output}"
+                fix = "rename one, or segment them into different folders"
+                raise FaceSegKitError(f"{both}; {fix}.")
             outputs[photo] = output
     return outputs
 
@@ -223,11 +211,8 @@ def find_photos(folder: Path | str) -> list[Path]:
         files = sorted(Path(folder).iterdir())
     except OSError as error:
         raise FaceSegKitError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    photos = [
-        file
-        for file in files
-        if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
-    ]
+    visible = (file for file in files if file.is_file() and not file.name.startswith("."))
+    photos = [file for file in visible if file.suffix.lower() in suffixes]
     if not photos:
         raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {folder}.")
     return photos

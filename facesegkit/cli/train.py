@@ -81,10 +81,7 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache:
-    """Open the cache of the data set; build it first if need be, and synthesize without --data.
-
-    Photos are stored so large that their crop has the input size of the models.
-    """
+    """Open the cache of the data set; build it first if need be, and synthesize without --data."""
     from facesegkit.data.cache import PHOTO_SIZE, build_cache
     from facesegkit.synthetic import synthesize_dataset
 
@@ -93,7 +90,7 @@ def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache
         if distributed.is_first():
             synthesize_dataset(SYNTHETIC, options.num_synthetic, seed=0)
         distributed.barrier()
-    photo_size = crop.full_size(PHOTO_SIZE)
+    photo_size = crop.full_size(PHOTO_SIZE)  # so that the crop has the input size of the models
     cache = build_cache(options.data or SYNTHETIC, options.cache, photo_size=photo_size)
     print(cache.summary())
     return cache
@@ -120,15 +117,14 @@ def _train(options: argparse.Namespace) -> None:
     device = distributed.best_device()
     config = _config(options, device)
     about = {"init_from": options.init_from, "teacher": options.teacher, "data": cache.summary()}
+    metadata = {**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()}
     train, val = (TrainingData.from_cache(cache, split, scheme, crop) for split in ("train", "val"))
     with _interruptible() as is_interrupted:
         run = RunOptions(
-            teacher=teacher.model.to(device) if teacher else None,
+            teacher.model.to(device) if teacher else None,
             state_file=options.model.with_suffix(".training.pth"),
-            resume=options.resume,
-            metadata={**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()},
-            stop=is_interrupted,
-        )
+            resume=options.resume, metadata=metadata, stop=is_interrupted,
+        )  # fmt: skip
         trained, history = fit(model.to(device), train, val, config, run)
     about |= {"split_rule": cache.split_rule, "config": asdict(config), "history": history}
     checkpoint = Checkpoint(arch, trained, scheme, about=about, crop=crop)
@@ -161,10 +157,9 @@ def _load(name: str | None, scheme: LabelScheme) -> Checkpoint | None:
     """Load a trained model that has the classes of a scheme; None without a name."""
     checkpoint = trained_model(name) if name else None
     if checkpoint and checkpoint.scheme.class_names != scheme.class_names:
-        raise FaceSegKitError(
-            f"{name} has the classes {', '.join(checkpoint.scheme.class_names)}, not "
-            f"{', '.join(scheme.class_names)}; give a model of the same scheme."
-        )
+        own, needed = (", ".join(s.class_names) for s in (checkpoint.scheme, scheme))
+        classes = f"{name} has the classes {own}, not {needed}"
+        raise FaceSegKitError(f"{classes}; give a model of the same scheme.")
     return checkpoint
 
 
@@ -186,9 +181,7 @@ def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
     )
 
 
-def _save(
-    checkpoint: Checkpoint, evaluation: Evaluation | None, val: TrainingData, path: Path
-) -> None:
+def _save(checkpoint: Checkpoint, scores: Evaluation | None, val: TrainingData, path: Path) -> None:
     """Save a trained model with its metadata, the training history and its curves."""
     from facesegkit.checkpoint import save
     from facesegkit.inference.pipeline import CONFIDENCE_KEY, typical_confidence
@@ -198,8 +191,8 @@ def _save(
     checkpoint.model.cpu()
     about: dict[str, Any] = dict(checkpoint.about)
     about[CONFIDENCE_KEY] = typical_confidence(checkpoint.runnable(), val.photos[val.rows[:64]])
-    if evaluation:
-        about["scores"] = evaluation.to_dict()
+    if scores:
+        about["scores"] = scores.to_dict()
     save(replace(checkpoint, about=about), path)
     save_history(about["history"], path.with_suffix(".csv"))
     curves = path.with_name("training_loss.png")
@@ -247,10 +240,8 @@ def read_scheme(name: str) -> LabelScheme:
     try:
         plain = json.loads(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise FaceSegKitError(
-            f"The scheme {name!r} is neither 'five' nor 'all' nor a file that can be read "
-            f"({error.strerror})."
-        ) from error
+        neither = f"The scheme {name!r} is neither 'five' nor 'all' nor a file that can be read"
+        raise FaceSegKitError(f"{neither} ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise FaceSegKitError(f"The scheme file {name} is not valid JSON: {error}.") from error
     if isinstance(plain, dict) and "classes" not in plain:
@@ -283,14 +274,12 @@ def _evaluate_split(
     return data, evaluation
 
 
-def _report(
-    evaluation: Evaluation, data: TrainingData, checkpoint: Checkpoint, folder: Path
-) -> None:
+def _report(scores: Evaluation, data: TrainingData, checkpoint: Checkpoint, folder: Path) -> None:
     """Save the metrics as JSON, and as figures the confusion matrix and the best to worst cases."""
     from facesegkit.plots import confusion_figure, example_cases, save_figure
 
-    evaluation.save(folder)
-    names = evaluation.scheme.class_names
-    save_figure(confusion_figure(evaluation.metrics, names), folder / "confusion.png")
-    save_figure(example_cases(evaluation, data, checkpoint.model), folder / "cases.png")
+    scores.save(folder)
+    confusion = confusion_figure(scores.metrics, scores.scheme.class_names)
+    save_figure(confusion, folder / "confusion.png")
+    save_figure(example_cases(scores, data, checkpoint.model), folder / "cases.png")
     print(f"metrics and figures in {folder}")

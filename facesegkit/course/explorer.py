@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from html import escape
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,6 @@ _ASTRONAUT = Path(__file__).parents[2] / "figures" / "astronaut.jpg"  # only in 
 _ASTRONAUTS_FACE = (129, 11, 319, 201)
 _SYNTHETIC = (55, 160, 150)  # indices of synthetic faces with seed 0
 
-# Colours by uncertainty. Lightness alone shows it: black is confident, white is a guess.
-_UNCERTAINTY_STOPS = ((0, 0, 0), (213, 94, 0), (255, 255, 255))
-
 _NO_FACE = (
     "No face was detected. It should be at least 40 pixels wide and show eyes, nose or mouth: try "
     "another photo, or a crop of this one."
@@ -64,36 +62,22 @@ PhotoSource = Path | bytes | Image.Image
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """How a photo is shown.
+    """How a photo is shown."""
 
-    Args:
-        view: one of `VIEWS`.
-        opacity: of the colours on top of the photo, 0..1; "mask" shows no photo below them.
-        hidden: names of the classes that are hidden.
-        face: number of the only face to show, from the left, from 0; None shows all.
-        boxes: draw a bounding box around each face.
-    """
-
-    view: str = "overlay"
-    opacity: float = 0.5
-    hidden: frozenset[str] = frozenset()
-    face: int | None = None
-    boxes: bool = True
+    view: str = "overlay"  # one of VIEWS
+    opacity: float = 0.5  # of the colours on top of the photo, 0..1; "mask" shows no photo
+    hidden: frozenset[str] = frozenset()  # names of classes
+    face: int | None = None  # the only face to show, counted from the left, from 0; None shows all
+    boxes: bool = True  # draw a bounding box around each face
 
 
 @dataclass(frozen=True, eq=False)
 class ExplorerResult:
-    """Segmentation of a photo by a model, in all forms that are shown.
+    """Segmentation of a photo by a model, in all forms that are shown."""
 
-    Args:
-        segmentation: of one face or of all, at the photo's own size.
-        small: the photo, no side longer than `PREVIEW_SIDE`.
-        seconds: duration of the segmentation, without reading the photo or loading the model.
-    """
-
-    segmentation: SegmentationResult
-    small: Image.Image
-    seconds: float
+    segmentation: SegmentationResult  # of one face or of all, at the photo's own size
+    small: Image.Image  # the photo, no side longer than `PREVIEW_SIDE`
+    seconds: float  # that the segmentation took, without reading the photo or loading the model
 
     @cached_property
     def faces(self) -> list[Face]:
@@ -110,24 +94,21 @@ class ExplorerResult:
     @cached_property
     def preview(self) -> SegmentationResult:
         """The segmentation at the small photo's size."""
-        labels = Image.fromarray(self.segmentation.labels)
-        labels = labels.resize(self.small.size, Image.Resampling.NEAREST)
-        return SegmentationResult(np.asarray(labels), self.segmentation.scheme, self.small)
+        full = Image.fromarray(self.segmentation.labels)
+        labels = np.asarray(full.resize(self.small.size, Image.Resampling.NEAREST))
+        return SegmentationResult(labels, self.segmentation.scheme, self.small)
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
         """The model's confidence at the preview's size, float32 [h, w]."""
-        height, width = self.preview.labels.shape
-        return self.segmentation.confidence((height, width))
+        return self.segmentation.confidence(self.small.size[::-1])
 
     @cached_property
     def legend(self) -> list[tuple[str, Colour, float]]:
         """Name, colour and fraction of the photo, 0..1, of each class."""
         scheme = self.segmentation.scheme
-        return [
-            (name, colour, self.segmentation.fraction(name))
-            for name, colour in zip(scheme.classes, scheme.colours, strict=True)
-        ]
+        fractions = map(self.segmentation.fraction, scheme.classes)
+        return list(zip(scheme.classes, scheme.colours, fractions, strict=True))
 
 
 class Exploration:
@@ -140,9 +121,8 @@ class Exploration:
         # holds a reference to its photo. Of larger photos only the last one is kept.
         self.photo = lru_cache(maxsize=4)(self._read)
         self.segment = lru_cache(maxsize=6)(self._segment)
-        self._preview = lru_cache(maxsize=16)(
-            lambda name: shrink_to(self.photo(name), PREVIEW_SIDE)
-        )
+        shrunk = lru_cache(maxsize=16)
+        self._preview = shrunk(lambda name: shrink_to(self.photo(name), PREVIEW_SIDE))
         self._is_large = False  # the photo that was read last
         self._segmenter = cache(self._open)
 
@@ -152,8 +132,7 @@ class Exploration:
         Raises:
             FaceSegKitError: if it cannot be read; it is not added then.
         """
-        name = _unused(name, self.photos)
-        before = self.photos
+        name, before = _unused(name, self.photos), self.photos
         self.photos = {name: content, **before}
         try:
             self.photo(name)
@@ -194,7 +173,7 @@ class Exploration:
         return model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
 
     def _segment(self, photo: str, model: str) -> ExplorerResult:
-        """Result of a model on a photo, both by name; raises the same as `picture`."""
+        """Result of a model on a photo, both by name; raises as `picture`."""
         image, segmenter = self.photo(photo), self._segmenter(model)
         if self._is_large:
             self.segment.cache_clear()
@@ -204,7 +183,7 @@ class Exploration:
         return ExplorerResult(segmentation, self._preview(photo), seconds)
 
     def result(self, photo: str, model: str, face: int | None) -> ExplorerResult:
-        """Result for all faces, or for one of them; raises the same as `picture`."""
+        """Result for all faces, or for one of them; raises as `picture`."""
         full = self.segment(photo, model)
         return full if face is None else full.only(face)
 
@@ -254,9 +233,8 @@ def samples() -> dict[str, PhotoSource]:
     if _ASTRONAUT.is_file():
         whole = read_photo(_ASTRONAUT)
         photos = {"astronaut, cropped": whole.crop(_ASTRONAUTS_FACE), "astronaut, whole": whole}
-    for number, index in enumerate(_SYNTHETIC, start=1):
-        photos[f"synthetic face {number}"] = _synthetic_photo(index)
-    return photos
+    faces = enumerate(map(_synthetic_photo, _SYNTHETIC), start=1)
+    return photos | {f"synthetic face {number}": face for number, face in faces}
 
 
 @cache  # synthesizing a face takes a fifth of a second
@@ -266,11 +244,8 @@ def _synthetic_photo(index: int) -> Image.Image:
 
 def _unused(name: str, taken: dict[str, Any]) -> str:
     """The name, with a number before its suffix if it is taken."""
-    free, number = name, 2
-    while free in taken:
-        free = f"{Path(name).stem} ({number}){Path(name).suffix}"
-        number += 1
-    return free
+    numbered = (f"{Path(name).stem} ({number}){Path(name).suffix}" for number in count(2))
+    return next(free for free in chain([name], numbered) if free not in taken)
 
 
 def _as_file_name(name: str) -> str:
@@ -282,10 +257,9 @@ def _without(segmentation: SegmentationResult, hidden: frozenset[str]) -> Segmen
     """The segmentation with some classes replaced by background."""
     if not hidden:
         return segmentation
-    names = segmentation.scheme.class_names
-    kept = [0 if name in hidden else class_id for class_id, name in enumerate(names)]
-    labels = np.array(kept, dtype=np.uint8).take(segmentation.labels)
-    return replace(segmentation, labels=labels)
+    names = enumerate(segmentation.scheme.class_names)
+    kept = np.array([0 if name in hidden else class_id for class_id, name in names], np.uint8)
+    return replace(segmentation, labels=kept.take(segmentation.labels))
 
 
 def _render(result: ExplorerResult, options: ViewOptions) -> Image.Image:
@@ -307,10 +281,9 @@ def _render(result: ExplorerResult, options: ViewOptions) -> Image.Image:
 def _uncertainty(confidence: NDArray[np.float32], classes: int) -> NDArray[np.uint8]:
     """Colours, RGB uint8 [H, W, 3], of a confidence float32 [H, W]; a guess has 1 / classes."""
     uncertainty = (1 - confidence) / (1 - 1 / classes)
-    stops = np.linspace(0, 255, 3)
-    channels = [
-        np.interp(np.arange(256), stops, levels) for levels in zip(*_UNCERTAINTY_STOPS, strict=True)
-    ]
+    # Lightness alone shows it: black is confident, white is a guess.
+    red_green_blue = (0, 213, 255), (0, 94, 255), (0, 0, 255)
+    channels = [np.interp(range(256), (0, 127.5, 255), stops) for stops in red_green_blue]
     colours = np.stack(channels, axis=1).astype(np.uint8)
     return colours.take((255 * uncertainty).astype(np.uint8), axis=0)
 
@@ -319,8 +292,7 @@ def _draw_boxes(
     picture: Image.Image, boxes: Sequence[BBox], scale: float, chosen: int | None
 ) -> None:
     """Draw numbered boxes in white on black, visible on any photo; all but a chosen one thin."""
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size=14)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
     for number, box in enumerate(boxes):
         if box.left == box.right:
             continue  # nothing was segmented in the only, aligned face
@@ -383,14 +355,11 @@ class Explorer(widgets.VBox):
     def _make_controls(self, model: str) -> None:
         wide, models = {"width": "98%"}, list(self.exploration.models)
         self.photo = widgets.Dropdown(options=list(self.exploration.photos), layout=wide)
-        self.upload = widgets.FileUpload(
-            accept="image/*", description="Upload a photo", layout={"width": "auto"}
-        )
+        self.upload = widgets.FileUpload(accept="image/*", description="Upload a photo")
+        self.upload.layout.width = "auto"
         self.model = widgets.Dropdown(options=models, value=model, layout=wide)
         self.view = widgets.ToggleButtons(options=list(VIEWS), tooltips=list(VIEWS.values()))
-        self.opacity = widgets.FloatSlider(
-            value=0.5, min=0, max=1, step=0.05, readout_format=".0%", layout=wide
-        )
+        self.opacity = widgets.FloatSlider(0.5, max=1, step=0.05, readout_format=".0%", layout=wide)
         self.face = widgets.Dropdown(options=[(_count(0), None)], layout=wide)
         self.face.observe(self._update, "value")
         self.boxes = _check_box("bounding boxes")
@@ -404,15 +373,15 @@ class Explorer(widgets.VBox):
 
     def _below(self) -> widgets.Widget:
         """The picture, and the controls beside it, or on a narrow screen below it."""
-        controls = [
-            *(_heading("Photo"), self.photo, self.upload, widgets.HTML(_small(_UPLOAD_NOTE))),
-            *(_heading("Model"), self.model, self._licence),
-            *(_heading("Faces"), self.face, self.boxes),
-            *(_heading("Opacity"), self.opacity),
-            *(_heading("Parts, in percent of the photo"), self._legend),
-            *(self.save, self.timing),
-        ]
-        beside = widgets.VBox(controls, layout={"width": "320px"})
+        sections = {
+            "Photo": (self.photo, self.upload, widgets.HTML(_small(_UPLOAD_NOTE))),
+            "Model": (self.model, self._licence),
+            "Faces": (self.face, self.boxes),
+            "Opacity": (self.opacity,),
+            "Parts, in percent of the photo": (self._legend, self.save, self.timing),
+        }
+        controls = [(widgets.HTML(f"<b>{name}</b>"), *rest) for name, rest in sections.items()]
+        beside = widgets.VBox(sum(controls, ()), layout={"width": "320px"})
         layout = {"width": f"{_SCREEN_SIDE + 16}px", "align_items": "flex-start"}
         picture = widgets.VBox([self.picture, self._caption], layout=layout)
         return widgets.HBox([picture, beside], layout={"flex_flow": "row wrap"})
@@ -484,20 +453,16 @@ class Explorer(widgets.VBox):
         self.upload.value = ()  # otherwise the same file could not be uploaded again
         try:
             self.exploration.add_photo(file["name"], bytes(file["content"]))
+            self.photo.options = list(self.exploration.photos)  # chooses the first, the new one
         except FaceSegKitError as error:
             self._show_message(str(error), failed=True)
-            return
-        self.photo.options = list(self.exploration.photos)  # this chooses the first, the new one
 
     def _on_save(self, _: widgets.Button) -> None:
+        chosen = self.photo.value, self.model.value, self.folder, self.view_options
         try:
-            path = self.exploration.save_mask(
-                self.photo.value, self.model.value, self.folder, self.view_options
-            )
+            self._show_message(f"The mask was saved as {self.exploration.save_mask(*chosen)}.")
         except FaceSegKitError as error:
             self._show_message(str(error), failed=True)
-        else:
-            self._show_message(f"The mask was saved as {path}.")
 
     def _show_message(self, message: str, *, failed: bool = False) -> None:
         """Show a message above the picture; an empty one removes the last message."""
@@ -518,10 +483,6 @@ def _describe(face: Face) -> str:
     return f"the face is {rotated if degrees else 'upright'}, {confidence}"
 
 
-def _heading(text: str) -> widgets.HTML:
-    return widgets.HTML(f"<b>{text}</b>")
-
-
 def _small(text: str) -> str:
     return f'<div style="font-size: smaller; line-height: 1.3">{escape(text)}</div>'
 
@@ -531,8 +492,8 @@ def _check_box(name: str) -> widgets.Checkbox:
 
 
 def _swatch(colour: Colour) -> widgets.HTML:
-    style = f"width: 14px; height: 14px; background: rgb{tuple(colour)}"
-    return widgets.HTML(f'<div style="{style}; border: 1px solid grey"></div>')
+    style = f"width: 14px; height: 14px; background: rgb{tuple(colour)}; border: 1px solid grey"
+    return widgets.HTML(f'<div style="{style}"></div>')
 
 
 def _as_jpeg(picture: Image.Image) -> bytes:

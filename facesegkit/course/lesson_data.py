@@ -1,7 +1,5 @@
 """The data set that the lessons run on, and its cache."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from facesegkit.data.cache import DatasetCache, build_cache

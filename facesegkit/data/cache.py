@@ -11,8 +11,6 @@ A row is written once: if building is interrupted, the next call continues. The 
 only if the manifest says `complete`.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json
@@ -20,8 +18,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -65,7 +63,7 @@ class DatasetCache:
     bad: dict[int, str]  # photo id -> what is wrong with the pair
 
     @classmethod
-    def open(cls, folder: str | Path) -> DatasetCache:
+    def open(cls, folder: str | Path) -> "DatasetCache":
         """Open a cache that `build_cache` has completed.
 
         Raises:
@@ -77,20 +75,17 @@ class DatasetCache:
             if manifest is None or not manifest.complete:
                 raise _OtherVersion
             photos, labels = _open_arrays(folder, manifest)
-            bad, pairs = manifest.bad, zip(manifest.ids, manifest.splits, strict=True)
+            source, split_rule, bad = manifest.source, manifest.split_rule, manifest.bad
             ids = np.array(manifest.ids, dtype=np.int64)
+            pairs = zip(manifest.ids, manifest.splits, strict=True)
             splits = np.array(["" if photo_id in bad else split for photo_id, split in pairs])
-            source, split_rule = manifest.source, manifest.split_rule
             return cls(folder, source, split_rule, photos, labels, ids, splits, bad)
         except _OtherVersion as error:
-            raise FaceSegKitError(
-                f"{folder} is not a data set cache that this version can use; run prepare first."
-            ) from error
+            message = f"{folder} is not a data set cache that this version can use; run prepare"
+            raise FaceSegKitError(f"{message} first.") from error
         except Exception as error:  # damaged JSON can contain anything
-            raise FaceSegKitError(
-                f"The data set cache {folder} is damaged ({first_line(error)}); delete that folder "
-                f"and run prepare again."
-            ) from error
+            message = f"The data set cache {folder} is damaged ({first_line(error)}); delete that"
+            raise FaceSegKitError(f"{message} folder and run prepare again.") from error
 
     def rows(self, split: str = "all") -> NDArray[np.int64]:
         """Rows of the good pairs of 'train', 'val', 'test' or 'all', ascending.
@@ -102,8 +97,7 @@ class DatasetCache:
             raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
         rows = np.flatnonzero(self.splits != "" if split == "all" else self.splits == split)
         if not len(rows):
-            good = len(self.ids) - len(self.bad)
-            about = f"good pairs: {good}, split: {self.split_rule}"
+            about = f"good pairs: {len(self.ids) - len(self.bad)}, split: {self.split_rule}"
             raise FaceSegKitError(f"The {split} split of {self.source} is empty ({about}).")
         return rows
 
@@ -125,14 +119,14 @@ def build_cache(
 ) -> DatasetCache:
     """Build the cache of a data set, continue building it, or open it if it is complete.
 
-    Photos and label maps that are not square are stretched. A cache of other files or of another
-    version is built again, and a line on standard error says so. Processes started by torchrun
-    divide the pairs among themselves; `cache` must be the same folder for all of them.
+    `root` is the folder or zip of the data set, see `celebamask_hq.Archive`. Photos, of which
+    `photo_size` is the side in pixels, and label maps are stretched if they are not square. A
+    cache of other files or of another version is built again, and a line on standard error says
+    so. Processes started by torchrun divide the pairs among themselves; `cache` must be the same
+    folder for all of them.
 
     Args:
-        root: folder or zip of the data set, see `celebamask_hq.Archive`.
         cache: folder of the cache; by default `default_cache`.
-        photo_size: side of the cached photos in pixels.
         workers: number of processes; by default one per core.
         strict: stop at the first bad pair, instead of reporting and skipping it.
         progress: show a progress bar on standard error.
@@ -146,19 +140,25 @@ def build_cache(
     archive = Archive(root)
     fresh = Manifest.of(archive, photo_size)
     folder = Path(cache or default_cache(archive.files.path, photo_size)).expanduser()
+    workers = workers or max(1, cores() // distributed.processes_here())
     is_first = distributed.is_first()
-    with _write_errors_explained(folder), folder_lock(folder) if is_first else nullcontext():
-        own = _existing(folder, fresh) or _start(folder, fresh) if is_first else fresh
-        manifest = distributed.broadcast(own)
-        if not manifest.complete:
-            own_bad = _fill(archive, folder, manifest, workers, strict, progress)
-            for bad in distributed.all_gather(own_bad):
-                manifest.bad.update(bad)
-            if is_first:
-                _finish(folder, manifest)
-            distributed.barrier()
+    try:
+        with folder_lock(folder) if is_first else nullcontext():
+            own = _existing(folder, fresh) or _start(folder, fresh) if is_first else fresh
+            manifest = distributed.broadcast(own)
+            if not manifest.complete:
+                own_bad = _fill(archive, folder, manifest, workers, strict, progress)
+                for bad in distributed.all_gather(own_bad):
+                    manifest.bad.update(bad)
+                if is_first:
+                    _finish(folder, manifest)
+                distributed.barrier()
+    except OSError as error:
+        reason = f"Cannot write the data set cache {folder}: {error.strerror or error}; make room"
+        again = "give another folder and run it again, rows written so far are kept."
+        raise FaceSegKitError(f"{reason} or {again}") from error
     if strict and manifest.bad:
-        raise FaceSegKitError(_first(manifest.bad))
+        raise FaceSegKitError(manifest.bad[min(manifest.bad)])
     return DatasetCache.open(folder)
 
 
@@ -195,7 +195,7 @@ class Manifest:
     format: int = FORMAT_VERSION
 
     @classmethod
-    def of(cls, archive: Archive, photo_size: int) -> Manifest:
+    def of(cls, archive: Archive, photo_size: int) -> "Manifest":
         """The manifest of an empty cache."""
         splits, bad = [], {}
         for photo_id in archive.pairs:
@@ -210,7 +210,7 @@ class Manifest:
         )  # fmt: skip
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest | None:
+    def read(cls, folder: Path) -> "Manifest | None":
         """Read the manifest in a folder; None if there is none.
 
         Raises:
@@ -250,30 +250,27 @@ class Manifest:
 
 def _existing(folder: Path, fresh: Manifest) -> Manifest | None:
     """The manifest of a cache of the same data as `fresh`; None, with a message, for another."""
-    try:
-        manifest = Manifest.read(folder)
-        if manifest:
-            _check_matches(folder, manifest, fresh)
-        return manifest
-    except ValueError as error:
-        print(f"{folder} is built again: {error}.", file=sys.stderr)
-        return None
-
-
-def _check_matches(folder: Path, manifest: Manifest, fresh: Manifest) -> None:
-    for name, reason in {
+    reasons = {
         "photo_size": "its photos have another size",
         "annotation_size": "its label maps have another size",
         "fingerprint": f"files of {fresh.source} have changed",
         "ids": "its manifest is damaged",
         "splits": "its manifest is damaged",
-    }.items():
-        if getattr(manifest, name) != getattr(fresh, name):
-            raise ValueError(reason)
-    _open_arrays(folder, manifest)
-    state = folder / "state"
-    if not state.is_file() or state.stat().st_size != len(fresh.ids):
-        raise ValueError("its file state is missing or damaged")
+    }
+    try:
+        if (manifest := Manifest.read(folder)) is None:
+            return None
+        for name, reason in reasons.items():
+            if getattr(manifest, name) != getattr(fresh, name):
+                raise ValueError(reason)
+        _open_arrays(folder, manifest)
+        state = folder / "state"
+        if not state.is_file() or state.stat().st_size != len(fresh.ids):
+            raise ValueError("its file state is missing or damaged")
+        return manifest
+    except ValueError as error:
+        print(f"{folder} is built again: {error}.", file=sys.stderr)
+        return None
 
 
 def _open_arrays(folder: Path, manifest: Manifest) -> list[NDArray[np.uint8]]:
@@ -309,20 +306,12 @@ def _start(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def _fill(
-    archive: Archive,
-    folder: Path,
-    manifest: Manifest,
-    workers: int | None,
-    strict: bool,
-    progress: bool,
+    archive: Archive, folder: Path, manifest: Manifest, workers: int, strict: bool, progress: bool
 ) -> dict[int, str]:
     """Write the rows that are still empty; returns {photo id: reason} of the bad pairs."""
     state = np.fromfile(folder / "state", dtype=np.uint8)
-    jobs = [
-        (row, archive.pairs[manifest.ids[row]])
-        for row, split in enumerate(manifest.splits)
-        if split and not state[row]
-    ]
+    empty = np.flatnonzero((np.array(manifest.splits) != "") & (state == 0)).tolist()
+    jobs = [(row, archive.pairs[manifest.ids[row]]) for row in empty]
     done = len(state) - len(jobs)
     if distributed.is_first():
         _check_space(folder, len(jobs), manifest)
@@ -331,10 +320,9 @@ def _fill(
     bad: dict[int, str] = {}
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     task = partial(write_rows, archive.files, folder)
-    workers = workers or max(1, cores() // distributed.processes_here())
     answers = process_map(task, chunks, workers, doing="built the data set cache")
-    progress = progress and distributed.is_first()
-    bar = tqdm(total=done + len(jobs), initial=done, unit=" photos", disable=not progress)
+    hidden = not (progress and distributed.is_first())
+    bar = tqdm(total=done + len(jobs), initial=done, unit=" photos", disable=hidden)
     # Plain writes: with memory maps, machines that share the file would overwrite whole pages.
     with closing(answers), bar, (folder / "state").open("r+b", buffering=0) as flags:
         for chunk, bad_in_chunk in answers:
@@ -343,7 +331,7 @@ def _fill(
                 flags.write(b"\1")
             bad |= bad_in_chunk
             if strict and bad:
-                raise FaceSegKitError(_first(bad))
+                raise FaceSegKitError(bad[min(bad)])
             bar.update(len(chunk))
     return bad
 
@@ -353,7 +341,7 @@ def _finish(folder: Path, manifest: Manifest) -> None:
     count, bad = len(manifest.ids), manifest.bad
     if len(bad) == count:
         none = f"None of the {count} pairs of {manifest.source} can be used"
-        raise FaceSegKitError(f"{none}; the first one: {_first(bad)}")
+        raise FaceSegKitError(f"{none}; the first one: {bad[min(bad)]}")
     state = np.fromfile(folder / "state", dtype=np.uint8)
     if not state[~np.isin(manifest.ids, list(bad))].all():
         raise FaceSegKitError(f"Not all pairs have been written to {folder}; run it again.")
@@ -361,10 +349,6 @@ def _finish(folder: Path, manifest: Manifest) -> None:
         reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad))
         print(f"{len(bad)} of {count} pairs are skipped:{reasons}", file=sys.stderr)
     replace(manifest, complete=True).write(folder)
-
-
-def _first(bad: dict[int, str]) -> str:
-    return bad[min(bad)]
 
 
 def _check_space(folder: Path, rows: int, manifest: Manifest) -> None:
@@ -382,17 +366,6 @@ def _check_space(folder: Path, rows: int, manifest: Manifest) -> None:
         )
 
 
-@contextmanager
-def _write_errors_explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FaceSegKitError(
-            f"Cannot write the data set cache {folder}: {error.strerror or error}; make room or "
-            f"give another folder and run it again, rows written so far are kept."
-        ) from error
-
-
 # --- In the worker processes --------------------------------------------------------------------
 
 
@@ -408,13 +381,11 @@ def write_rows(files: Files, folder: Path, jobs: Sequence[tuple[int, Pair]]) -> 
     with paths[0].open("r+b") as photo_file, paths[1].open("r+b") as label_file:
         for row, pair in jobs:
             try:
-                photo = _square_photo(files, pair, photos.shape[1])
-                label_map = _square_labels(files, pair)
+                photo, label_map = _square_arrays(files, pair, photos.shape[1])
             except BadPair as error:
                 if _is_temporary(error):
-                    raise FaceSegKitError(
-                        f"{error} Run it again when that is fixed; rows written so far are kept."
-                    ) from error
+                    again = "Run it again when that is fixed; rows written so far are kept."
+                    raise FaceSegKitError(f"{error} {again}") from error
                 bad[pair.id] = str(error)
             else:
                 _write_row(photo_file, photos, row, photo)
@@ -431,20 +402,14 @@ def _write_row(file: BinaryIO, array: np.memmap, row: int, values: NDArray[np.ui
 def _is_temporary(error: BadPair) -> bool:
     """Whether the computer, not the pair, may be the cause: an unplugged drive, little memory."""
     cause = error.__cause__
-    if isinstance(cause, OSError):
-        return cause.errno not in _DAMAGE
-    return isinstance(cause, MemoryError)
+    is_from_system = isinstance(cause, OSError) and cause.errno not in _DAMAGE
+    return is_from_system or isinstance(cause, MemoryError)
 
 
-def _square_photo(files: Files, pair: Pair, side: int) -> NDArray[np.uint8]:
+def _square_arrays(files: Files, pair: Pair, side: int) -> list[NDArray[np.uint8]]:
+    """The photo, of this side, and the label map."""
     # Downsampling by the JPEG decoder equals averaging (53 dB PSNR for 4 x 4 pixels).
     photo = celebamask_hq.read_photo(files, pair, at_least=side)
-    return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
-
-
-def _square_labels(files: Files, pair: Pair) -> NDArray[np.uint8]:
-    label_map = celebamask_hq.read_label_map(files, pair)
-    size = (ANNOTATION_SIZE, ANNOTATION_SIZE)
-    if label_map.shape == size:
-        return label_map
-    return np.asarray(Image.fromarray(label_map).resize(size, Image.Resampling.NEAREST))
+    labels = Image.fromarray(celebamask_hq.read_label_map(files, pair))
+    nearest = labels.resize((ANNOTATION_SIZE,) * 2, Image.Resampling.NEAREST)
+    return [np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR)), np.asarray(nearest)]

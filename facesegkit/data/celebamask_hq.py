@@ -7,8 +7,6 @@
 It does without torch, so that the worker processes of `cache` start fast and stay small.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -107,12 +105,8 @@ class Pair(NamedTuple):
 class Archive:
     """The index of a data set: which pairs it contains, and the split of each.
 
-    Reading a photo without masks raises `BadPair`. Masks without a photo or of an unknown part,
-    hidden files and `__MACOSX` are ignored.
-
-    Args:
-        root: the CelebAMask-HQ folder or zip. The folder around it, or one of the two folders
-            inside it, is accepted as well.
+    `root` is the CelebAMask-HQ folder or zip, the folder around it, or one of the two inside it.
+    Masks without a photo or of an unknown part, hidden files and `__MACOSX` are ignored.
 
     Attributes:
         pairs: all pairs by id, ascending. The ids have gaps.
@@ -225,8 +219,7 @@ def _list_folder(base: Path) -> Iterator[Entry]:
                 if file.is_file() and not file.name.startswith("."):
                     status = file.stat()
                     yield Entry(f"{folder}/{file.name}", status.st_size, status.st_mtime_ns)
-    mapping = base / MAPPING_FILE
-    if mapping.is_file():
+    if (mapping := base / MAPPING_FILE).is_file():
         yield Entry(MAPPING_FILE, mapping.stat().st_size, mapping.stat().st_mtime_ns)
 
 
@@ -243,14 +236,12 @@ def _list_zip(path: Path) -> Iterator[Entry]:
         reason = f"is not a zip, or is damaged (is the download complete?): {error}"
         raise FaceSegKitError(f"{path} {reason}.") from error
     prefix = _find_prefix(path, [member.filename for member in members])
-    for member in members:
-        if member.filename.startswith(prefix):
-            if member.flag_bits & 1:
-                raise FaceSegKitError(f"{path} is encrypted; unpack it and give the folder.")
-            yield Entry(
-                member.filename.removeprefix(prefix), member.file_size, member.CRC,
-                member.header_offset, member.compress_size, member.compress_type,
-            )  # fmt: skip
+    for member in (member for member in members if member.filename.startswith(prefix)):
+        if member.flag_bits & 1:
+            raise FaceSegKitError(f"{path} is encrypted; unpack it and give the folder.")
+        name, size, stamp = member.filename.removeprefix(prefix), member.file_size, member.CRC
+        offset, compressed_size = member.header_offset, member.compress_size
+        yield Entry(name, size, stamp, offset, compressed_size, member.compress_type)
 
 
 def _is_wanted(name: str) -> bool:
@@ -295,10 +286,7 @@ def _pairs(entries: Iterable[Entry]) -> dict[int, Pair]:
             photos[int(match[1])] = entry
         elif (match := _MASK_NAME.fullmatch(entry.name)) and match[2] in PARTS[1:]:
             masks[int(match[1])].append((PART_IDS[match[2]], entry))
-    return {
-        photo_id: Pair(photo_id, photo, tuple(sorted(masks[photo_id])))
-        for photo_id, photo in sorted(photos.items())
-    }
+    return {i: Pair(i, photo, tuple(sorted(masks[i]))) for i, photo in sorted(photos.items())}
 
 
 def _read_mapping(files: Files, entries: Iterable[Entry]) -> dict[int, int] | None:
@@ -311,10 +299,9 @@ def _read_mapping(files: Files, entries: Iterable[Entry]) -> dict[int, int] | No
         fields = [line.split() for line in lines if line.strip()]
         return {int(idx): int(orig_idx) for idx, orig_idx, *_ in fields}
     except (OSError, ValueError) as error:
-        raise FaceSegKitError(
-            f"{MAPPING_FILE} in {files.path} cannot be read ({error}); expected a heading and "
-            f"lines 'idx orig_idx orig_file' such as '5 100065 100066.jpg'."
-        ) from error
+        expected = "a heading and lines 'idx orig_idx orig_file' such as '5 100065 100066.jpg'"
+        reason = f"{MAPPING_FILE} in {files.path} cannot be read ({error})"
+        raise FaceSegKitError(f"{reason}; expected {expected}.") from error
 
 
 # --- Reading ------------------------------------------------------------------------------------
@@ -349,9 +336,7 @@ def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Imag
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image, or is damaged"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> None:
@@ -362,13 +347,9 @@ def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> Non
         mask = Image.fromarray(np.asarray(mask) != 0)
     if box := mask.getbbox():
         left, top, right, bottom = box
-        visible = np.asarray(_in_one_band(mask.crop(box)))
-        label_map[top:bottom, left:right][visible != 0] = part_id
-
-
-def _in_one_band(mask: Image.Image) -> Image.Image:
-    """A single band that is zero only where the mask is black or transparent."""
-    *colours, last = mask.split()
-    if mask.mode in ("LA", "RGBA"):
-        return ImageChops.darker(reduce(ImageChops.lighter, colours), last)
-    return reduce(ImageChops.lighter, colours, last)
+        *colours, last = mask.crop(box).split()
+        if mask.mode in ("LA", "RGBA"):
+            visible = ImageChops.darker(reduce(ImageChops.lighter, colours), last)
+        else:
+            visible = reduce(ImageChops.lighter, colours, last)
+        label_map[top:bottom, left:right][np.asarray(visible) != 0] = part_id

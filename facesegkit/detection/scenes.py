@@ -5,8 +5,6 @@ and angle at which a photo is pasted into a scene are those of its face, and no 
 faces is needed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,19 +40,12 @@ class SceneSettings:
 
 @dataclass(frozen=True)
 class Faces:
-    """The ROIs of the faces in B scenes, at most K in each.
+    """The ROIs of the faces in B scenes, at most K in each."""
 
-    Args:
-        centre: x, y in pixels, float32 [B, K, 2].
-        size: side in pixels, float32 [B, K].
-        angle: clockwise, in radians, float32 [B, K].
-        status: `POSITIVE`, `IGNORED` or `ABSENT`, int64 [B, K].
-    """
-
-    centre: Tensor
-    size: Tensor
-    angle: Tensor
-    status: Tensor
+    centre: Tensor  # x, y in pixels, float32 [B, K, 2]
+    size: Tensor  # side in pixels, float32 [B, K]
+    angle: Tensor  # clockwise, in radians, float32 [B, K]
+    status: Tensor  # POSITIVE, IGNORED or ABSENT, int64 [B, K]
 
 
 class SceneMaker:
@@ -63,8 +54,7 @@ class SceneMaker:
     Args:
         photos: RGB, uint8 [N, 256, 256, 3], may be memory-mapped.
         rows: which of the N to use.
-        settings: how scenes are composed.
-        backgrounds: number of synthetic images without people to use as backgrounds.
+        settings, backgrounds: how scenes are composed, and on how many synthetic backgrounds.
     """
 
     def __init__(
@@ -148,9 +138,9 @@ class SceneMaker:
 
     def _status(self, centre: Tensor, size: Tensor, shown: Tensor) -> Tensor:
         """Status of faces by their size and by whether their centre is inside the scene."""
-        settings = self.settings
-        inside = ((centre > 0) & (centre < settings.side)).all(dim=1)
-        fits = (size >= settings.sizes[0]) & (size <= settings.sizes[1])
+        (smallest, largest), side = self.settings.sizes, self.settings.side
+        inside = ((centre > 0) & (centre < side)).all(dim=1)
+        fits = (size >= smallest) & (size <= largest)
         return torch.where(shown, torch.where(fits & inside, POSITIVE, IGNORED), ABSENT)
 
 
@@ -165,19 +155,22 @@ def _warped(
     cosine, sine = angle.cos(), angle.sin()
     # From the scene's -1..1 to the photo's -1..1: shift, rotate back, scale.
     x, y = (2 * centre / side - 1).T
-    inverse = torch.stack(
-        [cosine, sine, -(cosine * x + sine * y), -sine, cosine, -(-sine * x + cosine * y)], 1
-    )
-    inverse = inverse.view(count, 2, 3) * (side / size)[:, None, None]
-    grid = F.affine_grid(inverse, [count, 3, side, side], align_corners=False)
+    across, down = -(cosine * x + sine * y), -(-sine * x + cosine * y)
+    zoom = side / size
+    grid = _grid([v * zoom for v in (cosine, sine, across, -sine, cosine, down)], side)
     opacity = _random_shapes(grid, generator)
     flipped = torch.rand(count, generator=generator) < 0.5
-    sign = torch.where(flipped, -1.0, 1.0)
-    grid = grid * torch.stack([sign, torch.ones(count)], 1)[:, None, None]
+    grid[..., 0] *= torch.where(flipped, -1.0, 1.0)[:, None, None]
     grid = torch.where(decoy[:, None, None, None], 0.62 + 0.133 * grid, grid)
     photos = _antialiased(photos, size)
     images = F.grid_sample(photos, grid, align_corners=False, padding_mode="border")
     return images, opacity[:, None]
+
+
+def _grid(inverse: Sequence[Tensor], side: int) -> Tensor:
+    """Where to sample, [B, side, side, 2], from the six numbers of an affine map, [B] each."""
+    matrix = torch.stack(list(inverse), dim=1).view(-1, 2, 3)
+    return F.affine_grid(matrix, [len(matrix), 3, side, side], align_corners=False)
 
 
 def _random_shapes(grid: Tensor, generator: Generator) -> Tensor:
@@ -204,12 +197,10 @@ def _rotated_part(
 
     `zoom` [B] is the side of each part as a fraction of the image's, `centre` [B, 2] is in -1..1.
     """
-    count = len(images)
-    angle = uniform((count,), 0, 2 * math.pi, generator)
+    angle = uniform((len(images),), 0, 2 * math.pi, generator)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
     x, y = centre.T
-    inverse = torch.stack([cosine, sine, x, -sine, cosine, y], 1).view(count, 2, 3)
-    grid = F.affine_grid(inverse, [count, 3, side, side], align_corners=False)
+    grid = _grid((cosine, sine, x, -sine, cosine, y), side)
     return F.grid_sample(images, grid, align_corners=False, padding_mode="reflection")
 
 

@@ -4,8 +4,6 @@ The network sees a photo at one scale, predicts at one eighth of its resolution,
 of a limited range of sizes; `inference.detector` applies it to an image pyramid.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
@@ -24,9 +22,7 @@ from facesegkit.inference.onnx_model import DETECTOR_KIND, FORMAT, METADATA_KEY
 from facesegkit.models import conv, separable_stage
 from facesegkit.system.onnx_files import trace_onnx, write_onnx
 
-# Of each cell: confidence logit; x, y offset of the centre in cells; log2 of the size over
-# SIZE_UNIT; cosine and sine of the angle.
-CHANNELS = 6
+CHANNELS = 6  # of each cell, see `inference.detector.Detector`
 
 RECIPE = TrainConfig(batch_size=32, lr=6e-3, warmup=0.05, ema_decay=0.995)
 
@@ -60,14 +56,10 @@ def detection_loss(
 ) -> Tensor:
     """Focal loss of the confidence plus L1 loss of centre, size and angle.
 
-    The target of the confidence is a Gaussian around each centre. The focal loss is not dominated
-    by the thousands of cells that are obviously background. The L1 loss counts near the centres
-    only (X. Zhou et al., "Objects as Points", 2019).
-
-    Args:
-        output: float32 [B, 6, h, w].
-        faces: of the B scenes.
-        config, teacher_probs: not used; `train.fit` passes them to every loss.
+    Takes the network's output, float32 [B, 6, h, w], and the faces of the B scenes; `train.fit`
+    passes the other arguments to every loss. The target of the confidence is a Gaussian around each
+    centre. The focal loss is not dominated by the thousands of cells that are obviously background.
+    The L1 loss counts near the centres only (X. Zhou et al., "Objects as Points", 2019).
     """
     y, x = (torch.arange(length) + 0.5 for length in output.shape[2:])
     centre = faces.centre / STRIDE  # in cells
@@ -87,8 +79,7 @@ def detection_loss(
 
     # The target is 1 in the cell that contains the centre.
     is_centre = (of_nearest(distance) <= math.sqrt(0.5)) & (confidence > 0.4)
-    logit = output[:, 0]
-    probability = logit.sigmoid()
+    logit, probability = output[:, 0], output[:, 0].sigmoid()
     hit = -F.logsigmoid(logit) * (1 - probability) ** 2 * is_centre
     miss = -F.logsigmoid(-logit) * probability**2 * (1 - confidence) ** 4 * (~is_centre & counts)
     focal = (hit + miss).sum() / positive.sum().clamp(min=1)

@@ -1,11 +1,8 @@
 """Warp a face upright, and paste its classes back into the photo."""
 
-from __future__ import annotations
-
 import cmath
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +11,10 @@ from PIL import Image
 from facesegkit.geometry import BBox, FaceROI, RelativeCrop, wrap_angle
 from facesegkit.image_io import PADDING
 from facesegkit.inference.landmarks import Landmarks
+from facesegkit.inference.search_config import SearchConfig
 from facesegkit.inference.upsample import upsample_argmax
 
-if TYPE_CHECKING:
-    from facesegkit.inference.pipeline import SearchConfig
+_AFFINE = Image.Transform.AFFINE
 
 
 def warp_crop(photo: Image.Image, roi: FaceROI, side: int) -> Image.Image:
@@ -28,48 +25,33 @@ def warp_crop(photo: Image.Image, roi: FaceROI, side: int) -> Image.Image:
         # A transform samples single pixels, so without this a downsampled face would be aliased.
         photo = photo.reduce(reduction, bbox)
         roi = replace(roi, x=roi.x - bbox.left, y=roi.y - bbox.top).scaled(1 / reduction)
-    return photo.transform(
-        (side, side),
-        Image.Transform.AFFINE,
-        roi.from_aligned(side),
-        Image.Resampling.BILINEAR,  # bicubic takes twice as long and gains nothing
-        fillcolor=PADDING,
-    )
+    bilinear = Image.Resampling.BILINEAR  # bicubic takes twice as long and gains nothing
+    affine = roi.from_aligned(side)
+    return photo.transform((side, side), _AFFINE, affine, bilinear, fillcolor=PADDING)
 
 
 def warp_back(
     aligned: Image.Image, roi: FaceROI, size: tuple[int, int]
 ) -> tuple[Image.Image, BBox]:
-    """Warp an image of an aligned face back to where the face is on the photo.
+    """Warp a square image of an aligned face back to its ROI on a photo of (width, height).
 
-    Args:
-        aligned: square, of any mode; the result takes the nearest pixel, and 0 outside the ROI.
-        roi: the region it was taken from.
-        size: width and height of the photo.
-
-    Returns:
-        The part of the photo that the ROI touches, and its bounding box. It may be empty.
+    Returns the part of the photo that the ROI touches, which may be empty, and its bounding box.
+    Each pixel is the nearest of the image, of any mode, or 0 outside the ROI.
     """
     bbox = roi.bbox(size)
     left, top, right, bottom = bbox
     xx, xy, x, yx, yy, y = roi.to_aligned(aligned.width)
     from_bbox = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)
-    return aligned.transform((right - left, bottom - top), Image.Transform.AFFINE, from_bbox), bbox
+    return aligned.transform((right - left, bottom - top), _AFFINE, from_bbox), bbox
 
 
 def paste_classes(
     logits: NDArray[np.float32], roi: FaceROI, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], BBox]:
-    """Class ids of an aligned face at the photo's resolution.
+    """Class ids, on a photo of (width, height), from an aligned crop's logits, float32 [C, h, w].
 
-    Args:
-        logits: float32 [C, h, w], of the aligned crop.
-        roi: the region of that crop.
-        size: width and height of the photo.
-
-    Returns:
-        Class ids, uint8 [H, W], of the part of the photo that the ROI touches, and its bounding
-        box. It may be empty.
+    Returns uint8 [H, W] for the part of the photo that the ROI touches, which may be empty, and its
+    bounding box.
     """
     # As fine as the photo; but a ROI that is mostly outside it only as fine as needed, since it
     # would take more memory than the photo has.
@@ -77,8 +59,7 @@ def paste_classes(
     inside = (bbox.right - bbox.left) * (bbox.bottom - bbox.top)
     side = max(logits.shape[1], min(round(roi.size), 2 * math.isqrt(inside)))
     classes = Image.fromarray(upsample_argmax(logits, (side, side)))
-    warped, bbox = warp_back(classes, roi, size)
-    return np.asarray(warped), bbox
+    return np.asarray(warp_back(classes, roi, size)[0]), bbox
 
 
 def align_to_landmarks(roi: FaceROI, landmarks: Landmarks) -> FaceROI:
@@ -95,6 +76,7 @@ def align_to_landmarks(roi: FaceROI, landmarks: Landmarks) -> FaceROI:
     mean, at = np.array(pairs).T
     spread = mean - mean.mean()
     factor = complex(np.vdot(spread, at - at.mean()) / np.vdot(spread, spread).real)
+    # These limits only guard against degenerate fits; what is a face is decided elsewhere.
     scale, rotation = min(max(abs(factor), 0.5), 2.0), math.atan2(factor.imag, factor.real)
     centre = at.mean() + scale * cmath.exp(1j * rotation) * (complex(0.5, 0.5) - mean.mean())
     x, y = (min(max(float(v), 0.05), 0.95) for v in (centre.real, centre.imag))

@@ -5,8 +5,6 @@ exactly the same mask. A library (contourpy) could do this, but nothing else tha
 depends on one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,16 +15,12 @@ _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 
 
 def contours(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
-    """The contours of all connected components of a mask, and of their holes.
+    """The contours of all connected components of a mask, bool [H, W], and of their holes.
 
-    Args:
-        mask: bool [H, W].
-        tolerance: how far, in pixels, a contour may be moved to save vertices. 0 keeps all.
-
-    Returns:
-        Polygons float64 [n, 2], in pixels: the first pixel spans 0 to 1. Components run clockwise
-        as seen on the screen, holes counter-clockwise. Components that touch at a corner are
-        separate. The longest comes first.
+    Returns polygons float64 [n, 2], in pixels: the first pixel spans 0 to 1. Components run
+    clockwise as seen on the screen, holes counter-clockwise. Components that touch at a corner are
+    separate. The longest comes first. To save vertices, contours may be moved by `tolerance` pixels
+    (0 keeps all).
     """
     polygons = [_vertices(path) for path in _paths(mask)]
     if tolerance > 0:
@@ -84,23 +78,20 @@ def _vertices(path: list[tuple[int, int]]) -> Polygon:
 def _simplify(polygon: Polygon, tolerance: float) -> Polygon:
     """Fewer vertices, all dropped ones within `tolerance` of the new contour.
 
-    After D. Douglas and T. Peucker, 1973. The first two vertices that are kept are the one
-    farthest from the mean, and the one farthest from that.
+    After D. Douglas and T. Peucker, 1973. The first two that are kept are the vertex farthest from
+    the mean, and the one farthest from that.
     """
     first = int(np.argmax(np.square(polygon - polygon.mean(axis=0)).sum(axis=1)))
     ring = np.roll(polygon, -first, axis=0)
     second = int(np.argmax(np.square(ring - ring[0]).sum(axis=1)))
     closed = np.concatenate([ring, ring[:1]])
-    kept = {0, second}
-    spans = [(0, second), (second, len(ring))]
+    kept, spans = {0, second}, [(0, second), (second, len(ring))]
     while spans:
         start, end = spans.pop()
-        if end - start < 2:
-            continue
-        distances = _distances(closed[start + 1 : end], closed[start], closed[end])
+        distances = _distances(closed[start:end], closed[start], closed[end])
         farthest = int(np.argmax(distances))
         if distances[farthest] > tolerance:
-            middle = start + 1 + farthest
+            middle = start + farthest
             kept.add(middle)
             spans += [(start, middle), (middle, end)]
     return ring[sorted(kept)]

@@ -1,7 +1,5 @@
 """Face detection: an image pyramid, decoding of the network's output, non-maximum suppression."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,27 +22,26 @@ Detector = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Detection:
-    """A region in which the detector sees a face.
-
-    Args:
-        roi: the region.
-        confidence: the detector's, 0..1.
-    """
+    """A region in which the detector sees a face."""
 
     roi: FaceROI
-    confidence: float
+    confidence: float  # the detector's, 0..1
 
 
 def detect_faces(
-    photo: Image.Image, detector: Detector, scales: Sequence[int], threshold: float
+    photo: Image.Image,
+    detector: Detector,
+    scales: Sequence[int],
+    threshold: float,
+    same_face_distance: float,
 ) -> list[Detection]:
-    """Detect faces on an image pyramid, most confident first.
+    """Detect faces on an image pyramid of an RGB photo, most confident first.
 
     Args:
-        photo: RGB.
-        detector: the network.
+        photo, detector: what is searched, and by what.
         scales: longest side, in pixels, of the photo at each level of the pyramid, ascending.
         threshold: lowest confidence of a detection, 0..1.
+        same_face_distance: see `overlaps`.
     """
     detections: list[Detection] = []
     longest = max(photo.size)
@@ -58,10 +55,10 @@ def detect_faces(
         output = detector(to_float_nchw(level))[0]
         across, down = photo.size[0] / size[0], photo.size[1] / size[1]
         for found in decode_detections(output, threshold):
-            roi = found.roi
-            roi = FaceROI(roi.x * across, roi.y * down, roi.size / factor, roi.angle)
+            x, y, side = found.roi.x * across, found.roi.y * down, found.roi.size / factor
+            roi = FaceROI(x, y, side, found.roi.angle)
             detections.append(Detection(roi, found.confidence))
-    return nms(detections)
+    return nms(detections, same_face_distance)
 
 
 def decode_detections(output: NDArray[np.float32], threshold: float) -> list[Detection]:
@@ -74,26 +71,23 @@ def decode_detections(output: NDArray[np.float32], threshold: float) -> list[Det
     detections = []
     for row, column in zip(*np.nonzero(peaks), strict=True):
         confidence, dx, dy, size, cosine, sine = map(float, output[:, row, column])
-        roi = FaceROI(
-            x=(column + 0.5 + dx) * STRIDE,
-            y=(row + 0.5 + dy) * STRIDE,
-            size=SIZE_UNIT * 2 ** min(max(size, -2.0), 2.0),
-            angle=math.atan2(sine, cosine),
-        )
+        x, y = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
+        side = SIZE_UNIT * 2 ** min(max(size, -2.0), 2.0)
+        roi = FaceROI(x, y, side, math.atan2(sine, cosine))
         detections.append(Detection(roi, 1 / (1 + math.exp(-confidence))))
     return detections
 
 
-def nms(detections: Sequence[Detection]) -> list[Detection]:
+def nms(detections: Sequence[Detection], same_face_distance: float) -> list[Detection]:
     """Non-maximum suppression: the most confident of the detections that overlap, descending."""
     kept: list[Detection] = []
     for detection in sorted(detections, key=lambda detection: -detection.confidence):
-        if not any(overlaps(detection.roi, other.roi) for other in kept):
+        if not any(overlaps(detection.roi, other.roi, same_face_distance) for other in kept):
             kept.append(detection)
     return kept
 
 
-def overlaps(one: FaceROI, other: FaceROI) -> bool:
-    """Whether two ROIs show the same face: their centres are within 0.3 of the larger side."""
+def overlaps(one: FaceROI, other: FaceROI, same_face_distance: float) -> bool:
+    """Whether two ROIs show the same face: their centres are that near, in larger sides."""
     distance = math.hypot(one.x - other.x, one.y - other.y)
-    return distance <= 0.3 * max(one.size, other.size)
+    return distance <= same_face_distance * max(one.size, other.size)

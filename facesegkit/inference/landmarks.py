@@ -1,20 +1,15 @@
 """Centroids of eyes, nose and mouth: whether there is a face in a ROI, and how it is aligned."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facesegkit.geometry import FaceROI, RelativeCrop
+from facesegkit.inference.search_config import SearchConfig
 from facesegkit.inference.upsample import argmax_channels, max_softmax
 from facesegkit.labels import LabelScheme
-
-if TYPE_CHECKING:
-    from facesegkit.inference.pipeline import SearchConfig
 
 Point = tuple[float, float]
 
@@ -23,33 +18,29 @@ Point = tuple[float, float]
 LANDMARKS = (("l_eye", "r_eye"), ("nose",), ("mouth", "u_lip", "l_lip"))
 MEAN_EYES, MEAN_NOSE, MEAN_MOUTH = (0.499, 0.478), (0.498, 0.576), (0.499, 0.749)
 
-_MIN_AREA = 0.0005  # of the aligned crop: a quarter of a small eye
-
 
 @dataclass(frozen=True)
 class Landmarks:
     """Centroids of eyes, nose and mouth as segmented by a model.
 
     Each is x and y in fractions of an aligned photo's side, or None if nothing of it was found.
-
-    Args:
-        eyes: both together.
-        nose: of all its pixels.
-        mouth: with the lips.
-        confidence: mean probability of the predicted class over the pixels of each of the three,
-            averaged over those that were found; 0 if none was.
     """
 
-    eyes: Point | None
+    eyes: Point | None  # both together
     nose: Point | None
-    mouth: Point | None
+    mouth: Point | None  # with the lips
+    # Mean probability of the predicted class over the pixels of each of the three, averaged over
+    # those that were found; 0 if none was.
     confidence: float
 
     @classmethod
     def from_logits(
-        cls, logits: NDArray[np.float32], scheme: LabelScheme, crop: RelativeCrop
-    ) -> Landmarks:
-        """From the logits, float32 [C, h, w], of a crop of an aligned photo."""
+        cls, logits: NDArray[np.float32], scheme: LabelScheme, crop: RelativeCrop, min_area: float
+    ) -> "Landmarks":
+        """From the logits, float32 [C, h, w], of a crop of an aligned photo.
+
+        Of each of the three at least the fraction `min_area` of the crop must be segmented.
+        """
         # Every second pixel is as good as all, in a quarter of the time.
         logits = np.ascontiguousarray(logits[:, ::2, ::2])
         side = logits.shape[-1]
@@ -61,7 +52,7 @@ class Landmarks:
         def centroid(parts: tuple[str, ...]) -> Point | None:
             of_parts = np.isin(classes[foreground], scheme.classes_within(parts))
             indices = foreground[of_parts]
-            if len(indices) < _MIN_AREA * classes.size:
+            if len(indices) < min_area * classes.size:
                 return None
             confidences.append(float(probabilities[of_parts].mean()))
             x, y = ((p.mean() + 0.5) / side - 0.5 for p in (indices % side, indices // side))
@@ -91,13 +82,8 @@ class Landmarks:
     ) -> bool:
         """Whether at least two of the three are where they should be, with enough confidence.
 
-        If one is missing that should be visible, the confidence has to be higher.
-
-        Args:
-            roi: the region that was segmented.
-            size: width and height of the photo.
-            config: the thresholds.
-            min_confidence: the model's, see `pipeline.FaceAnalyzer.min_confidence`.
+        `roi` is what was segmented of a photo of `size` (width, height). If one is missing that
+        should be visible, the confidence has to be higher than the model's `min_confidence`.
         """
         if any(at is None and roi.is_visible(*mean, size) for at, mean in self.pairs):
             min_confidence += config.missing_part_margin

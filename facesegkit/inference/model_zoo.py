@@ -1,7 +1,5 @@
 """The models that ship with the package: names, files, model cards, and loading by name or path."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ DEFAULT_MODEL = "separable"
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
 
-# The face detector, which all of them share.
-DETECTOR = FOLDER / "detector.onnx"
+DETECTOR = FOLDER / "detector.onnx"  # of faces, which all of them share
 
 
 def list_models() -> list[str]:
@@ -40,11 +37,13 @@ def weights_path(name: str, suffix: str = ".onnx") -> Path:
         raise FaceSegKitError(
             f"There is no model {name!r}; the names are {', '.join(MODEL_NAMES)}."
         )
-    path = FOLDER / f"{name}{suffix}"
+    return _installed(FOLDER / f"{name}{suffix}")
+
+
+def _installed(path: Path) -> Path:
     if not path.is_file():
         raise FaceSegKitError(
-            f"The file {path.name} of the model {name!r} is missing from the installation; "
-            f"install facesegkit again."
+            f"The file {path.name} is missing from the installation; install facesegkit again."
         )
     return path
 
@@ -59,9 +58,8 @@ def model_card(name: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise FaceSegKitError(
-            f"The file {path.name} of the model {name!r} is damaged; install facesegkit again."
-        ) from error
+        problem = f"The file {path.name} is damaged; install facesegkit again."
+        raise FaceSegKitError(problem) from error
 
 
 def licence_notice(name: str) -> str:
@@ -104,8 +102,4 @@ def load_detector(*, threads: int = 1) -> Network:
     Raises:
         FaceSegKitError: if its file is missing or damaged.
     """
-    if not DETECTOR.is_file():
-        raise FaceSegKitError(
-            f"The file {DETECTOR.name} is missing from the installation; install facesegkit again."
-        )
-    return open_detector(DETECTOR, threads=threads)
+    return open_detector(_installed(DETECTOR), threads=threads)

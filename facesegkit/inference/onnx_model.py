@@ -3,8 +3,6 @@
 On small networks ONNX Runtime is a few times faster than PyTorch, and far smaller to install.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,21 +36,13 @@ Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A segmentation model for inference, wherever it comes from.
+    """A segmentation model for inference, wherever it comes from."""
 
-    Args:
-        predict_logits: images float32 [B, 3, S, S], RGB in 0..1, to logits [B, C, S, S].
-        scheme: its C classes and their colours.
-        input_size: S, in pixels.
-        about: metadata, plain data on where it comes from.
-        crop: the part of an aligned photo that it sees.
-    """
-
-    predict_logits: Network
-    scheme: LabelScheme
-    input_size: int
-    about: Mapping[str, Any] = field(default_factory=dict)
-    crop: RelativeCrop = FULL_IMAGE
+    predict_logits: Network  # images float32 [B, 3, S, S], RGB in 0..1, to logits [B, C, S, S]
+    scheme: LabelScheme  # its C classes and their colours
+    input_size: int  # S, in pixels
+    about: Mapping[str, Any] = field(default_factory=dict)  # plain data on where it comes from
+    crop: RelativeCrop = FULL_IMAGE  # the part of an aligned photo that it sees
 
 
 def open_onnx(path: Path, *, threads: int = 1) -> Model:
@@ -61,9 +51,7 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
     Raises:
         FaceSegKitError: if there is no such file, or it is damaged, of another version or kind.
     """
-    predict_logits, metadata = _open(path, threads)
-    check_kind(metadata, path)
-    return _checked_model(predict_logits, metadata, path)
+    return _checked_model(*_open(path, threads, KIND), path)
 
 
 def open_detector(path: Path, *, threads: int = 1) -> Network:
@@ -72,15 +60,13 @@ def open_detector(path: Path, *, threads: int = 1) -> Network:
     Raises:
         FaceSegKitError: if there is no such file, or it is damaged, of another version or kind.
     """
-    detector, metadata = _open(path, threads)
-    check_kind(metadata, path, DETECTOR_KIND)
-    return detector
+    return _open(path, threads, DETECTOR_KIND)[0]
 
 
-def _open(path: Path, threads: int) -> tuple[Network, Any]:
-    """What an ONNX file computes, and its metadata."""
-    content = _read(path)
-    session, metadata = _session(content, path, threads)
+def _open(path: Path, threads: int, kind: str) -> tuple[Network, dict[str, Any]]:
+    """What an ONNX file of a kind computes, and its metadata."""
+    session, metadata = _session(_read(path), path, threads)
+    check_kind(metadata, path, kind)
     input_name = session.get_inputs()[0].name
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,7 +102,9 @@ def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below, in one sentence
-    if _memory_is_limited():
+    with _LOCK:  # otherwise two threads could both be the first
+        memory_is_limited = _limit_memory()
+    if memory_is_limited:
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         # From memory, so that a file cannot refer to others beside it. Without the fallback, which
@@ -133,19 +121,13 @@ def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
         ) from error
 
 
-def _memory_is_limited() -> bool:
-    """Limit ONNX Runtime to `_MAX_MEMORY`; whether that is possible."""
-    with _LOCK:  # otherwise two threads could both be the first
-        return _limit_memory()
-
-
 @cache
 def _limit_memory() -> bool:
+    """Limit ONNX Runtime to `_MAX_MEMORY`; whether that is possible."""
     import onnxruntime as ort
 
-    memory = ort.OrtMemoryInfo(
-        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
-    )
+    arena, default = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    memory = ort.OrtMemoryInfo("Cpu", arena, 0, default)
     try:
         limited = ort.OrtArenaCfg({"max_mem": _MAX_MEMORY})
         ort.create_and_register_allocator(memory, limited)
@@ -155,18 +137,13 @@ def _limit_memory() -> bool:
 
 
 def check_kind(metadata: Any, path: Path | str, wanted: str = KIND) -> None:
-    """Check that a file contains a model of the kind and format version that is read here.
-
-    Args:
-        metadata: what the file says about itself.
-        path: of the file, for messages.
-        wanted: the expected kind.
+    """Check by its metadata that a file contains the wanted kind of model, in a format read here.
 
     Raises:
         FaceSegKitError: if it is another kind of file, or of another format version.
     """
-    is_table = isinstance(metadata, dict)
-    kind = metadata.get("kind", "something else") if is_table else "something else"
+    metadata = metadata if isinstance(metadata, dict) else {}
+    kind = metadata.get("kind", "something else")
     if kind != wanted:
         raise FaceSegKitError(
             f"{path} is not a {wanted.removeprefix('facesegkit ')} of facesegkit but {kind!r}; "

@@ -1,7 +1,5 @@
 """What is found in a photo: the class of each pixel, and each face by itself."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,33 +18,28 @@ from facesegkit.inference.alignment import paste_classes, warp_back
 from facesegkit.inference.contours import Polygon, contours
 from facesegkit.inference.upsample import argmax_channels, max_softmax, upsample_argmax
 from facesegkit.labels import LabelScheme
-from facesegkit.system.large_images import tiles
+
+Source = Image.Image | Path  # a photo, upright, RGB; or its path
+Part = tuple[NDArray[Any], BBox]  # of an array of a photo's width and height, and where it is
 
 
 @dataclass(frozen=True, eq=False)
 class FaceLogits:
-    """A model's output for one aligned face.
+    """A model's output for one aligned face."""
 
-    Args:
-        logits: float32 [C, h, w].
-        roi: the region of the photo that the model saw.
-    """
-
-    logits: NDArray[np.float32]
-    roi: FaceROI
+    logits: NDArray[np.float32]  # [C, h, w]
+    roi: FaceROI  # the region of the photo that the model saw
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """Probability of each pixel's predicted class, float32 [h, w]."""
         return max_softmax(self.logits)
 
-    def classes(self, size: tuple[int, int]) -> tuple[NDArray[np.uint8], BBox]:
+    def classes(self, size: tuple[int, int]) -> Part:
         """Class ids on a photo of (width, height): of the part that the ROI touches, and where."""
         return paste_classes(self.logits, self.roi, size)
 
-    def confidence_at(
-        self, size: tuple[int, int], across: float, down: float
-    ) -> tuple[NDArray[Any], BBox]:
+    def confidence_at(self, size: tuple[int, int], across: float, down: float) -> Part:
         """`confidence` on a photo resized to (width, height): 0 outside the ROI, and where."""
         warped, bbox = warp_back(Image.fromarray(self.confidence), self.roi.scaled(across), size)
         return np.asarray(warped), bbox
@@ -54,21 +47,15 @@ class FaceLogits:
 
 @dataclass(frozen=True, eq=False)
 class FullImageLogits(FaceLogits):
-    """The same for an aligned photo, whose pixels need no warping.
+    """The same for an aligned photo, whose pixels need no warping."""
 
-    Args:
-        bbox: the part of the photo that the model saw.
-    """
+    bbox: BBox  # the part of the photo that the model saw
 
-    bbox: BBox
-
-    def classes(self, size: tuple[int, int]) -> tuple[NDArray[np.uint8], BBox]:
+    def classes(self, size: tuple[int, int]) -> Part:
         left, top, right, bottom = self.bbox
         return upsample_argmax(self.logits, (bottom - top, right - left)), self.bbox
 
-    def confidence_at(
-        self, size: tuple[int, int], across: float, down: float
-    ) -> tuple[NDArray[Any], BBox]:
+    def confidence_at(self, size: tuple[int, int], across: float, down: float) -> Part:
         left, right = round(self.bbox.left * across), round(self.bbox.right * across)
         bbox = BBox(left, round(self.bbox.top * down), right, round(self.bbox.bottom * down))
         extent = bbox.right - bbox.left, bbox.bottom - bbox.top
@@ -78,36 +65,22 @@ class FullImageLogits(FaceLogits):
 
 @dataclass(frozen=True, eq=False)
 class AnalyzedFace:
-    """A face as the search finds it.
+    """A face as the search finds it."""
 
-    Args:
-        roi: the square that an aligned photo of the face would show.
-        roi_logits: the model's output; the region that it saw may differ a little from `roi`.
-    """
-
-    roi: FaceROI
-    roi_logits: FaceLogits
+    roi: FaceROI  # the square that an aligned photo of the face would show
+    roi_logits: FaceLogits  # its own ROI may differ a little from `roi`
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One of the faces in a photo. All positions are in pixels of the photo.
+    """One of the faces in a photo. All positions are in pixels of the photo."""
 
-    Args:
-        roi: the square that an aligned photo of the face would show.
-        roi_logits: the model's output.
-        classes: class ids, uint8 [h, w], of the part of the photo that the model saw.
-        window: bounding box of that part.
-        scheme: what the class ids mean.
-        size: width and height of the photo.
-    """
-
-    roi: FaceROI
-    roi_logits: FaceLogits
-    classes: NDArray[np.uint8]
-    window: BBox
-    scheme: LabelScheme
-    size: tuple[int, int]
+    roi: FaceROI  # the square that an aligned photo of the face would show
+    roi_logits: FaceLogits  # the model's output
+    classes: NDArray[np.uint8]  # class ids [h, w], of the part of the photo that the model saw
+    window: BBox  # of that part
+    scheme: LabelScheme  # what the class ids mean
+    size: tuple[int, int]  # width and height of the photo
 
     @property
     def degrees(self) -> float:
@@ -124,17 +97,10 @@ class Face:
     @cached_property
     def bbox(self) -> BBox:
         """Bounding box of all its classes; empty if nothing was segmented."""
-        rows = np.flatnonzero(self.classes.any(axis=1))
-        columns = np.flatnonzero(self.classes.any(axis=0))
-        left, top = self.window.left, self.window.top
-        if len(rows) == 0:
-            return BBox(left, top, left, top)
-        return BBox(
-            left + int(columns[0]),
-            top + int(rows[0]),
-            left + int(columns[-1]) + 1,
-            top + int(rows[-1]) + 1,
-        )
+        box = Image.fromarray(self.classes).getbbox() if self.classes.any() else None
+        left, top, right, bottom = box or (0, 0, 0, 0)
+        x, y = self.window.left, self.window.top
+        return BBox(x + left, y + top, x + right, y + bottom)
 
     @cached_property
     def areas(self) -> dict[str, int]:
@@ -155,10 +121,8 @@ class Face:
     def contours(self, class_name: str, tolerance: float | None = None) -> list[Polygon]:
         """Contours of a class as polygons, float64 [n, 2] of x and y; see `contours.contours`.
 
-        Args:
-            class_name: the class.
-            tolerance: how far, in pixels, contours may be moved to save vertices. By default a
-                300th of the ROI's side, but at least one, since sloping edges are stairs without.
+        They may be moved by `tolerance` pixels to save vertices. By default that is a 300th of the
+        ROI's side, but at least one, since sloping edges are stairs without.
 
         Raises:
             FaceSegKitError: if the scheme has no such class.
@@ -170,56 +134,16 @@ class Face:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a JSON file; positions to a tenth of a pixel."""
-        roi = self.roi
+        x, y, size = self.roi.x, self.roi.y, self.roi.size
+        roi = {"x": x, "y": y, "size": size, "degrees": self.degrees}
+        polygons = {name: self.contours(name) for name in self.scheme.classes}
         return {
             "bbox": self.bbox._asdict(),
-            "roi": {
-                "x": round(roi.x, 1),
-                "y": round(roi.y, 1),
-                "size": round(roi.size, 1),
-                "degrees": round(self.degrees, 1),
-            },
+            "roi": {name: round(value, 1) for name, value in roi.items()},
             "confidence": round(self.confidence, 4),
             "areas": self.areas,
-            "contours": {
-                name: [polygon.round(1).tolist() for polygon in self.contours(name)]
-                for name in self.scheme.classes
-            },
+            "contours": {name: [p.round(1).tolist() for p in of] for name, of in polygons.items()},
         }
-
-
-def assign_pixels(
-    found: Sequence[AnalyzedFace], scheme: LabelScheme, size: tuple[int, int]
-) -> tuple[Face, ...]:
-    """The faces of a photo of (width, height), each with the class ids of its own pixels.
-
-    A ROI may show a neighbour too. Where ROIs overlap, each pixel belongs to the face whose centre
-    is nearest, in units of the face's size.
-    """
-    faces = []
-    for face in found:
-        classes, window = face.roi_logits.classes(size)
-        for other in found:
-            if other is not face:
-                classes = np.where(_is_nearer(face.roi, other.roi, window), classes, np.uint8(0))
-        faces.append(Face(face.roi, face.roi_logits, classes, window, scheme, size))
-    return tuple(faces)
-
-
-def _is_nearer(roi: FaceROI, other: FaceROI, window: BBox) -> NDArray[np.bool_]:
-    """Whether a ROI's centre is nearer than another's, for each pixel of a window, bool [h, w]."""
-    rows, columns = np.ogrid[window.top : window.bottom, window.left : window.right]
-
-    def distance(to: FaceROI, tile: BBox) -> NDArray[np.float64]:
-        down, across = tile.slices
-        squared = (columns[:, across] + 0.5 - to.x) ** 2 + (rows[down] + 0.5 - to.y) ** 2
-        return np.asarray(squared / to.size**2)
-
-    height, width = len(rows), columns.shape[1]
-    nearer = np.empty((height, width), dtype=bool)
-    for tile in tiles((width, height)):
-        nearer[tile.slices] = distance(roi, tile) <= distance(other, tile)
-    return nearer
 
 
 def class_id(scheme: LabelScheme, class_name: str) -> int:
@@ -240,34 +164,26 @@ def class_id(scheme: LabelScheme, class_name: str) -> int:
 class SegmentationResult:
     """The class of each pixel of a photo, and its faces.
 
-    Args:
-        labels: class ids, uint8 [H, W], at the photo's own size.
-        scheme: what the class ids mean.
-        source: the photo, upright, RGB; or its path.
-        faces: the faces that were found, most confident detection first. If the whole photo was
-            taken for one aligned face, it is the only one, even if nothing was segmented.
+    `faces` are in the order of the detector's confidence. If the whole photo was taken for one
+    aligned face, it is the only one, even if nothing was segmented.
     """
 
-    labels: NDArray[np.uint8]
-    scheme: LabelScheme
-    source: Image.Image | Path
+    labels: NDArray[np.uint8]  # class ids [H, W], at the photo's own size
+    scheme: LabelScheme  # what the class ids mean
+    source: Source
     faces: tuple[Face, ...] = ()
 
     @classmethod
     def from_faces(
-        cls,
-        faces: Sequence[Face],
-        size: tuple[int, int],
-        scheme: LabelScheme,
-        source: Image.Image | Path,
-    ) -> SegmentationResult:
+        cls, faces: Sequence[Face], size: tuple[int, int], scheme: LabelScheme, source: Source
+    ) -> "SegmentationResult":
         """Combine the faces of a photo of this width and height."""
         labels = np.zeros(size[::-1], dtype=np.uint8)
         for face in faces:
             np.copyto(labels[face.window.slices], face.classes, where=face.classes > 0)
         return cls(labels, scheme, source, tuple(faces))
 
-    def largest(self) -> SegmentationResult:
+    def largest(self) -> "SegmentationResult":
         """The same photo with its largest face only (without any if there is none)."""
         faces = sorted(self.faces, key=lambda face: face.roi.size)[-1:]
         size = self.labels.shape[1], self.labels.shape[0]
@@ -303,9 +219,8 @@ class SegmentationResult:
 
     def _check_unchanged(self, size: tuple[int, int]) -> None:
         if size != self.labels.shape[::-1]:
-            raise FaceSegKitError(
-                f"{self.source} has changed since it was segmented; segment it again."
-            )
+            problem = "has changed since it was segmented"
+            raise FaceSegKitError(f"{self.source} {problem}; segment it again.")
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Mask of a class, bool [H, W].
@@ -334,14 +249,8 @@ class SegmentationResult:
     def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
         """Probability of each pixel's predicted class, 1/C to 1; 1 outside all ROIs.
 
-        Probabilities are resized rather than logits, so near contours they differ a little from
-        those that the classes were taken from.
-
-        Args:
-            size: (H, W) of the result, by default the photo's own.
-
-        Returns:
-            float32 [H, W].
+        Returns float32 [H, W], by default at the photo's size. Probabilities are resized rather
+        than logits, so near contours they differ a little from those that give the classes.
         """
         height, width = size or self.labels.shape
         across, down = width / self.labels.shape[1], height / self.labels.shape[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import BBox, aligned_roi
 from facesegkit.image_io import fit_square, read_reduced, to_float_nchw, upright_rgb
 from facesegkit.inference.detector import Detector
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, load_detector, load_model
 from facesegkit.inference.onnx_model import Model
-from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage, SearchConfig
-from facesegkit.inference.results import (
-    AnalyzedFace,
-    FullImageLogits,
-    SegmentationResult,
-    assign_pixels,
-)
+from facesegkit.inference.overlapping_faces import assign_pixels
+from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage
+from facesegkit.inference.results import AnalyzedFace, FullImageLogits, SegmentationResult
+from facesegkit.inference.search_config import SearchConfig
 
 if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
@@ -52,14 +48,10 @@ class FaceSegmenter:
         model: the name of a shipped model (`model_zoo.MODEL_NAMES`), the path of an .onnx or .pth
             file, or a checkpoint. Only the last two need PyTorch.
         aligned: take each photo for one face, aligned as in CelebAMask-HQ, instead of detecting
-            faces in it.
+            faces in it; the attribute `analyzer` is None then.
         detector: a face detector other than the shipped one (see `detector.Detector`).
         config: thresholds of the search.
         threads: for ONNX Runtime. One photo is too little work to share.
-
-    Attributes:
-        model: the segmentation model.
-        analyzer: the search for faces; None if photos are taken for aligned.
 
     Raises:
         FaceSegKitError: if there is no such model, or its file is damaged.
@@ -109,38 +101,16 @@ class FaceSegmenter:
         crop = self.model.crop
         side = crop.full_size(self.model.input_size)
         opened = _open(photo, side)
-        width, height = opened.size
         square, filled = fit_square(opened.image, side, opened.size)
         seen = crop.box(side)
         logits = self.model.predict_logits(to_float_nchw(square.crop(seen)))[0]
-        left, top = max(seen.left, filled.left), max(seen.top, filled.top)
-        right, bottom = min(seen.right, filled.right), min(seen.bottom, filled.bottom)
-        in_crop = BBox(left - seen.left, top - seen.top, right - seen.left, bottom - seen.top)
-        across, down = width / (filled.right - filled.left), height / (filled.bottom - filled.top)
-        in_photo = BBox(
-            round((left - filled.left) * across),
-            round((top - filled.top) * down),
-            round((right - filled.left) * across),
-            round((bottom - filled.top) * down),
-        )
+        both = np.concatenate([np.maximum(seen, filled)[:2], np.minimum(seen, filled)[2:]])
+        rows, columns = BBox(*(both - np.tile(seen[:2], 2))).slices
+        scale = np.tile(opened.size / np.subtract(filled[2:], filled[:2]), 2)
+        in_photo = np.rint((both - np.tile(filled[:2], 2)) * scale).astype(int).tolist()
         roi = aligned_roi(opened.size)
-        rows, columns = in_crop.slices
-        of_photo = FullImageLogits(logits[:, rows, columns], roi.cropped(crop), in_photo)
+        of_photo = FullImageLogits(logits[:, rows, columns], roi.cropped(crop), BBox(*in_photo))
         return self.result([AnalyzedFace(roi, of_photo)], opened)
-
-
-def segment_many(
-    segmenter: FaceSegmenter, paths: Iterable[Path]
-) -> Iterator[tuple[Path, SegmentationResult | FaceSegKitError]]:
-    """Segment photos one after the other; one that cannot be read does not stop the others.
-
-    Yields each path with its result, or with the error that says what is wrong with it.
-    """
-    for path in paths:
-        try:
-            yield path, segmenter(path)
-        except FaceSegKitError as error:
-            yield path, error
 
 
 def _open(photo: Photo, side: int) -> ScaledImage:

@@ -1,7 +1,5 @@
 """Faces tracked from one video frame to the next, so that their masks are steady."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -34,9 +32,8 @@ class FaceTracker:
         self, segmenter: FaceSegmenter, *, smoothing: float = 0.6, every: int = 10
     ) -> None:
         if not 0 <= smoothing < 1 or every < 1:
-            raise ValueError(
-                f"smoothing has to be in 0..1 and every at least 1, not {smoothing}, {every}"
-            )
+            expected = "smoothing has to be in 0..1 and every at least 1"
+            raise ValueError(f"{expected}, not {smoothing}, {every}")
         self.segmenter, self.smoothing, self.every = segmenter, smoothing, every
         self._faces: list[AnalyzedFace] = []
         self._until_detection = 0

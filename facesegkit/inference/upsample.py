@@ -1,7 +1,5 @@
 """From logits to the class of each pixel, at any resolution."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -18,33 +16,20 @@ def upsample_argmax(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArr
     mean of the four around it, so a class that wins at all four wins everywhere between them.
     Only where those four disagree is anything interpolated.
 
-    Args:
-        logits: float32 [C, h, w].
-        size: (H, W) of the result.
-
-    Returns:
-        Class ids, uint8 [H, W].
+    Takes logits float32 [C, h, w] and `size` (H, W); returns class ids, uint8 [H, W].
     """
     best = argmax_channels(logits)
     rows, columns = _axis(logits.shape[1], size[0]), _axis(logits.shape[2], size[1])
-    # A cell lies between four logits, and has the index of the upper left one.
-    corners = np.stack([best, _next(best, 0), _next(best, 1), _next(_next(best, 0), 1)])
     classes = best.take(columns.cell, axis=1).take(rows.cell, axis=0)
-
-    mixed = (corners != best).any(axis=0) & (rows.pixels[:, None] > 0) & (columns.pixels > 0)
-    tops, lefts = np.nonzero(mixed)
-    cell_floats = int(rows.pixels.max() * columns.pixels.max()) * len(logits)
-    step = max(1, _MAX_FLOATS // cell_floats)
+    # A cell lies between four logits, and has the index of the upper left one.
+    padded = np.pad(best, (0, 1), mode="edge")
+    mixed = (padded[1:, :-1] != best) | (padded[:-1, 1:] != best) | (padded[1:, 1:] != best)
+    tops, lefts = np.nonzero(mixed & (rows.pixels[:, None] > 0) & (columns.pixels > 0))
+    step = max(1, _MAX_FLOATS // int(rows.pixels.max() * columns.pixels.max() * len(logits)))
     for start in range(0, len(tops), step):
         some = slice(start, start + step)
         _interpolate(classes, logits, tops[some], lefts[some], rows, columns)
     return classes
-
-
-def _next(values: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """Each element's neighbour along an axis; the last element is its own."""
-    length = values.shape[axis]
-    return values.take(np.minimum(np.arange(length) + 1, length - 1), axis=axis)
 
 
 class _Axis(NamedTuple):
@@ -103,12 +88,8 @@ def _interpolate(
     down, across = rows.weight[y][:, :, None], columns.weight[x][:, None, :]
     bottoms = np.minimum(tops + 1, logits.shape[1] - 1)
     rights = np.minimum(lefts + 1, logits.shape[2] - 1)
-
-    def corner(row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.float32]:
-        return logits[:, row, column][:, :, None, None]  # [C, n, 1, 1]
-
-    upper_left, lower_left = corner(tops, lefts), corner(bottoms, lefts)
-    upper_right, lower_right = corner(tops, rights), corner(bottoms, rights)
-    left = upper_left + (lower_left - upper_left) * down  # [C, n, p, 1]
-    right = upper_right + (lower_right - upper_right) * down
+    columns_of_corners = np.stack([lefts, rights])  # [2, n]
+    upper, lower = logits[:, tops, columns_of_corners], logits[:, bottoms, columns_of_corners]
+    upper, lower = upper[..., None, None], lower[..., None, None]  # [C, 2, n, 1, 1]
+    left, right = (upper + (lower - upper) * down).swapaxes(0, 1)  # [C, n, p, 1] each
     classes[y[:, :, None], x[:, None, :]] = argmax_channels(left + (right - left) * across)

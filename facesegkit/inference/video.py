@@ -18,10 +18,8 @@ from facesegkit.inference.visualize import render
 from facesegkit.system.files import atomic_write, check_is_file
 
 if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
-    from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")  # of files that are read
 WRITTEN = (".mp4", ".mov", ".mkv")
@@ -58,19 +56,15 @@ def segment_video(
 ) -> int:
     """Segment a video, tracking its faces, and write the result whole or not at all.
 
-    The result has the timestamps, the size (except for an odd last row or column, which H.264 does
-    not allow) and, if it is AAC, MP3 or AC-3, the audio of the source.
+    The result, H.264, has the timestamps, the size (except for an odd last row or column, which
+    H.264 does not allow) and, if it is AAC, MP3 or AC-3, the audio of the source.
 
     Args:
         segmenter: what single photos are segmented with.
-        source: the video.
-        output: .mp4, .mov or .mkv; H.264.
+        source, output: the video, and a path that ends in .mp4, .mov or .mkv.
         view: "overlay" or "mask".
         progress: called after each frame with the number of frames so far and in total (0 if the
-            file does not say).
-
-    Returns:
-        The number of frames.
+            file does not say). The total is returned.
 
     Raises:
         FaceSegKitError: if the video cannot be read, or the result cannot be written.
@@ -80,15 +74,14 @@ def segment_video(
 
     check_video_path(output, view)
     check_is_file(source)
-    tracker = FaceTracker(segmenter)
-    done = 0
+    tracker, done = FaceTracker(segmenter), 0
     with _read_errors_explained(source), av.open(source) as container:
         if not container.streams.video:
             raise FaceSegKitError(f"{source} contains no video, only audio.")
         video = container.streams.video[0]
         video.thread_type = "AUTO"
         with atomic_write(output) as unfinished, av.open(unfinished, "w") as result:
-            writer = _Writer(result, video, _audio(container))
+            writer = _Writer(result, container)
             for packet in container.demux(*writer.streams):
                 if packet.stream is not video:
                     writer.add_audio(packet)
@@ -112,9 +105,8 @@ def _read_errors_explained(source: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        raise FaceSegKitError(
-            f"{source} is not a video that can be read, or it is damaged ({error.strerror})."
-        ) from error
+        problem = f"is not a video that can be read, or it is damaged ({error.strerror})"
+        raise FaceSegKitError(f"{source} {problem}.") from error
 
 
 def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -124,23 +116,18 @@ def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[:height, :width])
 
 
-def _audio(container: InputContainer) -> AudioStream | None:
-    audio = container.streams.audio
-    return audio[0] if audio and audio[0].codec_context.name in _AUDIO_CODECS else None
-
-
 class _Writer:
     """Writes frames with the timestamps of those that they were made from; copies the audio."""
 
-    def __init__(
-        self, result: OutputContainer, video: VideoStream, audio: AudioStream | None
-    ) -> None:
+    def __init__(self, result: OutputContainer, source: InputContainer) -> None:
+        video, first = source.streams.video[0], source.streams.audio[:1]
+        audio = [stream for stream in first if stream.codec_context.name in _AUDIO_CODECS]
         self.result = result
-        self.streams: list[Any] = [video] + ([audio] if audio else [])  # to be read
+        self.streams: list[Any] = [video, *audio]  # to be read
         rate = video.average_rate or 25  # only nominal; the timestamps are those of the frames
         self.video = result.add_stream("libx264", rate=rate, options=_OPTIONS)
         self.video.pix_fmt = "yuv420p"  # the only one that many players know
-        self.audio = result.add_stream_from_template(audio) if audio else None
+        self.audio = result.add_stream_from_template(audio[0]) if audio else None
         self.waiting: list[Any] = []  # audio before the first frame, which decides the size
 
     def add(self, image: NDArray[np.uint8], like: VideoFrame) -> None:

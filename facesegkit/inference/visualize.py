@@ -29,35 +29,26 @@ VIEWS = {
     "json": "each face's bounding box, angle, confidence, areas and contours, in a .json file",
 }
 
-_PANEL_SIDE = 768  # longest side, in pixels, of each of a panel's three images
-_PANEL_GAP = 12
+_PANEL_SIDE, _PANEL_GAP = 768, 12  # pixels; longest side of each of a panel's three images
 
 # Class ids and colours must be read back exactly, so these views allow no lossy format.
 _EXACT_VIEWS = ("mask", "labels")
-_LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
-_LOSSY = (".jpg", ".jpeg", ".webp")
+_LOSSLESS, _LOSSY = (".png", ".tif", ".tiff", ".bmp"), (".jpg", ".jpeg", ".webp")
 
 
 def render(result: SegmentationResult, view: str) -> Image.Image:
-    """Image of a segmentation result.
+    """Image of a segmentation result: one of `VIEWS` except "json".
 
-    Args:
-        result: what to show.
-        view: one of `VIEWS` except "json". "mask", "overlay" (RGB) and "labels" (one channel, mode
-            L) have the photo's size; "panel" (RGB) is for looking at, each of its images at most
-            768 pixels wide or high.
+    "mask", "overlay" (RGB) and "labels" (one channel, mode L) have the photo's size; "panel" (RGB)
+    is for looking at, each of its images at most 768 pixels wide or high.
 
     Raises:
         FaceSegKitError: if there is no such view, or it is not an image.
     """
-    if view == "mask":
-        return _mask(result)
     if view == "labels":
         return Image.fromarray(result.labels)
-    if view == "overlay":
-        return _overlay(result)
-    if view == "panel":
-        return _panel(result)
+    if view in (drawn := {"mask": _mask, "overlay": _overlay, "panel": _panel}):
+        return drawn[view](result)
     images = ", ".join(name for name in VIEWS if name != "json")
     raise FaceSegKitError(f"There is no image of the view {view!r}; choose one of {images}.")
 
@@ -73,17 +64,17 @@ def _mask(result: SegmentationResult) -> Image.Image:
 
 
 def _overlay(result: SegmentationResult) -> Image.Image:
-    image = result.photo_copy()
-    labels, scheme = result.labels, result.scheme
+    image, labels = result.photo_copy(), result.labels
     width = _contour_width(labels)
     for tile, of_tile in _tiles_with_classes(result):
         # Contours depend on the pixels around a tile, too.
         left, top = min(tile.left, width), min(tile.top, width)
         around = labels[tile.top - top : tile.bottom + width, tile.left - left : tile.right + width]
-        contour = _contour_mask(around, width)[top:, left:]
-        contour = contour[: of_tile.shape[0], : of_tile.shape[1]]
+        height, across = of_tile.shape
+        contour = _contour_mask(around, width)[top : top + height, left : left + across]
         photo = np.asarray(image.crop(tile))
-        image.paste(Image.fromarray(_blend(photo, of_tile, contour, scheme)), tile)
+        blended = overlay(photo, of_tile, result.scheme, contour=contour)
+        image.paste(Image.fromarray(blended), tile)
     return image
 
 
@@ -96,33 +87,25 @@ def _tiles_with_classes(result: SegmentationResult) -> Iterator[tuple[BBox, NDAr
 
 
 def overlay(
-    photo: NDArray[np.uint8], labels: NDArray[np.uint8], scheme: LabelScheme, opacity: float = 0.5
+    photo: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    scheme: LabelScheme,
+    opacity: float = 0.5,
+    *,
+    contour: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Lay the classes' colours over a photo, with opaque contours.
 
     Args:
-        photo: RGB, uint8 [H, W, 3].
+        photo: RGB, uint8 [H, W, 3], as the result.
         labels: class ids, uint8 [H, W].
         scheme: gives the colours.
         opacity: of the colours inside the contours, 0..1.
-
-    Returns:
-        RGB, uint8 [H, W, 3].
+        contour: the foreground pixels that are opaque, bool [H, W]; by default those at contours.
     """
-    return _blend(photo, labels, _contour_mask(labels, _contour_width(labels)), scheme, opacity)
-
-
-def _blend(
-    photo: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    contour: NDArray[np.bool_],
-    scheme: LabelScheme,
-    opacity: float = 0.5,
-) -> NDArray[np.uint8]:
-    """What `overlay` returns, for given contours."""
-    blended = photo.copy()
-    foreground = labels != 0
-    levels = np.arange(256)
+    if contour is None:
+        contour = _contour_mask(labels, _contour_width(labels))
+    blended, foreground, levels = photo.copy(), labels != 0, np.arange(256)
     photo_part = (levels * (1 - opacity)).astype(np.uint8)
     colour_part = (levels * opacity).astype(np.uint8)
     blended[foreground] = photo_part[photo[foreground]]
@@ -139,12 +122,10 @@ def _contour_width(labels: NDArray[np.uint8]) -> int:
 def _contour_mask(labels: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     """Foreground with another class `width` pixels above, below, left or right, bool [H, W]."""
     differs = np.zeros(labels.shape, dtype=bool)
-    down = labels[width:] != labels[:-width]
-    differs[width:] |= down
-    differs[:-width] |= down
-    across = labels[:, width:] != labels[:, :-width]
-    differs[:, width:] |= across
-    differs[:, :-width] |= across
+    for found, values in ((differs, labels), (differs.T, labels.T)):  # down, then across
+        changes = values[width:] != values[:-width]
+        found[width:] |= changes
+        found[:-width] |= changes
     return differs & (labels != 0)
 
 
@@ -173,18 +154,12 @@ def _panel(result: SegmentationResult) -> Image.Image:
 def _legend_layout(
     lengths: Iterable[int], side: int, width: int
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Arrange a legend's entries, a square and a name each, in lines of at most `width` pixels.
+    """Arrange a legend's entries in lines of `width` pixels, unless a single entry is longer.
 
-    Args:
-        lengths: of the names, in pixels.
-        side: of a square, and the height of a letter.
-        width: of a line, unless a single entry is longer.
-
-    Returns:
-        The upper left corner of each entry; width (at least `width`) and height of the legend.
+    An entry is a square of this side and a name of this length, both in pixels. Returns the upper
+    left corner of each, and width (at least `width`) and height of the legend.
     """
-    positions = []
-    x, y, right = 0, _PANEL_GAP, width
+    positions, x, y, right = [], 0, _PANEL_GAP, width
     for length in lengths:
         end = x + int(1.5 * side) + length
         if x > 0 and end > width:
@@ -203,18 +178,13 @@ def check_view_path(path: Path | str, view: str) -> None:
         FaceSegKitError: if the suffix is not that of an image format, or that of a lossy one for a
             view whose exact values matter ("mask", "labels"); or not .json for "json".
     """
-    suffix = Path(path).suffix.lower()
-    if view == "json":
-        if suffix != ".json":
-            raise FaceSegKitError(f"Cannot save the view 'json' as {path}; use .json.")
-        return
-    allowed = _LOSSLESS if view in _EXACT_VIEWS else (*_LOSSLESS, *_LOSSY)
-    if suffix in _LOSSY and suffix not in allowed:
-        raise FaceSegKitError(
-            f"Cannot save the view {view!r} as {path}: {suffix} would change its values; use .png."
-        )
+    suffix, exact = Path(path).suffix.lower(), view in _EXACT_VIEWS
+    allowed = (".json",) if view == "json" else _LOSSLESS if exact else _LOSSLESS + _LOSSY
     if suffix not in allowed:
-        raise FaceSegKitError(f"Cannot save an image as {path}; use {', '.join(allowed)}.")
+        problem, use = "", ", ".join(allowed)
+        if exact and suffix in _LOSSY:
+            problem, use = f": {suffix} would change its values", ".png"
+        raise FaceSegKitError(f"Cannot save the view {view!r} as {path}{problem}; use {use}.")
 
 
 def save_view(result: SegmentationResult, view: str, path: Path | str) -> None:
@@ -228,18 +198,15 @@ def save_view(result: SegmentationResult, view: str, path: Path | str) -> None:
     if view == "json":
         with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
-        return
-    save_image(render(result, view), path, flat=view in _EXACT_VIEWS)
+    else:
+        save_image(render(result, view), path, flat=view in _EXACT_VIEWS)
 
 
 def save_image(image: Image.Image, path: Path | str, *, flat: bool = False) -> None:
     """Write an image whole or not at all, in the format of the path's suffix.
 
-    Args:
-        image: the image.
-        path: its suffix decides the format.
-        flat: the image has large areas of one colour; then a PNG is written three times as fast,
-            by run-length matching only.
+    If it has large areas of one colour (`flat`), a PNG is written three times as fast, by
+    run-length matching only.
 
     Raises:
         FaceSegKitError: if the file cannot be written.

@@ -1,7 +1,5 @@
 """Glasses and hats."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facesegkit.labels import PART_IDS
@@ -37,8 +35,7 @@ def _lens_polygons(scene: Scene, width: float, height: float, v: float) -> list[
     """Both lenses in pixels, [48, 2] each: between ellipses and rounded rectangles."""
     square, droop = scene.rng.uniform(2, 5), scene.rng.uniform(0, 8)
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    across = np.sign(np.cos(t)) * np.abs(np.cos(t)) ** (2 / square)
-    down = np.sign(np.sin(t)) * np.abs(np.sin(t)) ** (2 / square)
+    across, down = (np.sign(w) * np.abs(w) ** (2 / square) for w in (np.cos(t), np.sin(t)))
     y = v + down * height + droop * (down > 0) * across * down
     sides = [side * (EYE_U + 3 + across * width) for side in (-1, 1)]
     return [scene.head.project(np.stack([x, y, 130 - 0.0022 * x**2], 1)) for x in sides]
@@ -85,19 +82,17 @@ def draw_hat(scene: Scene) -> None:
         return
     low = rng.normal(-88, 12)  # v of its edge on the forehead
     colour = rng.uniform(0.03, 0.9, 3) * (0.5 if rng.random() < 0.5 else 1)
-    shapes = [_crown(scene, low)]
-    if kind in ("cap", "brim"):
-        shapes.append(_visor(scene, low))
+    makers = [_crown, _visor] if kind in ("cap", "brim") else [_crown]
+    shapes = [make(scene, low) for make in makers]
     canvas.shade(canvas.patch(*(shifted(s, 0, 12) for s in shapes), soft=8), rng.uniform(0.2, 0.6))
     for k, shape in enumerate(shapes):
         patch = canvas.patch(shape)
-        height, width = patch.alpha.shape
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None]
+        size = patch.alpha.shape
+        x = np.linspace(-1, 1, size[1], dtype=np.float32)[None]
         shade = 1.05 - 0.35 * x**2 - 0.5 * scene.lean * x - 0.15 * k
-        weave = 1 + 0.06 * noise(rng, (height, width), (height, width))
-        weave = weave + 0.1 * noise(rng, (height, width), (7, 9))
+        weave = 1 + 0.06 * noise(rng, size, size) + 0.1 * noise(rng, size, (7, 9))
         if kind == "wool":
-            weave = weave + 0.12 * np.sin(np.linspace(0, rng.uniform(60, 160), width))[None]
+            weave = weave + 0.12 * np.sin(np.linspace(0, rng.uniform(60, 160), size[1]))[None]
         tone = colour * (shade * weave)[..., None] * scene.level
         canvas.paint(patch, np.clip(tone, 0, 1), part="hat")
 
@@ -121,6 +116,6 @@ def _visor(scene: Scene, low: float) -> Floats:
     if scene.person.hat == "cap":
         reach, side = rng.uniform(15, 34), 105.0
     else:
-        reach, side = rng.uniform(10, 30), rng.uniform(180, 240)
+        reach, side = rng.uniform((10, 180), (30, 240))
     right = [(side * 0.6, low + reach * 0.8, 150), (side, low + 18, 30), (side * 0.5, low - 22, 60)]
     return smooth(scene.head.project([(0, low + reach * 0.9, 185), *right, *mirror(right)]), 6)

@@ -1,7 +1,5 @@
 """Backgrounds: walls, lights, rooms, foliage and clutter."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -68,10 +66,7 @@ def _letters(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     """Lines of meaningless writing: verticals, bars, diagonals and arcs in a row."""
     draw, (ink,) = ImageDraw.Draw(image), _palette(rng, 1)
     for _ in range(rng.integers(1, 5)):
-        left, top = (
-            rng.uniform(-0.2, 0.6) * BACKGROUND_SIDE,
-            rng.uniform(-0.1, 0.9) * BACKGROUND_SIDE,
-        )
+        left, top = rng.uniform((-0.2, -0.1), (0.6, 0.9)) * BACKGROUND_SIDE
         high = rng.uniform(8, 45)
         wide, thick = high * rng.uniform(0.4, 0.7), max(1, round(high * rng.uniform(0.1, 0.22)))
         low, middle = top + high, (top + top + high) / 2
@@ -117,14 +112,13 @@ def _room(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 
 def _foliage(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     """Foliage, a crowd, rock: noise of several scales in one family of colours."""
-    side = BACKGROUND_SIDE
-    bumps = sum(noise(rng, (side, side), (n, n)) * w for n, w in ((7, 0.6), (20, 0.5), (50, 0.4)))
+    side = (BACKGROUND_SIDE, BACKGROUND_SIDE)
+    bumps = sum(noise(rng, side, (n, n)) * w for n, w in ((7, 0.6), (20, 0.5), (50, 0.4)))
     tint = np.array([0.5, 0.8, 0.3]) if rng.random() < 0.5 else rng.uniform(0.3, 0.9, 3)
     level = np.clip(0.45 + rng.uniform(0.1, 0.35) * np.asarray(bumps), 0, 1.3)[..., None]
     values = level * tint * rng.uniform(0.4, 1.1) * 255
-    return Image.fromarray(
-        np.clip(0.25 * np.asarray(image) + 0.75 * values, 0, 255).astype(np.uint8)
-    )
+    mixed = np.clip(0.25 * np.asarray(image) + 0.75 * values, 0, 255)
+    return Image.fromarray(mixed.astype(np.uint8))
 
 
 def _clutter(rng: np.random.Generator, image: Image.Image) -> Image.Image:

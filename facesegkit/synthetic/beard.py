@@ -1,10 +1,8 @@
 """Stubble, moustaches and beards; the lips are drawn over them."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from facesegkit.synthetic.curves import Floats, mirror, noise, smooth
+from facesegkit.synthetic.curves import Floats, choose, mirror, noise, smooth
 from facesegkit.synthetic.scene import Scene
 
 Points = list[tuple[float, ...]]
@@ -15,7 +13,7 @@ def draw_beard(scene: Scene) -> None:
     rng, person = scene.rng, scene.person
     if person.feminine or person.age < 0.15 or rng.random() < 0.42:
         return
-    kind = str(rng.choice(["stubble", "moustache", "goatee", "full"], p=[0.48, 0.13, 0.17, 0.22]))
+    kind = choose(rng, stubble=0.48, moustache=0.13, goatee=0.17, full=0.22)
     short = kind == "stubble"
     density = rng.uniform(0.12, 0.45) if short else rng.uniform(0.5, 0.95)
     colour = person.hair * 0.5 + person.skin * 0.15 if short else person.hair
@@ -51,8 +49,7 @@ def _hairy(scene: Scene, area: Floats, colour: Floats, density: float, short: bo
         return
     count = int(rng.uniform(900, 2200) * density)
     roots = rng.uniform(area.min(0), area.max(0), (count, 2)).astype(np.float32)
-    lean = np.stack([roots[:, 0] * 0.004, np.full(len(roots), 1.0)], 1)
-    lean += rng.normal(0, 0.35, lean.shape)
+    lean = np.stack([roots[:, 0] * 0.004, np.ones(count)], 1) + rng.normal(0, 0.35, (count, 2))
     ends = roots + lean * rng.uniform(4, 11, (len(roots), 1))
     lines = scene.lift_lines(np.stack([roots, ends], 1))
     grey = rng.uniform(1.1, 2.2) if rng.random() < 0.3 + 0.4 * scene.person.age else 1.2

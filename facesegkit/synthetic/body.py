@@ -1,7 +1,5 @@
 """Neck, clothes, ears and jewellery: what is drawn before the face."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facesegkit.synthetic.curves import Floats, ellipse, mirror, noise, shifted, smooth
@@ -21,8 +19,8 @@ def draw_neck(scene: Scene) -> None:
     middle = head.project([(0, 200, -35.0)])[0]
     x = np.arange(patch.cols.start, patch.cols.stop, dtype=np.float32) - middle[0]
     x /= np.float32(half * head.scale)
-    lamp = float(np.clip(scene.lean, -0.6, 0.6))
-    across = np.clip(1 - 0.35 * x**2 - lamp * x, 0.35, 1.25)[None, :, None]
+    across = 1 - 0.35 * x**2 - float(np.clip(scene.lean, -0.6, 0.6)) * x
+    across = np.clip(across, 0.35, 1.25)[None, :, None]
     chin = head.lift([(0, head.shape.chin - 2)])[0][1]
     y = np.arange(patch.rows.start, patch.rows.stop, dtype=np.float32)[:, None, None]
     below = np.clip((y - chin) / (70 * head.scale), 0, 1)
@@ -40,10 +38,9 @@ def draw_necklace(scene: Scene) -> None:
     t = np.linspace(-1, 1, 40)
     line = scene.head.project(np.stack([wide * t, low - 55 * t**2, np.full(40, -10.0)], 1))
     metal = rng.uniform(0.3, 0.95) * np.array([1, 0.92, 0.75])
-    if rng.random() < 0.5:
-        patch = canvas.patch(*(ellipse(x, y, 4, 4, count=10) for x, y in line))
-    else:
-        patch = canvas.strokes([line], rng.uniform(1.5, 4))
+    beads = rng.random() < 0.5
+    shapes = [ellipse(x, y, 4, 4, count=10) for x, y in line]
+    patch = canvas.patch(*shapes) if beads else canvas.strokes([line], rng.uniform(1.5, 4))
     canvas.paint(patch, metal, part="neck_l")
 
 
@@ -52,9 +49,8 @@ def draw_cloth(scene: Scene) -> None:
     canvas, head, rng = scene.canvas, scene.head, scene.rng
     if rng.random() > CLOTHED:
         return
-    low, wide = rng.normal(252, 28), rng.uniform(65, 140)
-    dip = rng.uniform(-25, 110)
-    left, right = rng.uniform(0, 60), rng.uniform(0, 60)
+    low, wide, dip = rng.normal(252, 28), rng.uniform(65, 140), rng.uniform(-25, 110)
+    left, right = rng.uniform(0, 60, 2)
     neckline = [(-wide - 40, low - 22), (-wide, low - 16)]
     points = [(-400, 520), (-300, low + left), *neckline, (0, low + dip), *mirror(neckline),
               (300, low + right), (400, 520)]  # fmt: skip
@@ -67,17 +63,16 @@ def draw_cloth(scene: Scene) -> None:
     canvas.paint(patch, fabric, part="cloth")
 
 
-def _fabric(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+def _fabric(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
     """A colour in folds, sometimes with stripes, float32 [H, W, 3]."""
-    height, width = shape
     colour = rng.uniform(0.02, 0.95, 3)
     if rng.random() < 0.55:
         colour = np.full(3, rng.choice([0.05, 0.12, 0.3, 0.85])) * rng.uniform(0.7, 1.15, 3)
-    folds = 1 + 0.16 * noise(rng, (height, width), (5, 9))
-    folds += 0.05 * noise(rng, (height, width), (height, width))
+    folds = 1 + 0.16 * noise(rng, shape, (5, 9))
+    folds += 0.05 * noise(rng, shape, shape)
     image = np.clip(folds[..., None] * colour.astype(np.float32), 0, 1)
     if rng.random() < 0.3:
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        y, x = np.indices(shape).astype(np.float32)
         wave = (x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1)) * rng.uniform(0.1, 0.7)
         image = np.where((np.sin(wave) > 0.2)[..., None], image, rng.uniform(0, 0.8, 3))
     return image.astype(np.float32)
@@ -109,8 +104,7 @@ def _earring(scene: Scene, lobe: Floats) -> None:
     rng = np.random.default_rng(int(abs(lobe[1]) * 1e6))  # the same for both ears
     metal = METALS[rng.integers(3)]
     x, y = scene.head.project(lobe[None])[0]
-    size = rng.gamma(2.5, 5.5) + 4
-    kind = rng.choice(["stud", "ring", "pendant"])
+    size, kind = rng.gamma(2.5, 5.5) + 4, rng.choice(["stud", "ring", "pendant"])
     if kind == "ring":
         ring = ellipse(x, y + size, size * 0.6, size)
         canvas.paint(canvas.strokes([np.concatenate([ring, ring[:1]])], 2.2), metal, part="ear_r")

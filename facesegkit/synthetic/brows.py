@@ -7,14 +7,12 @@ generously: on 250 photos of the train split, the 5th percentile of brightness i
 edges fade out inside the mask.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
+from copy import copy
 
 import numpy as np
 
 from facesegkit.synthetic.canvas import Patch
-from facesegkit.synthetic.curves import Floats, noise, smooth
+from facesegkit.synthetic.curves import Floats, choose, noise, smooth
 from facesegkit.synthetic.head import EYE_U
 from facesegkit.synthetic.scene import SIDES, Scene
 from facesegkit.synthetic.traits import Person
@@ -22,35 +20,61 @@ from facesegkit.synthetic.traits import Person
 THICKNESS = {True: (14.3, 3.9), False: (18.2, 4.5)}  # mean, standard deviation for women and men
 HEIGHT = (-24.0, 5.5)  # v of the middle line
 KNOTS = [0, 0.08, 0.25, 0.6, 0.88, 1]  # positions along a brow of the thicknesses below
+# Ranges: opacity of the base and of the hairs, number of hairs, their length, blur of the base.
+Range = tuple[float, float]
+STYLES: dict[str, tuple[Range, Range, tuple[int, int], Range, Range | None]] = {
+    "hairy": ((0.4, 0.9), (0.35, 0.95), (150, 330), (5, 10), (1.6, 3.6)),
+    "faint": ((0.15, 0.5), (0.2, 0.6), (120, 121), (4, 8), None),
+    "blond": ((0.2, 0.7), (0.2, 0.6), (140, 141), (4, 8), None),
+    "pencil": ((0.55, 0.95), (0.1, 0.5), (110, 111), (4, 7), (0.9, 2.2)),
+}
 FULL, TAPERED = [0.45, 0.9, 1.05, 1.0, 0.72, 0.2], [0.75, 1.1, 1.1, 0.75, 0.42, 0.12]
 
 
-@dataclass(frozen=True)
 class _Style:
-    colour: Floats
-    base: float  # opacity of the soft base: skin behind the hairs, or pencil
-    hairs: float  # opacity of single hairs
-    count: int
-    length: float  # of a hair
-    soft: float  # blur of the base's edge
-    core: float  # fraction of the mask's thickness that the base fills
-    start: float  # density at the end towards the nose
-    tail: float  # density at the outer end
+    """Full, faint, barely visible, or drawn with a pencil."""
+
+    def __init__(self, rng: np.random.Generator, person: Person) -> None:
+        self.colour = np.minimum(person.brow, person.skin * rng.uniform(0.45, 0.8))
+        kind = choose(rng, hairy=0.62, faint=0.13, blond=0.06, pencil=0.19)
+        kind = "hairy" if kind == "pencil" and not person.feminine else kind
+        base, hairs, count, length, soft = STYLES[kind]
+        self.core = rng.uniform(0.6, 0.95)  # fraction of the mask's thickness that the base fills
+        self.start = rng.uniform(0.1, 0.8)  # density at the end towards the nose
+        self.tail = rng.uniform(0.1, 0.75)  # density at the outer end
+        if kind == "blond":
+            pale = person.skin * rng.uniform(0.72, 1.0) * np.array([1.0, 0.95, 0.85])
+            self.colour = pale.astype(np.float32)
+        self.base = rng.uniform(*base)  # opacity of the soft base: skin behind the hairs, or pencil
+        self.hairs = rng.uniform(*hairs)  # opacity of single hairs
+        self.count = int(rng.integers(*count))
+        self.length = rng.uniform(*length)  # of a hair
+        self.soft = rng.uniform(*soft) if soft else 3.4  # blur of the base's edge
+        if kind == "pencil":
+            self.colour, self.core = self.colour * 0.85, 0.85
+            self.start, self.tail = self.start**0.5, 0.9
 
 
-@dataclass(frozen=True)
 class _Form:
-    """Course of the middle line and thickness along it, face units."""
+    """Level, arched or angled; calm, raised or frowning; near the eyes or far above them."""
 
-    inner: float
-    outer: float
-    height: float
-    arch: float
-    peak: float  # position along the brow where the arch is highest
-    sharp: float  # 1 a round arch .. 2.5 an angle
-    slope: float
-    frown: float  # how far the end towards the nose is lowered
-    half: Floats  # half the thickness at 9 positions
+    def __init__(self, rng: np.random.Generator, person: Person) -> None:
+        """Random course of the middle line and thickness along it, face units."""
+        women = person.feminine
+        thick = float(np.clip(rng.normal(*THICKNESS[women]), 5.5, 30))
+        frowns = rng.random() < 0.2
+        taper = rng.random() if women else 0.5 * rng.random()
+        shape = np.array(FULL) * (1 - taper) + np.array(TAPERED) * taper
+        self.half = thick / 2 * np.interp(np.linspace(0, 1, 9), KNOTS, shape)
+        raised = rng.uniform(3, 14) if rng.random() < 0.12 else 0.0
+        self.inner, self.outer = EYE_U - rng.normal(38, 5.5), EYE_U + rng.normal(49, 7.5)
+        self.height = rng.normal(*HEIGHT) - 1.5 * person.smile - raised + 2.5 * (not women)
+        self.arch = max(rng.normal(6.5 if women else 4, 3.2), -1.5) + 0.4 * raised
+        self.peak = rng.uniform(0.48, 0.74)  # position along the brow where the arch is highest
+        self.sharp = rng.uniform(0.9, 2.0)  # 1 a round arch .. 2.5 an angle
+        self.slope = rng.normal(4.5, 8) + 3 * frowns
+        # How far the end towards the nose is lowered.
+        self.frown = rng.uniform(0, 5) + rng.uniform(2, 9) * frowns
 
     def line(self, side: int) -> Floats:
         """Points of the middle line from the nose outwards, face coordinates [9, 2]."""
@@ -67,59 +91,17 @@ def draw_brows(scene: Scene) -> None:
     rng, person = scene.rng, scene.person
     if rng.random() < 0.012:
         return
-    form, style = _choose_form(rng, person), _choose_style(rng, person)
+    form, style = _Form(rng, person), _Style(rng, person)
     lifted = rng.normal(0, 5) if rng.random() < 0.15 else rng.normal(0, 1.3)
     for name, side in SIDES.items():
-        own = replace(
-            form,
-            height=form.height + side * lifted / 2,
-            arch=form.arch + rng.normal(0, 1),
-            slope=form.slope + rng.normal(0, 1),
-            outer=form.outer + rng.normal(0, 2),
-        )
+        own = copy(form)
+        own.height += side * lifted / 2
+        own.arch += rng.normal(0, 1)
+        own.slope += rng.normal(0, 1)
+        own.outer += rng.normal(0, 2)
         line = own.line(side)
-        _draw_brow(scene, side, line, own.half, style)
-        scene.annotate(_annotated(line, own.half, side), f"{name}_brow")
-
-
-def _choose_form(rng: np.random.Generator, person: Person) -> _Form:
-    """Level, arched or angled; calm, raised or frowning; near the eyes or far above them."""
-    thick = float(np.clip(rng.normal(*THICKNESS[person.feminine]), 5.5, 30))
-    frowns = rng.random() < 0.2
-    taper = rng.random() if person.feminine else 0.5 * rng.random()
-    shape = np.array(FULL) * (1 - taper) + np.array(TAPERED) * taper
-    raised = rng.uniform(3, 14) if rng.random() < 0.12 else 0.0
-    return _Form(
-        inner=EYE_U - rng.normal(38, 5.5),
-        outer=EYE_U + rng.normal(49, 7.5),
-        height=rng.normal(*HEIGHT) - 1.5 * person.smile - raised + 2.5 * (not person.feminine),
-        arch=max(rng.normal(6.5 if person.feminine else 4, 3.2), -1.5) + 0.4 * raised,
-        peak=rng.uniform(0.48, 0.74),
-        sharp=rng.uniform(0.9, 2.0),
-        slope=rng.normal(4.5, 8) + 3 * frowns,
-        frown=rng.uniform(0, 5) + rng.uniform(2, 9) * frowns,
-        half=thick / 2 * np.interp(np.linspace(0, 1, 9), KNOTS, shape),
-    )
-
-
-def _choose_style(rng: np.random.Generator, person: Person) -> _Style:
-    """Full, faint, barely visible, or drawn with a pencil."""
-    colour = np.minimum(person.brow, person.skin * rng.uniform(0.45, 0.8))
-    kind = rng.choice(["hairy", "faint", "blond", "pencil"], p=[0.62, 0.13, 0.06, 0.19])
-    core, start, tail = rng.uniform(0.6, 0.95), rng.uniform(0.1, 0.8), rng.uniform(0.1, 0.75)
-    if kind == "pencil" and person.feminine:
-        return _Style(colour * 0.85, rng.uniform(0.55, 0.95), rng.uniform(0.1, 0.5), 110,
-                      rng.uniform(4, 7), rng.uniform(0.9, 2.2), 0.85, start**0.5, 0.9)  # fmt: skip
-    if kind == "faint":
-        return _Style(colour, rng.uniform(0.15, 0.5), rng.uniform(0.2, 0.6), 120,
-                      rng.uniform(4, 8), 3.4, core, start, tail)  # fmt: skip
-    if kind == "blond":
-        pale = person.skin * rng.uniform(0.72, 1.0) * np.array([1.0, 0.95, 0.85])
-        return _Style(pale.astype(np.float32), rng.uniform(0.2, 0.7), rng.uniform(0.2, 0.6), 140,
-                      rng.uniform(4, 8), 3.4, core, start, tail)  # fmt: skip
-    return _Style(colour, rng.uniform(0.4, 0.9), rng.uniform(0.35, 0.95),
-                  int(rng.integers(150, 330)), rng.uniform(5, 10), rng.uniform(1.6, 3.6),
-                  core, start, tail)  # fmt: skip
+        _draw_brow(scene, side, line, form.half, style)
+        scene.annotate(_annotated(line, form.half, side), f"{name}_brow")
 
 
 def _draw_brow(scene: Scene, side: int, line: Floats, half: Floats, style: _Style) -> None:
@@ -154,11 +136,10 @@ def _around(line: Floats, half: Floats) -> Floats:
 
 def _density(rng: np.random.Generator, patch: Patch, side: int, style: _Style) -> Floats:
     """Density of the hair over a patch, [h, w]: patchy, and thinner towards both ends."""
-    high, wide = patch.alpha.shape
-    ends = np.interp(np.linspace(0, 1, wide)[::side], [0, 0.25, 0.7, 1],
-                     [style.start, 1, 1, style.tail])  # fmt: skip
-    patchy = 1 + 0.2 * noise(rng, (high, wide), (4, 14))
-    patchy = patchy + 0.12 * noise(rng, (high, wide), (high, wide))
+    size = patch.alpha.shape
+    along = np.linspace(0, 1, size[1])[::side]
+    ends = np.interp(along, [0, 0.25, 0.7, 1], [style.start, 1, 1, style.tail])
+    patchy = 1 + 0.2 * noise(rng, size, (4, 14)) + 0.12 * noise(rng, size, size)
     return np.clip(patchy * ends[None], 0, 1.15).astype(np.float32)
 
 
@@ -174,8 +155,8 @@ def _hairs(
     grown = rng.random(style.count) < ends * (1 - 0.55 * np.abs(across))
     t, across = t[grown], across[grown]
     knots = np.linspace(0, 1, len(line))
-    root = np.stack([np.interp(t, knots, line[:, 0]), np.interp(t, knots, line[:, 1])], 1)
-    root[:, 1] += across * np.interp(t, knots, half) * 0.85
+    u, v, thick = (np.interp(t, knots, values) for values in (*line.T, half))
+    root = np.stack([u, v + across * thick * 0.85], 1)
     lean = np.stack([side * (0.45 + 0.6 * t), -0.85 + 1.1 * t - 0.5 * across * (t > 0.25)], 1)
     lean += rng.normal(0, 0.16, lean.shape)
     reach = style.length * rng.uniform(0.5, 1.1, (len(t), 1)) * (0.6 + half.max() / 20)

@@ -1,7 +1,5 @@
 """Camera effects: exposure, tone curve, blur, sharpening, noise and JPEG quality."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
@@ -30,11 +28,9 @@ def photograph(rng: np.random.Generator, rgb: Floats) -> NDArray[np.uint8]:
 
 
 def shoulder(values: Floats, steep: float = 0.7) -> Floats:
-    """Compress highlights smoothly towards white, as a camera does, instead of clipping them.
+    """Display values with highlights compressed smoothly, as a camera does, instead of clipped.
 
-    Args:
-        values: display values, above 1 where it is too bright.
-        steep: slope where the compression begins.
+    The curve has the slope `steep` where the compression begins.
     """
     over = np.maximum(values - SHOULDER, 0) / (1 - SHOULDER)
     return np.minimum(values, SHOULDER) + (1 - SHOULDER) * np.tanh(steep * over)
@@ -46,12 +42,11 @@ def _with_blur(rng: np.random.Generator, image: Image.Image) -> NDArray[np.uint8
     if kind < 0.14:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.6, 2.8)))
     elif kind < 0.5:
-        side = int(rng.uniform(170, 450))
-        small = image.resize((side, side), Image.Resampling.BOX)
+        small = image.resize((int(rng.uniform(170, 450)),) * 2, Image.Resampling.BOX)
         image = small.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     if rng.random() < 0.25:  # cameras and editors sharpen, which leaves halos
-        strength = int(rng.uniform(30, 120))
-        image = image.filter(ImageFilter.UnsharpMask(rng.uniform(1, 3), strength, 0))
+        percent = int(rng.uniform(30, 120))
+        image = image.filter(ImageFilter.UnsharpMask(rng.uniform(1, 3), percent, 0))
     return np.asarray(image)
 
 
@@ -67,6 +62,4 @@ def _with_noise(rng: np.random.Generator, photo: NDArray[np.uint8]) -> NDArray[n
 def jpeg_quality(rng: np.random.Generator) -> int:
     """JPEG quality from 35, heavily compressed, to 95."""
     kind = rng.random()
-    if kind < 0.4:
-        return 95
-    return int(rng.integers(75, 95) if kind < 0.8 else rng.integers(35, 75))
+    return 95 if kind < 0.4 else int(rng.integers(*((75, 95) if kind < 0.8 else (35, 75))))

@@ -1,8 +1,5 @@
 """The canvas: an RGB image and a label map that are drawn together."""
 
-from __future__ import annotations
-
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +28,7 @@ class Patch:
     alpha: Floats
 
     @classmethod
-    def nothing(cls) -> Patch:
+    def nothing(cls) -> "Patch":
         return cls(slice(0, 1), slice(0, 1), np.zeros((1, 1), dtype=np.float32))
 
     @property
@@ -42,28 +39,21 @@ class Patch:
         """The same region of another image, [h, w] or [h, w, C]; a view."""
         return image[self.rows, self.cols]
 
-    def times(self, alpha: Floats | float) -> Patch:
+    def times(self, alpha: Floats | float) -> "Patch":
         """The same region with its coverage multiplied."""
         return Patch(self.rows, self.cols, self.alpha * np.asarray(alpha, dtype=np.float32))
 
-    def inside(self, border: Patch) -> Patch:
+    def inside(self, border: "Patch") -> "Patch":
         """Intersection with another patch, with the product of both coverages."""
-        rows, cols = _intersection(self.rows, border.rows), _intersection(self.cols, border.cols)
+        both = (self.rows, border.rows), (self.cols, border.cols)
+        rows, cols = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
         if rows.stop <= rows.start or cols.stop <= cols.start:
             return Patch.nothing()
-        mine, theirs = (
-            p.alpha[_relative(rows, p.rows), _relative(cols, p.cols)] for p in (self, border)
-        )
-        return Patch(rows, cols, mine * theirs)
+        return Patch(rows, cols, self._cropped(rows, cols) * border._cropped(rows, cols))
 
-
-def _intersection(one: slice, other: slice) -> slice:
-    return slice(max(one.start, other.start), min(one.stop, other.stop))
-
-
-def _relative(inner: slice, outer: slice) -> slice:
-    """`inner`, counted from the start of `outer`."""
-    return slice(inner.start - outer.start, inner.stop - outer.start)
+    def _cropped(self, rows: slice, cols: slice) -> Floats:
+        top, left = self.rows.start, self.cols.start
+        return self.alpha[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
 
 
 @dataclass
@@ -76,32 +66,24 @@ class Canvas:
     def patch(self, *polygons: Floats, soft: float = 0.0) -> Patch:
         """Coverage of the union of polygons [N, 2] in pixels; empty if it is off the canvas.
 
-        Args:
-            polygons: vertices in order; the first one is not repeated at the end.
-            soft: blur of the edge in pixels.
+        The edge is blurred by `soft` pixels. The first vertex is not repeated at the end.
         """
-        return _rasterized(polygons, soft=soft)
+        return _rasterized(polygons, soft, None)
 
     def strokes(self, lines: Sequence[Floats] | Floats, width: float = 1.0) -> Patch:
         """Coverage of thin lines, each [N, 2] in pixels; empty if none is on the canvas.
 
         Lines are at least a pixel wide. They are not oversampled if they spread over the canvas.
         """
-        return _rasterized(lines, width=width)
+        return _rasterized(lines, 0.0, width)
 
     def paint(
-        self,
-        patch: Patch,
-        colour: ArrayLike,
-        *,
-        opacity: float = 1.0,
-        part: str | None = None,
+        self, patch: Patch, colour: ArrayLike, *, opacity: float = 1.0, part: str | None = None
     ) -> None:
         """Blend in a colour [3] or an image [h, w, 3], and label the pixels as `part`."""
         below = patch.of(self.rgb)
-        alpha = patch.alpha if opacity == 1 else patch.alpha * np.float32(opacity)
         change = np.asarray(colour, dtype=np.float32) - below
-        change *= alpha[..., None]
+        change *= (patch.alpha * np.float32(opacity))[..., None]
         below += change
         if part is not None:
             self.mark(patch, part)
@@ -118,29 +100,31 @@ class Canvas:
 
     def within(self, patch: Patch, *parts: str) -> Patch:
         """The patch restricted to pixels that are labelled as one of `parts`."""
-        ids = np.array([PART_IDS[name] for name in parts])
+        ids = [PART_IDS[name] for name in parts]
         return patch.times(np.isin(self.labels[patch.rows, patch.cols], ids).astype(np.float32))
 
 
-def _rasterized(
-    shapes: Sequence[Floats] | Floats, *, soft: float = 0.0, width: float | None = None
-) -> Patch:
+def _rasterized(shapes: Sequence[Floats] | Floats, soft: float, width: float | None) -> Patch:
     """Coverage of filled polygons or, if `width` is given, of open lines."""
-    region = _bounds(shapes, 2 + (2 * soft if width is None else width))
-    if region is None:
+    if len(shapes) == 0:
         return Patch.nothing()
-    rows, cols = region
+    points, margin = np.concatenate(shapes), 2 + (2 * soft if width is None else width)
+    left, top = np.floor(points.min(0) - margin).astype(int).tolist()
+    right, bottom = np.ceil(points.max(0) + margin).astype(int).tolist()
+    rows, cols = slice(max(top, 0), min(bottom, SIDE)), slice(max(left, 0), min(right, SIDE))
     high, wide = rows.stop - rows.start, cols.stop - cols.start
+    if high <= 0 or wide <= 0:
+        return Patch.nothing()
     fine = soft < SMOOTHED if width is None else high * wide < SIDE * SIDE // 4
     scale = OVERSAMPLING if fine else 1
     mask = Image.new("L", (wide * scale, high * scale))
     draw = ImageDraw.Draw(mask)
     for shape in shapes:
-        points = ((shape - (cols.start, rows.start)) * scale).ravel().tolist()
+        vertices = ((shape - (cols.start, rows.start)) * scale).ravel().tolist()
         if width is None:
-            draw.polygon(points, fill=255)
+            draw.polygon(vertices, fill=255)
         else:
-            draw.line(points, fill=255, width=max(1, round(width * scale)))
+            draw.line(vertices, fill=255, width=max(1, round(width * scale)))
     if scale > 1:
         mask = mask.reduce(scale)
     if soft >= WIDE_BLUR:
@@ -148,20 +132,6 @@ def _rasterized(
     elif soft > 0:
         mask = mask.filter(ImageFilter.BoxBlur(soft * 1.6))
     return Patch(rows, cols, np.asarray(mask, dtype=np.float32) * np.float32(1 / 255))
-
-
-def _bounds(shapes: Sequence[Floats] | Floats, margin: float) -> tuple[slice, slice] | None:
-    """Rows and columns of the canvas that the shapes touch; None if there are none."""
-    if len(shapes) == 0:
-        return None
-    points = np.concatenate(shapes) if len(shapes) > 1 else shapes[0]
-    left, top = (points.min(0) - margin).tolist()
-    right, bottom = (points.max(0) + margin).tolist()
-    rows = slice(max(math.floor(top), 0), min(math.ceil(bottom), SIDE))
-    cols = slice(max(math.floor(left), 0), min(math.ceil(right), SIDE))
-    if rows.stop <= rows.start or cols.stop <= cols.start:
-        return None
-    return rows, cols
 
 
 def soften(alpha: Floats, radius: float) -> Floats:

@@ -1,7 +1,5 @@
 """Smooth curves, polygons, noise and resampling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +13,8 @@ Floats = NDArray[np.floating[Any]]  # float32 for whole images
 def smooth(points: ArrayLike, steps: int = 8, *, closed: bool = True) -> Floats:
     """Catmull-Rom curve through `points` [N, 2] with `steps` points per segment, float32 [M, 2]."""
     p = np.asarray(points, dtype=np.float32)
-    if closed:
-        before, start, end, after = np.roll(p, 1, 0), p, np.roll(p, -1, 0), np.roll(p, -2, 0)
-    else:
-        before, start, end = np.concatenate([p[:1], p[:-2]]), p[:-1], p[1:]
-        after = np.concatenate([p[2:], p[-1:]])
+    around = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
+    before, start, end, after = around[:-3], around[1:-2], around[2:-1], around[3:]
     slope_0, slope_1 = (end - before)[:, None] / 2, (after - start)[:, None] / 2
     t = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)[None, :, None]
     curve = (
@@ -46,16 +41,21 @@ def wobble(rng: np.random.Generator, count: int, knots: int, amplitude: float) -
     return (values[left] * (1 - weight) + values[left + 1] * weight).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> Floats:
+def choose(rng: np.random.Generator, **probabilities: float) -> str:
+    """One of the names, with these probabilities."""
+    return str(rng.choice(list(probabilities), p=list(probabilities.values())))
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[int, ...]) -> Floats:
     """Smooth noise of about unit variance from a grid of `cells` values, float32 [H, W]."""
     return resized(rng.standard_normal(cells, dtype=np.float32), shape)
 
 
-def resized(values: Floats, shape: tuple[int, int]) -> Floats:
+def resized(values: Floats, shape: tuple[int, ...]) -> Floats:
     """Bilinear resize of float32 [h, w] to [H, W]."""
     if values.shape == shape:
         return values
-    image = Image.fromarray(values).resize(shape[::-1], Image.Resampling.BILINEAR)
+    image = Image.fromarray(values).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.float32)
 
 
@@ -86,9 +86,7 @@ def sample(grid: Floats, rows: Floats, cols: Floats) -> Floats:
     return (upper + (lower - upper) * down).astype(np.float32)
 
 
-def ellipse(
-    x: float, y: float, rx: float, ry: float, angle: float = 0.0, count: int = 28
-) -> Floats:
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0, count: int = 28) -> Floats:
     """Points of an ellipse, float32 [count, 2]; `angle` in radians."""
     t = np.linspace(0, 2 * np.pi, count, endpoint=False)
     a, b = rx * np.cos(t), ry * np.sin(t)

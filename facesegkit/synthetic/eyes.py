@@ -6,8 +6,6 @@ the train split, an eye is 0.98 +- 0.3 times as bright as the skin within six pi
 creases, shade and make-up darken that skin.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,10 +20,10 @@ from facesegkit.synthetic.traits import Person, Pose
 HALF_WIDTH, OPENING = (24.5, 2.6), (16.4, 3.4)
 IRIS_RADIUS, EYEBALL_RADIUS = 10.2, 15.0
 
-IRIS_COLOURS = np.array(
-    [[0.16, 0.09, 0.05], [0.26, 0.15, 0.08], [0.36, 0.25, 0.12], [0.30, 0.36, 0.22],
-     [0.35, 0.45, 0.55], [0.45, 0.58, 0.70], [0.42, 0.46, 0.48]]
-)  # fmt: skip
+IRIS_COLOURS = np.array([
+    [0.16, 0.09, 0.05], [0.26, 0.15, 0.08], [0.36, 0.25, 0.12], [0.30, 0.36, 0.22],
+    [0.35, 0.45, 0.55], [0.45, 0.58, 0.70], [0.42, 0.46, 0.48],
+])  # fmt: skip
 IRIS_WEIGHTS = np.array([0.28, 0.22, 0.13, 0.1, 0.12, 0.09, 0.06])
 LASH = np.array([0.06, 0.045, 0.04])
 
@@ -67,32 +65,40 @@ class Eye:
         inwards = np.array([-0.7 * self.side, 0], dtype=np.float32)
         return self.between(-self.lower + 0.7, self.upper + 1.4) + inwards
 
-    def grown(self, across: float, up: float, down: float) -> Eye:
+    def grown(self, across: float, up: float, down: float) -> "Eye":
         """The opening enlarged on all sides."""
         half, upper, lower = self.half + across, self.upper + up, self.lower + down
         return replace(self, half=half, upper=upper, lower=lower)
 
 
-@dataclass(frozen=True)
 class _Style:
     """Make-up and signs of age, the same for both eyes."""
 
-    liner: float  # darkness of the lash line
-    line: float  # its thickness
-    lashes: float  # length
-    wing: float  # how far the line extends past the outer corner
-    shadow: Floats  # display colour of the eye shadow
-    shadow_strength: float
-    shadow_height: float
-    fold: float  # height of the upper lid's crease above its edge
-    fold_strength: float
-    bag: float
-    socket: float  # darkness between eye and brow, and towards the nose
-    rim: float  # darkness right around the eye
-    hooded: float  # how far skin hangs over the outer part of the upper lid
-    lower: float  # darkness of the lower lash line relative to the upper one
-    corner: float  # darkness of the fold that continues from the outer corner
-    bone: float  # brightness of the bone below the brow
+    def __init__(self, rng: np.random.Generator, person: Person) -> None:
+        made_up, age = person.make_up, person.age
+        # Display colour of the eye shadow.
+        colour = rng.uniform(0.05, 0.75, 3) if rng.random() < 0.35 else person.skin * 0.35
+        self.shadow = np.asarray(colour, dtype=np.float32)
+        # Darkness of the lash line, its thickness, length of the lashes, and how far the line
+        # extends past the outer corner.
+        self.liner = float(np.clip(rng.uniform(0.4, 0.85) + 0.5 * made_up, 0, 1))
+        self.line = rng.uniform(1.2, 3.2) + rng.uniform(0.8, 4.4) * made_up
+        self.lashes = rng.uniform(2, 5) + rng.uniform(3, 10) * made_up
+        self.wing = rng.uniform(-2, 7) * made_up
+        self.shadow_strength = made_up * rng.uniform(0.1, 1.0)
+        self.shadow_height = rng.uniform(6, 20)
+        self.fold = rng.uniform(2.5, 9)  # height of the upper lid's crease above its edge
+        self.fold_strength = rng.uniform(0.2, 0.85)
+        self.bag = rng.uniform(0.0, 0.45) + 0.45 * age
+        self.socket = rng.uniform(0.0, 0.5)  # darkness between eye and brow, and towards the nose
+        self.rim = rng.uniform(0.18, 0.62)  # darkness right around the eye
+        # How far skin hangs over the outer part of the upper lid.
+        self.hooded = rng.uniform(0, 0.6) * (rng.random() < 0.2 + 0.3 * age)
+        # Darkness of the lower lash line relative to the upper one, and of the fold that continues
+        # from the outer corner; brightness of the bone below the brow.
+        self.lower = rng.uniform(0.0, 0.35) + 0.2 * made_up * rng.random()
+        self.corner = rng.uniform(0.1, 0.95)
+        self.bone = rng.uniform(0, 0.3) * (0.4 + made_up)
 
 
 def draw_eyes(scene: Scene) -> None:
@@ -102,7 +108,7 @@ def draw_eyes(scene: Scene) -> None:
     opening = _opening(rng, person)
     slant, peak = rng.normal(1.8, 1.6), rng.normal(-0.05, 0.15)
     iris, gaze = _iris(rng, person.darkness), _gaze(rng, scene.head.pose)
-    style, white = _choose_style(rng, person), _white(rng, person)
+    style, white = _Style(rng, person), _white(rng, person)
     for name, side in SIDES.items():
         own = opening * rng.normal(1, 0.06)
         eye = Eye(side, half, own * 0.58, own * 0.42, slant, peak)
@@ -127,12 +133,11 @@ def _opening(rng: np.random.Generator, person: Person) -> float:
     return float(np.clip(rng.normal(*OPENING) - narrow, 7, 26))
 
 
-def _gaze(rng: np.random.Generator, pose: Pose) -> tuple[float, float]:
-    """Offset of the irises from the middle: most people look into the camera."""
+def _gaze(rng: np.random.Generator, pose: Pose) -> Floats:
+    """Offset of the irises from the middle [2]: most people look into the camera."""
     if rng.random() < 0.75:
-        offset = float(-EYEBALL_RADIUS * np.sin(pose.yaw) + rng.normal(0, 1.2))
-        return offset, rng.normal(-0.3, 0.8)
-    return rng.normal(0, 4.5), rng.normal(-0.2, 1.5)
+        return rng.normal((-EYEBALL_RADIUS * np.sin(pose.yaw), -0.3), (1.2, 0.8))
+    return rng.normal((0, -0.2), (4.5, 1.5))
 
 
 def _white(rng: np.random.Generator, person: Person) -> Floats:
@@ -142,50 +147,24 @@ def _white(rng: np.random.Generator, person: Person) -> Floats:
     return (white * rng.normal(1, [0.03, 0.02, 0.03])).astype(np.float32)
 
 
-def _choose_style(rng: np.random.Generator, person: Person) -> _Style:
-    made_up = person.make_up
-    colour = rng.uniform(0.05, 0.75, 3) if rng.random() < 0.35 else person.skin * 0.35
-    return _Style(
-        liner=float(np.clip(rng.uniform(0.4, 0.85) + 0.5 * made_up, 0, 1)),
-        line=rng.uniform(1.2, 3.2) + rng.uniform(0.8, 4.4) * made_up,
-        lashes=rng.uniform(2, 5) + rng.uniform(3, 10) * made_up,
-        wing=rng.uniform(-2, 7) * made_up,
-        shadow=np.asarray(colour, dtype=np.float32),
-        shadow_strength=made_up * rng.uniform(0.1, 1.0),
-        shadow_height=rng.uniform(6, 20),
-        fold=rng.uniform(2.5, 9),
-        fold_strength=rng.uniform(0.2, 0.85),
-        bag=rng.uniform(0.0, 0.45) + 0.45 * person.age,
-        socket=rng.uniform(0.0, 0.5),
-        rim=rng.uniform(0.18, 0.62),
-        hooded=rng.uniform(0, 0.6) * (rng.random() < 0.2 + 0.3 * person.age),
-        lower=rng.uniform(0.0, 0.35) + 0.2 * made_up * rng.random(),
-        corner=rng.uniform(0.1, 0.95),
-        bone=rng.uniform(0, 0.3) * (0.4 + made_up),
-    )
-
-
 def _socket(scene: Scene, eye: Eye, style: _Style) -> None:
     """Shade of the socket, eye shadow on the lid, and the darkness right around the eye."""
-    canvas, side, skin = scene.canvas, eye.side, scene.person.skin
-    hollow = ellipse(side * (EYE_U - 12), EYE_V - 11, 30, 13, side * -0.2)
-    canvas.shade(scene.on_head(hollow, soft=7), style.socket)
+    side, skin = eye.side, scene.person.skin
+    scene.shade(ellipse(side * (EYE_U - 12), EYE_V - 11, 30, 13, side * -0.2), 7, style.socket)
     lid = eye.between(eye.upper, eye.upper + style.shadow_height)
     lid[: len(lid) // 2, 0] += side * np.linspace(-1, 5, len(lid) // 2, dtype=np.float32)
-    canvas.shade(scene.on_head(lid, soft=3.5), style.shadow_strength, style.shadow)
+    scene.shade(lid, 3.5, style.shadow_strength, style.shadow)
     bone = ellipse(side * (EYE_U + 14), EYE_V - 22, 24, 6, side * 0.15)
     scene.paint_lit(scene.on_head(bone, soft=4), skin * 1.2, style.bone)
     brown = np.clip(skin * [0.5, 0.36, 0.32], 0, 1)  # blood and shade: not a black ring
-    canvas.shade(scene.on_head(eye.grown(7, 7, 5).contour, soft=4.5), style.rim, brown)
+    scene.shade(eye.grown(7, 7, 5).contour, 4.5, style.rim, brown)
     around = min(0.12 + 0.2 * style.liner + 0.35 * style.shadow_strength, 0.75)
-    canvas.shade(scene.on_head(eye.grown(3, 3, 1).contour, soft=2.4), around, brown * 0.6)
+    scene.shade(eye.grown(3, 3, 1).contour, 2.4, around, brown * 0.6)
     inner = ellipse(side * (EYE_U - eye.half - 5), EYE_V - 3, 9, 13, side * 0.3)
-    canvas.shade(scene.on_head(inner, soft=5), 0.8 * style.socket, brown)
+    scene.shade(inner, 5, 0.8 * style.socket, brown)
 
 
-def _eyeball(
-    scene: Scene, eye: Eye, white: Floats, iris: Floats, gaze: tuple[float, float]
-) -> None:
+def _eyeball(scene: Scene, eye: Eye, white: Floats, iris: Floats, gaze: Floats) -> None:
     """White, iris, pupil, shadow of the lid, and reflections, all inside the opening."""
     canvas, rng = scene.canvas, scene.rng
     opening = scene.on_head(eye.contour)
@@ -238,15 +217,15 @@ def _lids(scene: Scene, eye: Eye, style: _Style) -> None:
 
 def _outer_corner(scene: Scene, eye: Eye, style: _Style) -> None:
     """Where the upper lid overlaps the lower one, and lashes extend outwards."""
-    canvas, rng, side = scene.canvas, scene.rng, eye.side
+    rng, side = scene.rng, eye.side
     end = eye.lid(0.0)[-1]
     long, drop = rng.uniform(8, 18), rng.normal(1, 3) - 0.5 * style.wing
     line = [end - (side * 5, 2), end + (side * long / 2, 0.3 * drop), end + (side * long, drop)]
     brown = np.clip(scene.person.skin * 0.25, 0, 1)
     fold = scene.ribbon_on_head(smooth(line, 4, closed=False), 6, soft=1.4)
-    canvas.shade(fold, style.corner, brown)
+    scene.canvas.shade(fold, style.corner, brown)
     around = ellipse(end[0] + side * 6, end[1] - 1, 13, 8)
-    canvas.shade(scene.on_head(around, soft=4.5), 0.65 * style.corner, brown * 1.6)
+    scene.shade(around, 4.5, 0.65 * style.corner, brown * 1.6)
 
 
 def _lash_line(eye: Eye, style: _Style) -> Floats:
@@ -260,13 +239,11 @@ def _lash_line(eye: Eye, style: _Style) -> Floats:
 
 def _lashes(rng: np.random.Generator, eye: Eye, style: _Style) -> Floats:
     """Roots and tips of single lashes, face coordinates [N, 2, 2]."""
-    count = 16 + int(1.2 * style.lashes)
-    lashes = []
+    count, lashes = 16 + int(1.2 * style.lashes), []
     for height, length, up in ((eye.upper, style.lashes, -1), (-eye.lower, style.lashes * 0.4, 1)):
         t = rng.uniform(0.12, 1.0, count)
         root = eye.lid(height, 41)[(t * 40).astype(int)]
         lean = (t - 0.42) * eye.side * 1.4 + rng.normal(0, 0.15, count)
         reach = length * rng.uniform(0.6, 1.1, count)
-        tip = root + np.stack([lean * reach, up * reach], 1)
-        lashes.append(np.stack([root, tip], 1))
+        lashes.append(np.stack([root, root + np.stack([lean * reach, up * reach], 1)], 1))
     return np.concatenate(lashes).astype(np.float32)

@@ -1,7 +1,5 @@
 """One synthetic face: everything is drawn from back to front."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,26 +23,17 @@ from facesegkit.synthetic.scene import Scene
 
 @dataclass(frozen=True)
 class SyntheticFace:
-    """A photo and the masks of its parts.
+    """A photo and the masks of its parts."""
 
-    Attributes:
-        photo: RGB uint8 [size, size, 3].
-        masks: part name -> bool [size, size], the visible pixels; parts out of view are absent.
-        quality: JPEG quality, 1..95, to store the photo with.
-    """
-
-    photo: NDArray[np.uint8]
-    masks: dict[str, NDArray[np.bool_]]
-    quality: int
+    photo: NDArray[np.uint8]  # RGB [size, size, 3]
+    masks: dict[str, NDArray[np.bool_]]  # visible pixels [size, size] of all parts in view
+    quality: int  # JPEG quality, 1..95, to store the photo with
 
 
 def synthesize_face(seed: int, index: int, size: int = SIDE) -> SyntheticFace:
-    """Synthesize face number `index` of a seed; the result depends on these two numbers alone.
+    """Synthesize face number `index` of a seed; both are 0 or more, and determine the result.
 
-    Args:
-        seed: 0 or more.
-        index: 0 or more.
-        size: side of photo and masks in pixels.
+    Photo and masks have a side of `size` pixels.
     """
     rng = np.random.default_rng([seed, index])
     person, pose = traits.choose_person(rng), traits.choose_pose(rng)
@@ -62,10 +51,7 @@ def synthesize_face(seed: int, index: int, size: int = SIDE) -> SyntheticFace:
 def set_up(
     rng: np.random.Generator, person: traits.Person, pose: traits.Pose, light: traits.Light
 ) -> Scene:
-    """Scene with a random background and the lit head of a person, for `draw_scene`.
-
-    Everything that the arguments leave open is chosen by `rng`.
-    """
+    """Scene for `draw_scene`: a random background and the lit head of a person."""
     head = Head(choose_shape(rng, person), pose)
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]

@@ -4,8 +4,6 @@ The masks of a face are written first and its photo last, each of them completel
 So a photo implies that its face is complete, and an interrupted call can be repeated.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import closing
 from functools import partial
@@ -23,6 +21,7 @@ from facesegkit.system.processes import cores, folder_lock, process_map
 GENERATOR_VERSION = 7  # increase it whenever the same seed gives other faces
 
 PHOTOS, MASKS, RECORD = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "synthetic.json"
+ADVICE = "choose another folder or delete this one."
 FACES_PER_FOLDER = 2000  # of masks, as in CelebAMask-HQ
 
 
@@ -33,23 +32,16 @@ def synthesize_dataset(
 
     Writes `CelebA-HQ-img/<id>.jpg` (512 x 512) and
     `CelebAMask-HQ-mask-anno/<id // 2000>/<id:05d>_<part>.png` (512 x 512, one channel, 0 or 255).
-    The bytes do not depend on the number of workers.
-
-    Args:
-        out: a new or empty folder, or one that was written with the same seed.
-        count: number of faces; if the folder has fewer, the missing ones are added.
-        seed: 0 or more.
-        workers: number of processes; one per core by default.
-        progress: whether to show a progress bar.
+    The folder `out` is new, empty, or was written with the same seed. There is one worker process
+    per core by default; the bytes do not depend on their number.
 
     Raises:
         FaceSegKitError: if `count` or `seed` is negative, `workers` is below 1, or the folder
             contains something else, cannot be written or has no space left.
     """
     if count < 0 or seed < 0:
-        raise FaceSegKitError(
-            f"Cannot synthesize {count} faces with seed {seed}; count and seed must be 0 or more."
-        )
+        problem = f"{count} faces with seed {seed}; count and seed must be 0 or more."
+        raise FaceSegKitError(f"Cannot synthesize {problem}")
     if workers is not None and workers < 1:
         raise FaceSegKitError(f"Cannot synthesize faces with {workers} workers; give 1 or more.")
     out = Path(out)
@@ -57,15 +49,12 @@ def synthesize_dataset(
         with folder_lock(out):
             _claim(out, count, seed)
             missing = [i for i in range(count) if not _photo_path(out, i).exists()]
-            bar = tqdm(total=count, initial=count - len(missing), desc="synthesize",
-                       unit="face", disable=not progress or not missing)  # fmt: skip
-            with bar:
+            with tqdm(total=count, initial=count - len(missing), desc="synthesize",
+                      unit="face", disable=not progress or not missing) as bar:  # fmt: skip
                 _synthesize_all(partial(_synthesize_one, out, seed), missing, workers, bar)
     except OSError as error:
-        raise FaceSegKitError(
-            f"Cannot write synthetic faces to {out}: {error.strerror or error}; "
-            f"choose another folder or free some space."
-        ) from error
+        reason = f"{error.strerror or error}; choose another folder or free some space."
+        raise FaceSegKitError(f"Cannot write synthetic faces to {out}: {reason}") from error
 
 
 def _claim(out: Path, count: int, seed: int) -> None:
@@ -77,17 +66,15 @@ def _claim(out: Path, count: int, seed: int) -> None:
         before = _read_record(path)
         for key, word in (("seed", "seed"), ("version", "generator version")):
             if before.get(key) != record[key]:
-                raise FaceSegKitError(
-                    f"{out} contains synthetic faces with {word} {before.get(key)}, not "
-                    f"{record[key]}; choose another folder or delete this one."
-                )
+                other = f"{word} {before.get(key)}, not {record[key]}"
+                raise FaceSegKitError(f"{out} has faces of {other}; {ADVICE}")
         record["count"] = max(count, int(before["count"]))
         if record == before:
             return
     # Unfinished files of a killed process start with a dot.
     elif others := sorted(p.name for p in out.iterdir() if not p.name.startswith(".")):
         raise FaceSegKitError(
-            f"{out} already contains other files ({others[0]!r}); choose an empty or new folder."
+            f"{out} already contains {others[0]!r}; choose an empty or new folder."
         )
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -100,13 +87,11 @@ def _read_record(path: Path) -> dict[str, Any]:
             return record
     except ValueError:
         pass
-    raise FaceSegKitError(
-        f"{path} is not a record of synthetic faces; choose another folder or delete this one."
-    )
+    raise FaceSegKitError(f"{path} is not a record of synthetic faces; {ADVICE}")
 
 
 def _synthesize_all(
-    write_face: partial[None], missing: list[int], workers: int | None, bar: tqdm[Any]
+    write_face: partial[None], missing: list[int], workers: int | None, bar: "tqdm[Any]"
 ) -> None:
     """Write the missing faces, in this process if one worker is enough."""
     workers = workers or cores()

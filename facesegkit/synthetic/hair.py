@@ -4,25 +4,14 @@ Hair over the head is everything between the hairdo's outer contour and an openi
 upper edge of the opening is the hairline or the tips of a fringe.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from facesegkit.synthetic.canvas import SIDE, Canvas, Patch, soften
-from facesegkit.synthetic.curves import (
-    Floats,
-    blurred,
-    mirror,
-    noise,
-    resized,
-    ribbon,
-    smooth,
-    wobble,
-)
+from facesegkit.synthetic import curves
+from facesegkit.synthetic.canvas import SIDE, Patch, soften
+from facesegkit.synthetic.curves import Floats, blurred, mirror, noise, resized, smooth, wobble
 from facesegkit.synthetic.head import Head
 from facesegkit.synthetic.scene import Scene
 
@@ -61,25 +50,24 @@ class Hairdo:
 
 def choose_hairdo(rng: np.random.Generator, feminine: bool, age: float) -> Hairdo:
     """A random style and its measures."""
-    style = str(rng.choice(list(STYLES), p=[row[2 + feminine] for row in STYLES.values()]))
+    style = curves.choose(rng, **{name: row[2 + feminine] for name, row in STYLES.items()})
     hangs = style in ("long", "bob") or (style == "curly" and rng.random() < 0.6)
-    thickness, sides, *_ = STYLES[style]
     length = rng.uniform(300, 480) if style == "long" else rng.uniform(150, 300)
     fringe = None
     if style != "stubbly" and rng.random() < (0.34 if style != "up" else 0.12):
         fringe = float(np.clip(rng.normal(-44, 22), -90, -8))
-    brushed_back = style in ("short", "stubbly", "up")
+    back = "parted" if style in ("long", "bob", "curly") else "out"  # without a fringe
     return Hairdo(
         style=style,
-        thickness=thickness * rng.uniform(0.6, 1.4),
-        sides=sides * rng.uniform(0.4, 1.7),
+        thickness=STYLES[style][0] * rng.uniform(0.6, 1.4),
+        sides=STYLES[style][1] * rng.uniform(0.4, 1.7),
         length=length if hangs else rng.uniform(-10, 40),
         hairline=rng.normal(-133, 12) - (0 if feminine else 14 * age),
         cover=1.12 if rng.random() < 0.2 else float(np.clip(rng.normal(0.92, 0.06), 0.68, 0.97)),
         fringe=fringe,
         sweep=rng.normal(0, 0.35),
         ragged=rng.gamma(2, 1.2) + (3 if style == "curly" else 0),
-        flow="down" if fringe is not None else "out" if brushed_back else "parted",
+        flow="down" if fringe is not None else back,
     )
 
 
@@ -97,14 +85,14 @@ def draw_back_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
 
 def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     """Hair over head, ears and brows, with its shadow on the skin."""
-    canvas, rng = scene.canvas, scene.rng
+    canvas = scene.canvas
     alpha = np.zeros((SIDE, SIDE), dtype=np.float32)
     outer = canvas.patch(_outer_contour(scene, hairdo))
     opening = canvas.patch(_opening(scene, hairdo))
     outer.of(alpha)[...] = outer.alpha
     opening.of(alpha)[...] *= 1 - opening.alpha
-    _shadow(canvas, alpha, rng)
-    alpha = _with_rough_edge(rng, alpha, colour, hairdo)
+    _shadow(scene, alpha)
+    alpha = _with_rough_edge(scene, alpha, colour, hairdo)
     hair = Patch(outer.rows, outer.cols, outer.of(alpha))
     canvas.paint(hair, hair.of(colour), part="hair")
     _loose_strands(scene, alpha)
@@ -112,11 +100,9 @@ def draw_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     _locks_over_face(scene, hairdo, colour)
 
 
-def _with_rough_edge(
-    rng: np.random.Generator, alpha: Floats, colour: Floats, hairdo: Hairdo
-) -> Floats:
+def _with_rough_edge(scene: Scene, alpha: Floats, colour: Floats, hairdo: Hairdo) -> Floats:
     """Coverage whose edge follows the strands: it is thin where they are dark."""
-    small = alpha[::2, ::2]
+    rng, small = scene.rng, alpha[::2, ::2]
     radius = rng.uniform(0.8, 2.0) if hairdo.style != "stubbly" else rng.uniform(1.5, 3)
     tones = colour[::2, ::2, 1]
     tones = tones - blurred(tones, 16)
@@ -128,12 +114,13 @@ def _with_rough_edge(
     return resized(edge.astype(np.float32), (SIDE, SIDE))
 
 
-def _shadow(canvas: Canvas, alpha: Floats, rng: np.random.Generator) -> None:
+def _shadow(scene: Scene, alpha: Floats) -> None:
     """Shadow of the hair on the skin beside it, mostly below."""
+    rng = scene.rng
     near = resized(soften(alpha[2::4, 2::4], rng.uniform(1, 2.2)), (SIDE, SIDE))
     down, strength = int(rng.integers(0, 9)), rng.uniform(0.2, 0.6)
     face = slice(64, 448)  # all skin that hair could shade is in the middle
-    canvas.shade(Patch(face, face, near[64 - down : 448 - down, face]), strength)
+    scene.canvas.shade(Patch(face, face, near[64 - down : 448 - down, face]), strength)
 
 
 def _outer_contour(scene: Scene, hairdo: Hairdo) -> Floats:
@@ -151,24 +138,21 @@ def _outer_contour(scene: Scene, hairdo: Hairdo) -> Floats:
     extra = extra + wobble(rng, 90, 9, 4) + wobble(rng, 90, 45, 0.7 * hairdo.ragged)
     radius = radius + np.maximum(extra, 2) * head.scale
     top = middle + np.stack([np.sin(at), -np.cos(at)], 1) * radius[:, None]
-    below = _hanging(head, hairdo, top, rng) if hairdo.hangs else (
-        middle + (top[[-1, 0]] - middle) * 0.7
-    )  # fmt: skip
+    nape = middle + (top[[-1, 0]] - middle) * 0.7
+    below = _hanging(head, hairdo, top, rng) if hairdo.hangs else nape
     return np.concatenate([top, below]).astype(np.float32)
 
 
 def _hanging(head: Head, hairdo: Hairdo, top: Floats, rng: np.random.Generator) -> Floats:
     """Contour from the right of the image down, across below, and up on the left, [N, 2]."""
     bottom = head.project([(0.0, hairdo.length, 0.0)])[0]
-    count = 30
-    t = np.linspace(0, 1, count)[:, None]
-    sides = []
+    t, sides = np.linspace(0, 1, 30)[:, None], []
     for start, sign in ((top[-1], 1), (top[0], -1)):
         spread = rng.uniform(-20, 45) * head.scale
         end = np.array([start[0] + sign * spread, bottom[1] + rng.normal(0, 8)])
         line = start * (1 - t) + end * t
         line[:, 0] += sign * np.sin(t[:, 0] * np.pi) * rng.uniform(-5, 28) * head.scale
-        line[:, 0] += wobble(rng, count, 10, 1.2 * hairdo.ragged)
+        line[:, 0] += wobble(rng, 30, 10, 1.2 * hairdo.ragged)
         line[:, 0] += np.sin(t[:, 0] * rng.uniform(8, 26)) * rng.uniform(0, 5)
         sides.append(line)
     return np.concatenate([sides[0], sides[1][::-1]])
@@ -180,25 +164,22 @@ def _opening(scene: Scene, hairdo: Hairdo) -> Floats:
     edge = [(-1.0, 12), (-1.01, -25), (-0.96, -62), (-0.78, line + 18), (-0.35, line - 3),
             (0, line)]  # fmt: skip
     curve = smooth(np.array([*edge, *mirror(edge[:-1])]) * (131, 1), 9, closed=False)
+    count = len(curve)
     if hairdo.fringe is not None:
-        tips = hairdo.fringe + hairdo.sweep * curve[:, 0] + _jags(rng, len(curve))
+        # Tips of locks: saw teeth of uneven size.
+        phase = np.linspace(0, rng.integers(4, 22), count) + wobble(rng, count, 12, 0.5)
+        jags = ((phase % 1) * rng.uniform(2, 20) + wobble(rng, count, 8, 4)).astype(np.float32)
+        tips = hairdo.fringe + hairdo.sweep * curve[:, 0] + jags
         curve[:, 1] = np.maximum(curve[:, 1], np.minimum(tips, 20))
-    curve[:, 1] += wobble(rng, len(curve), 40, 0.9 * hairdo.ragged)
+    curve[:, 1] += wobble(rng, count, 40, 0.9 * hairdo.ragged)
     upper = head.lift(curve)
-    right, left = (_beside(head, hairdo, *end, rng) for end in ((1, upper[-1]), (-1, upper[0])))
+    right, left = (_beside(scene, hairdo, *end) for end in ((1, upper[-1]), (-1, upper[0])))
     return np.concatenate([upper, right, left[::-1]]).astype(np.float32)
 
 
-def _jags(rng: np.random.Generator, count: int) -> Floats:
-    """Tips of locks: saw teeth of uneven size."""
-    phase = np.linspace(0, rng.integers(4, 22), count) + wobble(rng, count, 12, 0.5)
-    return ((phase % 1) * rng.uniform(2, 20) + wobble(rng, count, 8, 4)).astype(np.float32)
-
-
-def _beside(
-    head: Head, hairdo: Hairdo, side: int, start: Floats, rng: np.random.Generator
-) -> Floats:
+def _beside(scene: Scene, hairdo: Hairdo, side: int, start: Floats) -> Floats:
     """Edge of the opening beside cheek and neck, from the temple downwards, pixels [N, 2]."""
+    head, rng = scene.head, scene.rng
     if not hairdo.hangs:  # nothing below the temples is hair
         far = start + np.array([side * 400.0, rng.uniform(0, 10)])
         return np.array([start, far, (far[0], 2 * SIDE)])
@@ -219,7 +200,7 @@ def _beside(
 def strands(scene: Scene, hairdo: Hairdo) -> Floats:
     """Colours of the hair, float32 [512, 512, 3]: locks and single hairs along its flow."""
     rng, head = np.random.default_rng(int(abs(hairdo.sides) * 1e6)), scene.head
-    flow = _Flow.choose(rng, head, hairdo)
+    flow = _Flow(rng, head, hairdo)
     image = Image.new("L", (HALF, HALF), 105)
     contrast = rng.uniform(0.4, 1.3)
     steps = 8 if hairdo.hangs else 5
@@ -233,37 +214,22 @@ def strands(scene: Scene, hairdo: Hairdo) -> Floats:
         if blur > 0:
             image = image.filter(ImageFilter.GaussianBlur(blur))
     tones = np.asarray(image, dtype=np.float32) / 255
-    image = Image.fromarray(_coloured(rng, scene, flow, tones))
-    image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    image = _coloured(rng, scene, flow, tones).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
 
 
-@dataclass(frozen=True)
 class _Flow:
-    """Direction of hair growth at every position of the half-size image."""
+    """Direction of hair growth at every position of the half-size image; suits a hairdo."""
 
-    root: Floats  # where it grows from [2]
-    unit: float  # pixels per 130 face units
-    kind: str  # "parted", "down" or "out"
-    sweep: float
-    wave: float  # radians
-    curl: float  # waves per pixel
-    bend: Floats  # smooth noise [HALF, HALF]
-
-    @classmethod
-    def choose(cls, rng: np.random.Generator, head: Head, hairdo: Hairdo) -> _Flow:
-        """Random flow that suits a hairdo."""
+    def __init__(self, rng: np.random.Generator, head: Head, hairdo: Hairdo) -> None:
         u, curly = rng.normal(0, 35), hairdo.style == "curly"
         root = (u, -60.0, 40.0) if hairdo.flow == "out" else (u, head.shape.top + 25, 30.0)
-        return cls(
-            root=head.project([root])[0] / 2,
-            unit=65 * head.scale,
-            kind=hairdo.flow,
-            sweep=rng.normal(0, 0.7),
-            wave=rng.uniform(0.7, 1.3) if curly else rng.gamma(1.3, 0.16),
-            curl=rng.uniform(0.15, 0.4) if curly else rng.uniform(0.03, 0.12),
-            bend=noise(rng, (HALF, HALF), (12, 12) if curly else (6, 6)),
-        )
+        self.root, self.kind = head.project([root])[0] / 2, hairdo.flow
+        self.unit = 65 * head.scale  # pixels per 130 face units
+        self.sweep = rng.normal(0, 0.7)
+        self.wave = rng.uniform(0.7, 1.3) if curly else rng.gamma(1.3, 0.16)  # radians
+        self.curl = rng.uniform(0.15, 0.4) if curly else rng.uniform(0.03, 0.12)  # waves per pixel
+        self.bend = noise(rng, (HALF, HALF), (12, 12) if curly else (6, 6))
 
     def angle(self, points: Floats) -> Floats:
         """Direction of growth, radians from the right of the image towards its bottom, [N]."""
@@ -291,19 +257,16 @@ class _Flow:
         return np.stack(points, 1)
 
 
-def _coloured(
-    rng: np.random.Generator, scene: Scene, flow: _Flow, tones: Floats
-) -> NDArray[np.uint8]:
-    """Strands in the hair's colour and the scene's light, uint8 RGB, from their tones [H, W]."""
+def _coloured(rng: np.random.Generator, scene: Scene, flow: _Flow, tones: Floats) -> Image.Image:
+    """Strands in the hair's colour and the scene's light, from their tones [H, W]."""
     colour = scene.person.hair
     y, x = (axis.astype(np.float32) for axis in np.ogrid[0:HALF, 0:HALF])
     out = np.hypot((x - flow.root[0]) / flow.unit, (y - flow.root[1]) / flow.unit)
     # Highlights form a band across the strands, at some distance from the root.
     band = np.exp(-(((out - np.float32(rng.uniform(0.3, 1.2)) - 0.12 * flow.bend) / 0.22) ** 2))
     sheen = np.float32(rng.uniform(0, 1.3)) * band * tones
-    away_from_lamp = np.clip((x * 2 - 256) / 200, -1, 1)
-    away_from_lamp = away_from_lamp * np.float32(np.clip(scene.lean * 3, -1, 1))
-    light = 1 - 0.5 * away_from_lamp
+    lamp = np.float32(np.clip(scene.lean * 3, -1, 1))  # it is dark on the other side
+    light = 1 - 0.5 * (np.clip((x * 2 - 256) / 200, -1, 1) * lamp)
     light = light - np.float32(rng.uniform(0, 0.55)) * np.clip(out - 1, 0, 1.2)
     light = np.clip(light, 0.15, 1.6) * (1 + np.float32(rng.uniform(0.1, 0.35)) * flow.bend)
     hard = np.float32(rng.uniform(0.8, 2.0))  # it is dark between the locks
@@ -313,7 +276,7 @@ def _coloured(
     blend = np.clip(2.2 * tones - 0.7, 0, 1)[..., None]
     hair = (colour * (1 - blend) + streak.astype(np.float32) * blend) * (body * light)[..., None]
     hair = hair + (sheen * light)[..., None] * (colour * 0.7 + 0.12)
-    return (np.clip(hair, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray((np.clip(hair, 0, 1) * 255).astype(np.uint8))
 
 
 def _loose_strands(scene: Scene, alpha: Floats) -> None:
@@ -356,8 +319,9 @@ def _lock(scene: Scene, line: Floats, width: float, colour: Floats) -> None:
     """Hairs side by side along a line in pixels [N, 2], which diverge towards its end."""
     canvas, rng = scene.canvas, scene.rng
     if width > WIDE_LOCK:  # annotators ignore single hairs
-        body = canvas.patch(ribbon(line, 0.8 * width), soft=0.8)
-        canvas.shade(canvas.patch(ribbon(line + (2, 4), width), soft=3), rng.uniform(0.1, 0.4))
+        body = canvas.patch(curves.ribbon(line, 0.8 * width), soft=0.8)
+        beside = canvas.patch(curves.ribbon(line + (2, 4), width), soft=3)
+        canvas.shade(beside, rng.uniform(0.1, 0.4))
         canvas.paint(body, body.of(colour), opacity=0.95, part="hair")
     count = max(2, int(1.3 * width))
     t = np.linspace(0, 1, len(line))[None, :, None]

@@ -10,8 +10,6 @@ decreases, the surface lies behind points that precede it. So the running maximu
 is visible, and moves hidden points onto the edge that hides them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +23,7 @@ from facesegkit.synthetic.curves import Floats, blurred, noise, sample, smooth
 from facesegkit.synthetic.traits import Light, Person, Pose
 
 ROWS, COLS = 240, 200  # of the surface's grid
+ROW_INDICES = np.arange(ROWS, dtype=np.float32)[:, None]
 WIDEST = 2.0  # radians from the front to the end of the grid, a little behind the ears
 STEP = 2.0  # pixels per cell of the view grid, on which visibility is computed
 X_LOW, X_HIGH, Y_LOW, Y_HIGH = -220.0, 220.0, -270.0, 290.0  # extent of the view grid
@@ -67,30 +66,23 @@ class Shape:
 
 def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
     """Random proportions of a head."""
-    wide = rng.normal(1.02, 0.05)
-    jaw = rng.normal(0.93 if person.feminine else 1.02, 0.07)
+    wide, jaw = rng.normal(1.02, 0.05), rng.normal(0.93 if person.feminine else 1.02, 0.07)
     pointed = rng.normal(1.0, 0.12)
     chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
     top = TOP_V + rng.normal(0, 6) + 15 * person.bald
-    half_widths = smooth(
-        [
-            (top, 0.0), (top + 5, 38 * wide), (top + 20, 78 * wide), (top + 55, 113 * wide),
-            (-95, 131 * wide), (-30, 133 * wide), (20, 131 * wide),
-            (75, 124 * wide * (0.5 + 0.5 * jaw)), (125, 113 * jaw * wide),
-            (chin - 58, 91 * jaw * wide), (chin - 30, 67 * jaw * pointed),
-            (chin - 11, 44 * pointed), (chin - 3, 27 * pointed), (chin, 0.0),
-        ],
-        closed=False,
-    )  # fmt: skip
+    half_widths = smooth([
+        (top, 0.0), (top + 5, 38 * wide), (top + 20, 78 * wide), (top + 55, 113 * wide),
+        (-95, 131 * wide), (-30, 133 * wide), (20, 131 * wide),
+        (75, 124 * wide * (0.5 + 0.5 * jaw)), (125, 113 * jaw * wide), (chin - 58, 91 * jaw * wide),
+        (chin - 30, 67 * jaw * pointed), (chin - 11, 44 * pointed), (chin - 3, 27 * pointed),
+        (chin, 0.0),
+    ], closed=False)  # fmt: skip
     brow = rng.normal(3 if person.feminine else 7, 3)
-    profile = smooth(
-        [
-            (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
-            (-45, 117 + brow * 0.5), (0, 112),
-            (60, 115), (MOUTH_V, 124), (chin - 30, 112), (chin - 8, 98), (chin, 80),
-        ],
-        closed=False,
-    )  # fmt: skip
+    profile = smooth([
+        (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
+        (-45, 117 + brow * 0.5), (0, 112), (60, 115), (MOUTH_V, 124), (chin - 30, 112),
+        (chin - 8, 98), (chin, 80),
+    ], closed=False)  # fmt: skip
     nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
     nose_length = rng.normal(94.5, 6)
     bumps = _bumps(rng, person, nose_width, nose_length, brow, chin)
@@ -143,8 +135,7 @@ class Head:
         self.half_width = np.interp(self.v, *shape.half_widths.T).astype(np.float32) + 1.0
         self.u = self.half_width[:, None] * np.sin(self.angle)[None]
         self.z = self._surface()
-        self._apply_yaw()
-        self._apply_pitch()
+        self._rotate()
         self.matrix, self.shift = self._alignment()
 
     def _surface(self) -> Floats:
@@ -161,25 +152,21 @@ class Head:
             z[rows] += np.float32(bump.lift) * (_gaussian(across, down) * np.maximum(cos, 0))
         return z
 
-    def _apply_yaw(self) -> None:
-        """Rotate about the vertical axis; every row remains a row."""
+    def _rotate(self) -> None:
+        """Apply yaw, which keeps every row a row, then pitch, which keeps every column a column."""
         c, s = np.float32(np.cos(self.pose.yaw)), np.float32(np.sin(self.pose.yaw))
         x = self.u * c + self.z * s
-        self.depth = self.z * c - self.u * s
+        depth = self.z * c - self.u * s
         self.visible_x = _visible(x, float(s))
         self.x = np.arange(X_LOW, X_HIGH, STEP, dtype=np.float32)
-        columns = np.arange(COLS, dtype=np.float32)
         # _visible never decreases along a row; np.interp needs it to increase, hence the ramp.
+        columns = np.arange(COLS, dtype=np.float32)
         rising = self.visible_x + columns * np.float32(1e-4)
-        self.column_at = np.stack([np.interp(self.x, row, columns) for row in rising])
-        self.column_at = self.column_at.astype(np.float32)
-        rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], self.column_at.shape)
-        self.depth_at = sample(self.depth, rows, self.column_at)
-
-    def _apply_pitch(self) -> None:
-        """Then rotate about the horizontal axis; every column remains a column."""
+        column_at = np.stack([np.interp(self.x, row, columns) for row in rising])
+        self.column_at = column_at.astype(np.float32)
+        depth = sample(depth, ROW_INDICES, self.column_at)
         c, s = np.float32(np.cos(self.pose.pitch)), np.float32(np.sin(self.pose.pitch))
-        y = self.v[:, None] * c + self.depth_at * s
+        y = self.v[:, None] * c + depth * s
         self.visible_y = _visible(y.T, float(s), whole=True).T
 
     def _alignment(self) -> tuple[Floats, Floats]:
@@ -195,17 +182,15 @@ class Head:
         roll = self.pose.roll - np.arctan2(upright[1], upright[0])
         c, s = scale * np.cos(roll), scale * np.sin(roll)
         matrix = np.array([[c, -s], [s, c]], dtype=np.float32)
-        centre = np.array([SIDE / 2, SIDE / 2], dtype=np.float32) + self.pose.shift
+        centre = SIDE / 2 + np.array(self.pose.shift)
         shift = centre - matrix @ (eyes + CENTRE_FROM_EYES * down)
         return matrix, shift.astype(np.float32)
 
     def on_surface(self, points: Floats) -> Floats:
         """Grid positions (row, column) of face coordinates (u, v), both [N, 2]."""
-        u, v = points[:, 0], points[:, 1]
-        span = self.shape.chin - self.shape.top
-        rows = (v - self.shape.top) / span * (ROWS - 1)
-        half = np.interp(v, self.v, self.half_width)
-        angle = np.arcsin(np.clip(u / half, -1, 1))
+        u, v = points.T
+        rows = (v - self.shape.top) / (self.shape.chin - self.shape.top) * (ROWS - 1)
+        angle = np.arcsin(np.clip(u / np.interp(v, self.v, self.half_width), -1, 1))
         cols = (angle + WIDEST) / (2 * WIDEST) * (COLS - 1)
         return np.stack([rows, cols], 1).astype(np.float32)
 
@@ -216,8 +201,7 @@ class Head:
     @cached_property
     def _view_of_grid(self) -> Floats:
         """View coordinates of every grid point, [ROWS, COLS, 2]."""
-        rows = np.broadcast_to(np.arange(ROWS, dtype=np.float32)[:, None], (ROWS, COLS))
-        y = sample(self.visible_y, rows, (self.visible_x - X_LOW) / STEP)
+        y = sample(self.visible_y, ROW_INDICES, (self.visible_x - X_LOW) / STEP)
         return np.stack([self.visible_x, y], 2)
 
     def to_canvas(self, points: Floats) -> Floats:
@@ -251,14 +235,9 @@ class Head:
         return float(np.hypot(*self.matrix[:, 0]))
 
     def render(self, texture: Floats, light: Floats) -> tuple[Floats, Floats]:
-        """Project colours of the surface onto the canvas.
+        """Project lit display colours and illumination of the surface onto the canvas.
 
-        Args:
-            texture: lit display colours, float32 [ROWS, COLS, 3].
-            light: the illumination alone, float32 [ROWS, COLS].
-
-        Returns:
-            Colours float32 [512, 512, 3] and illumination float32 [512, 512].
+        From float32 [ROWS, COLS, 3] and [ROWS, COLS] to float32 [512, 512, 3] and [512, 512].
         """
         both = np.concatenate([texture, light[..., None] / ILLUMINATION_TOP], axis=2)
         four = (np.clip(both, 0, 1) * 255).astype(np.uint8).view(np.uint32)[..., 0]
@@ -270,9 +249,8 @@ class Head:
         high = np.clip(np.ceil(self.silhouette.max(0)) + 8, low + 1, SIDE).astype(int)
         offset = back @ (low - self.shift) - np.array([X_LOW, Y_LOW]) / STEP
         affine = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
-        image = image.transform(
-            tuple(high - low), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
-        )
+        size, bilinear = tuple(high - low), Image.Resampling.BILINEAR
+        image = image.transform(size, Image.Transform.AFFINE, affine, bilinear)
         values = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
         colours = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
         illumination = np.full((SIDE, SIDE), light.mean(), dtype=np.float32)
@@ -284,9 +262,8 @@ class Head:
     def _visible_cells(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """For every cell of the view grid, the row and column of the surface visible there."""
         ys = np.arange(Y_LOW, Y_HIGH, STEP, dtype=np.float32)
-        indices = np.arange(ROWS, dtype=np.float32)
-        rising = self.visible_y + indices[:, None] * np.float32(1e-4)
-        at = np.stack([np.interp(ys, column, indices) for column in rising.T], 1)
+        rising = self.visible_y + ROW_INDICES * np.float32(1e-4)
+        at = np.stack([np.interp(ys, column, ROW_INDICES[:, 0]) for column in rising.T], 1)
         rows = np.rint(at).astype(np.intp)
         return rows, np.rint(self.column_at)[rows, np.arange(len(self.x))].astype(np.intp)
 
@@ -297,12 +274,10 @@ def _gaussian(across: Floats, down: Floats) -> Floats:
 
 
 def _visible(x: Floats, sine: float, *, whole: bool = False) -> Floats:
-    """View coordinates along rows, with hidden points moved to the edge that hides them.
+    """View coordinates along rows, with hidden points moved to the edge that hides them, [R, N].
 
-    Args:
-        x: [R, N], coordinates that increase along each row wherever the surface is visible.
-        sine: of the rotation; its sign determines which end of the row is in front.
-        whole: no part of the row lies behind the head (used for pitch).
+    `x` increases along each row wherever the surface is visible. The sign of the rotation's sine
+    determines which end of the row is in front. A whole row has no part behind the head (pitch).
     """
     if not whole:  # beyond the outermost points the surface turns to the back
         first, last = x.argmin(1)[:, None], x.argmax(1)[:, None]
@@ -315,11 +290,7 @@ def _visible(x: Floats, sine: float, *, whole: bool = False) -> Floats:
 
 
 def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Floats]:
-    """Light on the surface.
-
-    Returns:
-        Display-value factors float32 [ROWS, COLS, 3] and highlights float32 [ROWS, COLS].
-    """
+    """Light on the surface: display-value factors [ROWS, COLS, 3] and highlights [ROWS, COLS]."""
     normal = _normals(head)
     lamp, eye = _to_face(light.direction, head.pose), _to_face([0, 0, 1], head.pose)
     facing = np.clip((normal @ lamp + light.wrap) / (1 + light.wrap), 0, 1)
@@ -328,11 +299,13 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     # the edges of shadows.
     facing += (blurred(facing, light.scatter) - facing) * np.float32(0.75)
     # The lip reflects light to the underside of the nose, which is hardly ever black.
-    facing += _under_nose(head) * np.float32(light.bounce * facing.mean())
+    nose_v = (head.v[:, None] - head.shape.nose_length - 3) / 13
+    under_nose = np.exp(-(nose_v**2) - (head.u / (0.95 * head.shape.nose_width)) ** 2)
+    facing += under_nose.astype(np.float32) * np.float32(light.bounce * facing.mean())
     # Ambient occlusion: hollows, found by comparison with a blurred surface, see less of the sky.
     hollow = np.clip(1 + 0.05 * (head.z - blurred(head.z, 12)), 0.6, 1.15)
-    from_above = 0.8 - 0.2 * normal[..., 1]
-    linear = (hollow * from_above)[..., None] * light.ambient + facing[..., None] * light.key
+    sky = hollow * (0.8 - 0.2 * normal[..., 1])
+    linear = sky[..., None] * light.ambient + facing[..., None] * light.key
     # Red light scatters the furthest in skin: shadows on it are warm.
     warmth = np.array([0.85, 1.0, 1.06], dtype=np.float32)
     half = lamp + eye
@@ -342,13 +315,6 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     front = display[ROWS // 3 : -ROWS // 6, COLS // 3 : -COLS // 3]
     display *= np.float32(light.exposure / front.mean())
     return display, shine * light.shine * skin_shine
-
-
-def _under_nose(head: Head) -> Floats:
-    """The underside of the nose, 0..1, float32 [ROWS, COLS]."""
-    end, wing = head.shape.nose_length, head.shape.nose_width
-    down = (head.v[:, None] - end - 3) / 13
-    return np.exp(-(down**2) - (head.u / (0.95 * wing)) ** 2).astype(np.float32)
 
 
 def _oil(head: Head) -> Floats:
@@ -386,15 +352,11 @@ def _cast_shadow(head: Head, lamp: Floats) -> Floats:
     row_step = float(head.v[1] - head.v[0])
     col_step = 2 * WIDEST / COLS * 125  # near the middle, where nose and sockets are
     for reach in (8, 14, 20, 28, 36, 46):
-        rows, cols = round(reach * lamp[1] / row_step), round(reach * lamp[0] / col_step)
-        towards_lamp = head.z[_moved(ROWS, rows)[:, None], _moved(COLS, cols)]
+        rows = np.arange(ROWS) + round(reach * lamp[1] / row_step)
+        cols = np.arange(COLS) + round(reach * lamp[0] / col_step)
+        towards_lamp = head.z.take(rows, 0, mode="clip").take(cols, 1, mode="clip")
         shade = np.maximum(shade, towards_lamp - head.z - reach * lamp[2])
     return np.clip(blurred(shade, 4) / 14, 0, 1)
-
-
-def _moved(count: int, by: int) -> NDArray[np.intp]:
-    """Indices 0..count-1 plus `by`, clamped to the same range."""
-    return np.clip(np.arange(count) + by, 0, count - 1)
 
 
 def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats:
@@ -425,9 +387,7 @@ def skin_texture(rng: np.random.Generator, head: Head, person: Person) -> Floats
     return _wrinkled(rng, colour, head, person)
 
 
-def _contouring(
-    rng: np.random.Generator, spot: Callable[[float, float, float, float], Floats], make_up: float
-) -> Floats:
+def _contouring(rng: np.random.Generator, spot: Callable[..., Floats], make_up: float) -> Floats:
     """Darkness of hollow or powdered cheeks and of jaw and temples, [ROWS, COLS]."""
     cheeks = spot(92, 92, 16, 34) * rng.uniform(0, 0.1 + 0.14 * make_up)
     edges = (spot(122, 150, 26, 60) + spot(128, -90, 22, 40)) * rng.uniform(0, 0.1)

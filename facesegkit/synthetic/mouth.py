@@ -6,8 +6,6 @@ lips 127 wide) and 10 % laugh or shout (33 high). The upper lip is 13 thick in t
 shut or open, and its middle line is nearly level; the lower lip is 20 thick and curves below it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +18,7 @@ from facesegkit.synthetic.traits import Person
 
 UPPER, LOWER = (15.2, 4.3), (22.0, 4.4)  # thickness of the lips: mean, standard deviation
 TOUCHING = 0.8  # lips closer than this touch
-DARK, TONGUE = np.array([0.10, 0.04, 0.035]), np.array([0.62, 0.30, 0.29])
+DARK, TONGUE, PINK = np.array([[0.10, 0.04, 0.035], [0.62, 0.30, 0.29], [0.75, 0.42, 0.42]])
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Mouth:
         return _between(self.inner_top[apart], self.inner_bottom[apart])
 
     @property
-    def annotated(self) -> Mouth:
+    def annotated(self) -> "Mouth":
         """The curves that annotators draw: both edges of the lower lip lie higher.
 
         Models trained on the lips as painted ended 4 pixels too low below a shut mouth and 4 too
@@ -56,12 +54,9 @@ class Mouth:
         up = np.array([0, 1], dtype=np.float32)
         upper, lower = self.inner_top - self.upper_edge, self.lower_edge - self.inner_bottom
         gap = self.inner_bottom - self.inner_top
-        return Mouth(
-            self.upper_edge - 0.05 * upper * up,
-            self.inner_top,
-            self.inner_bottom - np.minimum(0.3 * gap, 3.2) * up,
-            self.lower_edge - 0.15 * lower * up,
-        )
+        bottom = self.inner_bottom - np.minimum(0.3 * gap, 3.2) * up
+        low = self.lower_edge - 0.15 * lower * up
+        return Mouth(self.upper_edge - 0.05 * upper * up, self.inner_top, bottom, low)
 
 
 def _between(above: Floats, below: Floats) -> Floats:
@@ -146,8 +141,7 @@ def _folds(scene: Scene, mouth: Mouth) -> None:
         beside = canvas.patch(ribbon(pixels + (side * 7 * head.scale, -4), 12), soft=4)
         # The cheek bulges beside the fold.
         scene.paint_lit(beside, np.minimum(person.skin * 1.25, 1), 0.25 * depth)
-        dimple = ellipse(u + side * 3, v, 6, 9)
-        canvas.shade(scene.on_head(dimple, soft=5), rng.uniform(0.0, 0.3))
+        scene.shade(ellipse(u + side * 3, v, 6, 9), 5, rng.uniform(0.0, 0.3))
 
 
 def _chin_fold(scene: Scene, mouth: Mouth) -> None:
@@ -159,8 +153,7 @@ def _chin_fold(scene: Scene, mouth: Mouth) -> None:
     depth = rng.uniform(5, 20)
     brown = np.clip(skin * rng.uniform([0.35, 0.15, 0.12], [0.8, 0.6, 0.6]), 0, 1)
     dark = rng.uniform(0.05, 0.3) if rng.random() < 0.6 else rng.uniform(0.3, 0.6)
-    hollow = _between(low - (0, 2), low + (0, depth))
-    scene.canvas.shade(scene.on_head(hollow, soft=rng.uniform(2, 6)), dark, brown)
+    scene.shade(_between(low - (0, 2), low + (0, depth)), rng.uniform(2, 6), dark, brown)
     chin = low[4:-4] + (0, depth + rng.uniform(4, 14))
     light = scene.ribbon_on_head(chin, rng.uniform(6, 16), soft=4)
     if not light.is_empty:
@@ -195,9 +188,9 @@ def _lip_colour(rng: np.random.Generator, person: Person) -> Floats:
 def _lip(scene: Scene, polygon: Floats, colour: Floats, edge: float, opacity: float) -> None:
     """One lip: its lit colour with vertical creases."""
     rng, patch = scene.rng, scene.on_head(polygon, soft=edge)
-    height, width = patch.alpha.shape
-    creases = noise(rng, (height, width), (max(2, height // 14), max(4, width // 3)))
-    blotches = noise(rng, (height, width), (3, 7))
+    height, width = size = patch.alpha.shape
+    creases = noise(rng, size, (max(2, height // 14), max(4, width // 3)))
+    blotches = noise(rng, size, (3, 7))
     # Lips turn away from the light, and become thinner, towards the corners.
     ends = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2 * -rng.uniform(0, 0.3)
     uneven = rng.uniform(0.02, 0.13) * creases + rng.uniform(0.0, 0.09) * blotches + ends
@@ -207,13 +200,13 @@ def _lip(scene: Scene, polygon: Floats, colour: Floats, edge: float, opacity: fl
 
 def _lip_shading(scene: Scene, mouth: Mouth) -> None:
     """Shadows on the upper lip and along the lower edge, lip liner, and highlights."""
-    canvas, head, rng, person = scene.canvas, scene.head, scene.rng, scene.person
+    canvas, rng, person = scene.canvas, scene.rng, scene.person
     under = _between(mouth.upper_edge * 0.35 + mouth.inner_top * 0.65, mouth.inner_top)
-    canvas.shade(scene.on_head(under, soft=2.0), rng.uniform(0.05, 0.4))
+    scene.shade(under, 2.0, rng.uniform(0.05, 0.4))
     low = _between(mouth.inner_bottom * 0.3 + mouth.lower_edge * 0.7, mouth.lower_edge)
-    canvas.shade(scene.on_head(low, soft=2.0), rng.uniform(0.0, 0.15))
+    scene.shade(low, 2.0, rng.uniform(0.0, 0.15))
     if person.make_up > 0.4 and rng.random() < 0.3:  # a liner around both lips
-        ring = [ribbon(head.lift(e), 2.5) for e in (mouth.upper_edge, mouth.lower_edge)]
+        ring = [ribbon(scene.head.lift(e), 2.5) for e in (mouth.upper_edge, mouth.lower_edge)]
         canvas.shade(canvas.patch(*ring, soft=1.0), rng.uniform(0.15, 0.5), (0.5, 0.2, 0.2))
     gloss = rng.uniform(0.02, 0.3) * (1 + 1.2 * person.make_up)
     middle = mouth.inner_bottom * 0.6 + mouth.lower_edge * 0.4
@@ -228,21 +221,19 @@ def _lip_shading(scene: Scene, mouth: Mouth) -> None:
 
 def _seam_line(scene: Scene, mouth: Mouth) -> None:
     """The dark line between shut lips, or the upper lip's shadow on the teeth; dark corners."""
-    canvas, rng, shut = scene.canvas, scene.rng, scene.person.gap == 0
+    rng, shut = scene.rng, scene.person.gap == 0
     line = scene.ribbon_on_head(mouth.inner_top, 2.8 if shut else 1.5, soft=0.8)
-    canvas.shade(line, rng.uniform(0.25, 0.75) * (1 if shut else 0.5))
+    scene.canvas.shade(line, rng.uniform(0.25, 0.75) * (1 if shut else 0.5))
     for x, y in (mouth.inner_top[0], mouth.inner_top[-1]):
-        canvas.shade(scene.on_head(ellipse(x, y, 4.5, 3), soft=2.2), rng.uniform(0.1, 0.45))
-        beside = ellipse(x * 1.06, y + 4, 7, 12)
-        canvas.shade(scene.on_head(beside, soft=4), rng.uniform(0.0, 0.15))
+        scene.shade(ellipse(x, y, 4.5, 3), 2.2, rng.uniform(0.1, 0.45))
+        scene.shade(ellipse(x * 1.06, y + 4, 7, 12), 4, rng.uniform(0.0, 0.15))
 
 
 def _inside_mouth(scene: Scene, mouth: Mouth) -> None:
     """Darkness, teeth, gums above them in a broad smile, sometimes a tongue."""
     canvas, rng, person = scene.canvas, scene.rng, scene.person
-    opening = scene.on_head(mouth.opening, soft=0.5)
+    opening, gap = scene.on_head(mouth.opening, soft=0.5), person.gap
     canvas.paint(opening, DARK * rng.uniform(0.4, 3.0))
-    gap = person.gap
     if gap > 12 and rng.random() < 0.75:
         x, y = mouth.inner_bottom[16]
         shape = ellipse(x, y, rng.uniform(20, 46), gap * rng.uniform(0.25, 0.8))
@@ -269,12 +260,10 @@ def _teeth(scene: Scene, opening: Patch, mouth: Mouth) -> None:
     gums = rng.uniform(1, 5) if gap > 18 and rng.random() < 0.2 else -3.0
     _row(scene, opening, _between(top + (0, gums), edge), white)
     if gums > 0:
-        pink = np.array([0.75, 0.42, 0.42])
-        _row(scene, opening, _between(top - (0, 2), top + (0, gums)), pink)
+        _row(scene, opening, _between(top - (0, 2), top + (0, gums)), PINK)
     if rng.random() < 0.45 and gap > 12:
         low = mouth.inner_bottom
-        lower_row = _between(low - (0, gap * rng.uniform(0.12, 0.3)), low)
-        _row(scene, opening, lower_row, white * 0.82)
+        _row(scene, opening, _between(low - (0, gap * rng.uniform(0.12, 0.3)), low), white * 0.82)
     for side in SIDES.values():  # the back teeth lie in shadow
         back = ellipse(side * half * 0.92, edge[16, 1] - length / 2, half * 0.36, 22)
         shadow = scene.on_head(back, soft=5, inside=opening)
@@ -295,6 +284,5 @@ def _tooth_gaps(rng: np.random.Generator, top: Floats, edge: Floats, half: float
     at = np.concatenate([[0], np.cumsum(rng.uniform(8.5, 11) * 0.9 ** np.arange(6))])
     at = np.concatenate([-at[::-1], at[1:]])
     at = at[np.abs(at) < 0.85 * half]
-    above = np.interp(at, top[:, 0], top[:, 1]) - 1
-    below = np.interp(at, edge[:, 0], edge[:, 1])
-    return np.stack([np.column_stack([at, above]), np.column_stack([at, below])], 1)
+    ends = np.interp(at, *top.T) - 1, np.interp(at, *edge.T)
+    return np.stack([np.column_stack([at, v]) for v in ends], 1)

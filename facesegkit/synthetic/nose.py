@@ -1,7 +1,5 @@
 """The nose: nostrils, wings and the shadow below; the rest follows from light on the surface."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facesegkit.synthetic.curves import Floats, ellipse, ribbon, shifted, smooth
@@ -20,12 +18,11 @@ def draw_nose(scene: Scene) -> None:
     scene.annotate(_annotated(rng, wing, end), "nose")
     brown = np.clip(scene.person.skin * [0.62, 0.42, 0.38], 0, 1)
     base = smooth([(-wing, end - 12), (0, end - 6), (wing, end - 12), (0, end + 3)], 6)
-    canvas.shade(scene.on_head(base, soft=4), rng.uniform(0.0, 0.35), brown)
+    scene.shade(base, 4, rng.uniform(0.0, 0.35), brown)
     flank, crease = rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.5)
     for side in SIDES.values():
         line = [(side * 19, 0), (side * 20, 0.4 * end), (side * wing * 0.8, end - 26)]
-        edge = scene.ribbon_on_head(smooth(line, 5, closed=False), 14, soft=5)
-        canvas.shade(edge, flank, brown)
+        canvas.shade(scene.ribbon_on_head(smooth(line, 5, closed=False), 14, 5), flank, brown)
         line = [(side * wing * 0.74, end - 31), (side * (wing - 2.5), end - 22),
                 (side * (wing - 0.5), end - 12), (side * wing * 0.84, end - 2)]  # fmt: skip
         pixels = head.lift(smooth(line, 5, closed=False))
@@ -73,13 +70,10 @@ def _annotated(rng: np.random.Generator, wing: float, end: float) -> Floats:
     The flanks follow the widths of the validation split's masks, measured at eight heights.
     """
     top, bridge = rng.normal(*TOP), rng.normal(*BRIDGE)
-    side = [
-        (bridge, top), (bridge * 0.95, top + 0.25 * (end - top)),
-        (bridge * 1.12, top + 0.45 * (end - top)), (wing * 0.74, end - 32),
-        (wing * 0.98, end - 20), (wing * 0.98, end - 9), (wing * 0.66, end - 1.2),
-    ]  # fmt: skip
+    side = [(bridge, top), (bridge * 0.95, top + 0.25 * (end - top)),
+            (bridge * 1.12, top + 0.45 * (end - top)), (wing * 0.74, end - 32),
+            (wing * 0.98, end - 20), (wing * 0.98, end - 9), (wing * 0.66, end - 1.2)]  # fmt: skip
     right = smooth(side, 5, closed=False)
     low = [(wing * 0.3, end), (0, end + 1.2), (-wing * 0.3, end)]
     bottom = smooth([side[-1], *low, (-side[-1][0], side[-1][1])], 4, closed=False)
-    left = right[::-1] * np.array([-1, 1], dtype=np.float32)
-    return np.concatenate([right, bottom[1:-1], left])
+    return np.concatenate([right, bottom[1:-1], right[::-1] * (-1, 1)])

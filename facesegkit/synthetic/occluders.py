@@ -1,7 +1,5 @@
 """Objects that hide parts of the face and have no label: hands, microphones, cups, others."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from facesegkit.synthetic.curves import Floats, ellipse, noise, smooth, wobble

@@ -1,7 +1,5 @@
 """The scene: canvas, lit head, person and random numbers, shared by all that draw on it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +34,18 @@ class Scene:
         self.canvas.paint(patch, self.lit(patch, colour), opacity=opacity)
 
     def on_head(self, polygon: Floats, soft: float = 0.0, *, inside: Patch | None = None) -> Patch:
-        """Coverage of a polygon on the head's surface.
+        """Coverage of a polygon on the head's surface, within another patch if it is given.
 
-        Args:
-            polygon: vertices in face coordinates, [N, 2].
-            soft: blur of the edge in pixels.
-            inside: a patch to intersect the coverage with.
+        The polygon's vertices are face coordinates [N, 2]; `soft` pixels of its edge are blurred.
         """
         patch = self.canvas.patch(self.head.lift(polygon), soft=soft)
         return patch if inside is None else patch.inside(inside)
+
+    def shade(
+        self, polygon: Floats, soft: float, strength: float, tint: ArrayLike = (0, 0, 0)
+    ) -> None:
+        """Multiply colours within a polygon [N, 2] in face coordinates towards `tint` [3]."""
+        self.canvas.shade(self.on_head(polygon, soft), strength, tint)
 
     def ribbon_on_head(self, line: Floats, width: float, soft: float) -> Patch:
         """Coverage of a tapered line [N, 2] in face coordinates; width and blur in pixels."""

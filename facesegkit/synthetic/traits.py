@@ -1,12 +1,10 @@
 """Person, pose and light: the random choices that several features share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from facesegkit.synthetic.curves import Floats
+from facesegkit.synthetic.curves import Floats, choose
 
 # Display colours of the lightest and the darkest skin; tones are interpolated geometrically.
 FAIREST, DARKEST = np.array([0.94, 0.735, 0.625]), np.array([0.35, 0.215, 0.16])
@@ -90,7 +88,7 @@ def choose_pose(rng: np.random.Generator) -> Pose:
 
 def choose_light(rng: np.random.Generator) -> Light:
     """A flash on the camera, a lamp or window to the side, or an even sky."""
-    kind = rng.choice(["flash", "side", "even"], p=[0.46, 0.34, 0.2])
+    kind = choose(rng, flash=0.46, side=0.34, even=0.2)
     if kind == "flash":
         direction = np.array([rng.normal(0, 0.14), rng.normal(-0.22, 0.15), 1.0])
         ambient, wrap = rng.uniform(0.05, 0.3), rng.uniform(0.0, 0.2)
@@ -123,12 +121,11 @@ def choose_light(rng: np.random.Generator) -> Light:
 
 def choose_person(rng: np.random.Generator) -> Person:
     """Correlated traits (a beard belongs to a man, make-up mostly to a woman)."""
-    feminine = rng.random() < 0.6
-    age = rng.beta(1.7, 2.2)
+    feminine, age = rng.random() < 0.6, rng.beta(1.7, 2.2)
     # Measured: the mean of the annotated skin is (184, 137, 113) +- 28; here it spreads wider.
     darkness = rng.beta(1.0, 2.6)
     hair = _hair_colour(rng, age, darkness)
-    kind = str(rng.choice(list(MOUTHS), p=[probability for probability, *_ in MOUTHS.values()]))
+    kind = choose(rng, **{name: row[0] for name, row in MOUTHS.items()})
     _, gap, gap_spread, smile, smile_spread = MOUTHS[kind]
     return Person(
         feminine=feminine,
@@ -140,10 +137,8 @@ def choose_person(rng: np.random.Generator) -> Person:
         smile=float(np.clip(rng.normal(smile, smile_spread), -0.4, 1.3)),
         gap=float(np.clip(rng.normal(gap, gap_spread), 3, 70)) if gap else 0.0,
         make_up=rng.beta(1.2, 1.5) if feminine and rng.random() < 0.75 else 0.0,
-        glasses=str(rng.choice(["none", "clear", "dark"], p=[0.88, 0.085, 0.035])),
-        hat=str(
-            rng.choice(["none", "cap", "brim", "wool", "scarf"], p=[0.9, 0.03, 0.03, 0.02, 0.02])
-        ),
+        glasses=choose(rng, none=0.88, clear=0.085, dark=0.035),
+        hat=choose(rng, none=0.9, cap=0.03, brim=0.03, wool=0.02, scarf=0.02),
         bald=not feminine and rng.random() < 0.08 + 0.15 * age,
     )
 

@@ -1,7 +1,5 @@
 """Which image files can be read: supported formats, limits on memory and decoding time."""
 
-from __future__ import annotations
-
 import os
 import re
 import warnings
@@ -54,17 +52,13 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
     Pillow's warnings, about damaged metadata and about more than 89 megapixels, are ignored:
     photos that fit into memory are accepted, and everything that cannot be read raises an error.
 
-    Args:
-        source: a path, or a file open for reading bytes.
-
     Raises:
         FaceSegKitError: if opening or decoding it fails in any way.
     """
+    name = str(getattr(source, "name", "the photo"))
     if isinstance(source, (str, Path)):
         name = str(source)
         check_is_file(source)
-    else:
-        name = str(getattr(source, "name", "the photo"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -75,14 +69,14 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
 
 
 def _explanation(name: str, error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{name} is too large: {error}"
-    if isinstance(error, MemoryError):
-        return f"There is not enough memory for {name}; make it smaller first."
-    if isinstance(error, FileNotFoundError):
-        return f"There is no photo {name}."
-    if isinstance(error, IsADirectoryError):
-        return f"{name} is a folder, not a photo."
+    for kind, explanation in {
+        Image.DecompressionBombError: f"{name} is too large: {error}",
+        MemoryError: f"There is not enough memory for {name}; make it smaller first.",
+        FileNotFoundError: f"There is no photo {name}.",
+        IsADirectoryError: f"{name} is a folder, not a photo.",
+    }.items():
+        if isinstance(error, kind):
+            return explanation
     if isinstance(error, OSError) and error.strerror:  # from the operating system, not Pillow
         return f"Cannot read {name}: {error.strerror}."
     if not isinstance(error, UnidentifiedImageError):
@@ -100,11 +94,9 @@ def check_decodable(
 ) -> None:
     """Check that an image, of which only the header has been read, may be decoded.
 
-    Args:
-        image: opened, and possibly reduced with `draft`.
-        full_size: width and height in the file.
-        is_rotated: whether the EXIF orientation requires a second, transposed copy. It is called
-            only if one copy fits, because reading the orientation of a PNG decodes it.
+    It may be reduced with `draft`; `full_size` is its width and height in the file. `is_rotated`,
+    whether the EXIF orientation requires a second, transposed copy, is called only if one copy
+    fits, because reading the orientation of a PNG decodes it.
 
     Raises:
         DecompressionBombError: if decoding would take too much memory or time.

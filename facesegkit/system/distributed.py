@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from datetime import timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
@@ -51,9 +52,7 @@ def join() -> None:
 
 def leave() -> None:
     """Leave the other processes after success; after a failure torchrun ends them."""
-    if are_several():
-        import torch.distributed as dist
-
+    if dist := _joined():
         gc.collect()  # objects that refer to the group would keep its threads from ending
         dist.destroy_process_group()
 
@@ -65,28 +64,25 @@ def _has_own_gpu() -> bool:
     return torch.cuda.is_available() and processes <= torch.cuda.device_count()
 
 
+def _joined() -> ModuleType | None:
+    """The module torch.distributed if other processes have joined this one, else None."""
+    dist = sys.modules.get("torch.distributed")
+    return dist if dist is not None and dist.is_available() and dist.is_initialized() else None
+
+
 def are_several() -> bool:
     """Whether other processes have joined this one."""
-    dist = sys.modules.get("torch.distributed")
-    return dist is not None and dist.is_available() and dist.is_initialized()
+    return _joined() is not None
 
 
 def world_size() -> int:
     """Number of processes."""
-    if not are_several():
-        return 1
-    import torch.distributed as dist
-
-    return dist.get_world_size()
+    return dist.get_world_size() if (dist := _joined()) else 1
 
 
 def rank() -> int:
     """Index of this process, from 0."""
-    if not are_several():
-        return 0
-    import torch.distributed as dist
-
-    return dist.get_rank()
+    return dist.get_rank() if (dist := _joined()) else 0
 
 
 def processes_here() -> int:
@@ -119,9 +115,7 @@ def best_device() -> torch.device:
     """A GPU that no other process uses if there is one, else the CPU."""
     import torch
 
-    if _has_own_gpu():
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
+    return torch.device(f"cuda:{torch.cuda.current_device()}" if _has_own_gpu() else "cpu")
 
 
 def shard(items: Items) -> Items:
@@ -131,40 +125,31 @@ def shard(items: Items) -> Items:
 
 def barrier() -> None:
     """Wait until all processes have reached this point."""
-    if are_several():
-        import torch.distributed as dist
-
+    if dist := _joined():
         dist.barrier()
 
 
 def broadcast(value: Value) -> Value:
     """The value of the first process."""
-    if not are_several():
-        return value
-    import torch.distributed as dist
-
     values = [value]
-    dist.broadcast_object_list(values, src=0)
+    if dist := _joined():
+        dist.broadcast_object_list(values, src=0)
     return values[0]
 
 
 def all_gather(value: Value) -> list[Value]:
     """The values of all processes, by rank."""
-    if not are_several():
-        return [value]
-    import torch.distributed as dist
-
-    values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    values = [value] * world_size()
+    if dist := _joined():
+        dist.all_gather_object(values, value)
     return values
 
 
 def all_reduce_sum(array: NDArray[Any]) -> NDArray[Any]:
     """Sum of an array over all processes."""
-    if not are_several():
+    if not (dist := _joined()):
         return array
     import torch
-    import torch.distributed as dist
 
     total = torch.from_numpy(array.copy())
     dist.all_reduce(total)
@@ -182,10 +167,8 @@ def differentiable_all_reduce(tensor: torch.Tensor) -> torch.Tensor:
     """
     import torch
 
-    if not are_several() or not torch.is_grad_enabled():
+    if not (dist := _joined()) or not torch.is_grad_enabled():
         return tensor
-    import torch.distributed as dist
-
     total = tensor.detach().clone()
     dist.all_reduce(total)
     return total + world_size() * (tensor - tensor.detach())  # the second term is 0
@@ -193,10 +176,9 @@ def differentiable_all_reduce(tensor: torch.Tensor) -> torch.Tensor:
 
 def mean_buffers(model: nn.Module) -> None:
     """Average the running statistics of batch normalization over all processes, in place."""
-    if not are_several():
+    if not (dist := _joined()):
         return
     import torch
-    import torch.distributed as dist
 
     buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
     total = torch.cat([buffer.flatten() for buffer in buffers])

@@ -1,7 +1,5 @@
 """Atomic writes, and checks of paths before long work."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform
@@ -65,35 +63,25 @@ def _may_be_running(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's process, or an invalid id
-        return True
+    except OSError as error:  # another user's process, an invalid id, or no such process
+        return not isinstance(error, ProcessLookupError)
     return True
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder if necessary, and check that files can be written there.
-
-    Raises:
-        FaceSegKitError: if not.
-    """
+    """Create a folder if necessary; raise a FaceSegKitError if no file can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise FaceSegKitError(
-            f"Cannot write to the folder {folder}: {error.strerror or error}; choose another."
-        ) from error
+        reason = f"{error.strerror or error}; choose another"
+        raise FaceSegKitError(f"Cannot write to the folder {folder}: {reason}.") from error
 
 
 def check_is_file(path: Path | str) -> None:
-    """Check that a path, if it exists, is a file or a folder.
+    """Check that a path, if it exists, is a file or a folder, else raise a FaceSegKitError.
 
     Reading a pipe may block forever, and some devices never end.
-
-    Raises:
-        FaceSegKitError: if it is something else.
     """
     # Unlike the methods of `Path`, these functions accept names too long for the file system.
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):

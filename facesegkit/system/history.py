@@ -1,7 +1,5 @@
 """The history of a training run: its rows, its summary for the progress bar, its CSV file."""
 
-from __future__ import annotations
-
 import csv
 import math
 from pathlib import Path
@@ -47,11 +45,7 @@ def summary(history: History, losses: list[float], photos_per_second: float) -> 
 
 
 def save_history(history: History, path: Path) -> None:
-    """Write the history as CSV, atomically.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
-    """
+    """Write the history as CSV, atomically; raise a FaceSegKitError if that fails."""
     with atomic_write(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as f:
         writer = csv.DictWriter(f, HISTORY_COLUMNS)
         writer.writeheader()

@@ -1,15 +1,14 @@
 """Large images, tile by tile to save memory: conversion of any pixel format to 8-bit RGB."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.geometry import BBox
+
+_Conversion = Callable[[Image.Image], Image.Image]
 
 _MAX_TILE = 1_000_000  # pixels
 
@@ -30,16 +29,13 @@ def tiles(size: tuple[int, int]) -> Iterator[BBox]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image itself if it is RGB already, else a copy."""
     if image.mode.startswith(("I", "F")):
-        to_8_bit = _conversion_to_8_bit(image)
-        return _convert_tiles(image, lambda tile: Image.fromarray(to_8_bit(np.asarray(tile))))
+        return _convert_tiles(image, _conversion_to_8_bit(image))
     if image.has_transparency_data:
         return _convert_tiles(image, _blend_over_white)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _convert_tiles(
-    image: Image.Image, convert: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
+def _convert_tiles(image: Image.Image, convert: _Conversion) -> Image.Image:
     """Convert an image to RGB tile by tile, to save memory."""
     rgb = Image.new("RGB", image.size)
     for box in tiles(image.size):
@@ -53,13 +49,11 @@ def _blend_over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
 
 
-def _conversion_to_8_bit(image: Image.Image) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+def _conversion_to_8_bit(image: Image.Image) -> _Conversion:
     """Scaling of pixel values to 0..255 by the first white level that none of them exceeds."""
-    ranges = []
-    for box in tiles(image.size):
-        values = _finite(np.asarray(image.crop(box)))
-        ranges.append((float(values.min()), float(values.max())))
-    black, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    arrays = (_finite(image.crop(box)) for box in tiles(image.size))
+    ranges = np.array([(values.min(), values.max()) for values in arrays], np.float64)
+    black, highest = float(ranges.min()), float(ranges.max())
     levels = (white for white in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= white)
     white = next(levels, None)
     if white is None:
@@ -67,13 +61,13 @@ def _conversion_to_8_bit(image: Image.Image) -> Callable[[NDArray[Any]], NDArray
     else:
         scale, black = 255 / white, 0.0
 
-    def convert(values: NDArray[Any]) -> NDArray[np.uint8]:
+    def convert(tile: Image.Image) -> Image.Image:
         # Multiply before subtracting: the difference of two huge floats may overflow.
-        scaled = _finite(values) * np.float32(scale) - np.float32(black * scale)
-        return np.rint(scaled).astype(np.uint8)
+        scaled = _finite(tile) * np.float32(scale) - np.float32(black * scale)
+        return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
     return convert
 
 
-def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
-    return np.nan_to_num(values.astype(np.float32))
+def _finite(image: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(image).astype(np.float32))

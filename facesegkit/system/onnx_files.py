@@ -1,7 +1,5 @@
 """Traces networks to ONNX graphs, and writes them with metadata and weights of half the size."""
 
-from __future__ import annotations
-
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,42 +16,28 @@ from facesegkit.system.files import atomic_write
 def trace_onnx(
     model: nn.Module, size: int, output: str, free: dict[int, str], opset: int
 ) -> onnx.ModelProto:
-    """Trace a network on `images` of `size` x `size` pixels, without merging batch normalizations.
+    """Trace a network on `images`, float32 [1, 3, size, size], to a graph with one named output.
 
-    ONNX Runtime merges them into the convolutions when it loads the file. If they were merged
-    here, the weights would no longer fit into float16 (see `write_onnx`).
-
-    Args:
-        model: takes float32 [B, 3, H, W].
-        size: H and W of the image to trace with.
-        output: name of the output.
-        free: dimensions of input and output that may have any length, and their names.
-        opset: version of the ONNX operators.
+    `free` are the dimensions of both that may have any length, and their names. ONNX Runtime merges
+    batch normalizations into the convolutions when it loads the file. If they were merged here, the
+    weights would no longer fit into float16 (see `write_onnx`).
     """
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        # The newer exporter needs a further package, and merges batch normalizations.
         warnings.simplefilter("ignore")
-        traced = Path(folder, "traced.onnx")
+        traced, images = Path(folder, "traced.onnx"), torch.zeros(1, 3, size, size)
+        # The newer exporter (dynamo) needs a further package, and merges batch normalizations.
         torch.onnx.export(
-            model.eval(),
-            (torch.zeros(1, 3, size, size),),
-            traced,
-            input_names=["images"],
-            output_names=[output],
-            dynamic_axes={"images": free, output: free},
-            opset_version=opset,
-            training=torch.onnx.TrainingMode.PRESERVE,
-            do_constant_folding=False,
-            dynamo=False,
-        )
+            model.eval(), (images,), traced, input_names=["images"], output_names=[output],
+            dynamic_axes={"images": free, output: free}, opset_version=opset, dynamo=False,
+            training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+        )  # fmt: skip
         return onnx.load(traced)
 
 
 def write_onnx(graph: onnx.ModelProto, metadata: dict[str, str], path: Path | str) -> None:
     """Write a graph with metadata, atomically; weights that float16 holds exactly become float16.
 
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    Raises a FaceSegKitError if the file cannot be written.
     """
     _halve_where_exact(graph)
     helper.set_model_props(graph, metadata)
@@ -78,6 +62,5 @@ def _halve_where_exact(model: onnx.ModelProto) -> None:
             name, half_name = tensor.name, f"{tensor.name}.half"
             tensor.CopyFrom(numpy_helper.from_array(half, half_name))
             casts.append(helper.make_node("Cast", [half_name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(casts + nodes)
+    for node in reversed(casts):
+        model.graph.node.insert(0, node)

@@ -1,7 +1,5 @@
 """Worker processes, and a lock that only one process can hold."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import pickle
@@ -13,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from facesegkit.errors import FaceSegKitError
 
@@ -37,12 +35,10 @@ def process_map(
 ) -> Generator[tuple[Item, Result], None, None]:
     """Call a function for every item in worker processes; yield items and results as completed.
 
-    An error in the function is raised here, after the calls in progress have ended. Closing the
-    generator ends the work in the same way.
+    The function, its argument and its result are picklable. An error in it is raised here, after
+    the calls in progress have ended. Closing the generator ends the work in the same way.
 
     Args:
-        function: picklable, like its argument and its result.
-        items: the arguments.
         workers: maximum number of processes.
         doing: what they do (in the past tense), for the message if one of them is killed.
 
@@ -55,8 +51,7 @@ def process_map(
     def run(item: Item) -> Result:
         worker = idle.get()
         try:
-            result: Result = worker.run(item)
-            return result
+            return cast(Result, worker.run(item))
         finally:
             idle.put(worker)
 
@@ -85,14 +80,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
     digest = hashlib.sha256(os.fsencode(f"{user} {folder.resolve()}")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"facesegkit-{digest}.lock"))
     try:
-        lock.acquire(timeout=_QUIET_SECONDS)
+        held = lock.acquire(timeout=_QUIET_SECONDS)
     except Timeout:
         print(f"Waiting for another process that is writing to {folder}.", file=sys.stderr)
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def cores() -> int:
@@ -137,7 +130,7 @@ class _Worker:
         with suppress(BrokenPipeError):  # it has ended already, which `run` will report
             self._send(function)
 
-    def __enter__(self) -> _Worker:
+    def __enter__(self) -> "_Worker":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -176,7 +169,6 @@ def _work() -> None:
         function = pickle.load(items)
         while True:
             item = pickle.load(items)
-            answer: tuple[bool, object]
             try:
                 answer = True, function(item)
             except Exception as error:

@@ -1,7 +1,5 @@
 """Training states: what is saved of a run, when a run continues from it, and whether it fits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,13 +20,10 @@ def state_to_resume(
 ) -> dict[str, Any] | None:
     """Load the saved state, in all processes, if the run is to be resumed; None for a fresh start.
 
-    A run is resumed if `resume` is set, and if torchrun restarts it after a failure. torchrun's
-    first start removes the state of earlier runs: the run might be killed before it saves its own.
-
-    Args:
-        path: file of the state; None if the run saves none.
-        resume: whether the user asked to resume.
-        progress: fraction of the run that is done after so many steps and seconds.
+    A run is resumed if the user asked to `resume`, and if torchrun restarts it after a failure.
+    torchrun's first start removes the state of earlier runs: the run might be killed before it
+    saves its own. `progress` is the fraction of the run that is done after so many steps and
+    seconds; `path` is None if the run saves no state.
     """
     return distributed.broadcast(_load(path, resume, progress) if distributed.is_first() else None)
 
@@ -71,16 +66,15 @@ def restore(state: Any, saved: Mapping[str, Any]) -> None:
             it is not a training state.
     """
     before = saved.get("given")
+    again = "start again without --resume."
     if saved.get("kind") != _KIND or not isinstance(before, dict):
-        raise FaceSegKitError(
-            "The file to resume from is not a training state; start again without --resume."
-        )
+        raise FaceSegKitError(f"The file to resume from is not a training state; {again}")
     state.config = replace(state.config, bf16=bool(before.get("bf16")))
     for name, value in _given(state).items():
         if value != before.get(name):
             raise FaceSegKitError(
                 f"The run to resume was started with {name} = {before.get(name)}, not {value}; "
-                f"give the same value, or start again without --resume."
+                f"give the same value, or {again}"
             )
     try:
         for name in _MODULES:
@@ -88,10 +82,8 @@ def restore(state: Any, saved: Mapping[str, Any]) -> None:
         for name in _VALUES:
             setattr(state, name, saved[name])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise FaceSegKitError(
-            f"The run to resume was saved by another version, or its file is damaged "
-            f"({first_line(error)}); start again without --resume."
-        ) from error
+        reason = "The run to resume was saved by another version, or its file is damaged"
+        raise FaceSegKitError(f"{reason} ({first_line(error)}); {again}") from error
 
 
 def _given(state: Any) -> dict[str, Any]:

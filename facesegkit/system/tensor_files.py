@@ -1,7 +1,5 @@
 """Tensors and plain data in files that are written atomically and read without running code."""
 
-from __future__ import annotations
-
 import io
 import platform
 import warnings
@@ -23,11 +21,7 @@ _MAX_BYTES = 400_000_000
 
 
 def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
-    """Write tensors and plain data with torch.save, atomically.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
-    """
+    """Write tensors and plain data with torch.save, atomically; a FaceSegKitError if that fails."""
     # By way of memory: on a full disk torch.save would raise an error of its own.
     buffer = io.BytesIO()
     torch.save(dict(plain), buffer)
@@ -41,21 +35,18 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
     Raises:
         FaceSegKitError: if there is no such file, or torch.save did not write it, or it is damaged.
     """
+    train = "'python face_segmentation.py'"
     if not Path(path).is_file():
-        raise FaceSegKitError(
-            f"There is no model file {path}; train one with 'python face_segmentation.py', "
-            f"or name another with --model."
-        )
+        name = "or name another with --model"
+        raise FaceSegKitError(f"There is no model file {path}; train one with {train}, {name}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here
             _check_bytes(Path(path))
             plain = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
-        raise FaceSegKitError(
-            f"{path} was not saved by facesegkit, or it is damaged; "
-            f"train again with 'python face_segmentation.py'."
-        ) from error
+        reason = f"{path} was not saved by facesegkit, or it is damaged"
+        raise FaceSegKitError(f"{reason}; train again with {train}.") from error
     if not isinstance(plain, dict):
         raise FaceSegKitError(
             f"{path} holds a {type(plain).__name__}, not a model of facesegkit; "
@@ -96,8 +87,5 @@ def round_to_half(model: nn.Module) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of the software that a result was made with."""
-    return {
-        "facesegkit": facesegkit.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
+    own, python = facesegkit.__version__, platform.python_version()
+    return {"facesegkit": own, "torch": str(torch.__version__), "python": python}

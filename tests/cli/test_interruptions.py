@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no s
 
 KILLS = int(os.environ.get("KILLS", "0"))
 MAX_IN_A_ROW = 5  # before a run may end
+COMMANDS = ("synthesize", "prepare", "segment", "train")
 
 COMMAND = """
 import signal, sys
@@ -131,13 +132,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("synthesize", signal.SIGKILL),
+        *((name, signal.SIGKILL) for name in COMMANDS),
         ("synthesize", signal.SIGTERM),
-        ("prepare", signal.SIGKILL),
-        ("prepare", signal.SIGINT),
-        ("segment", signal.SIGKILL),
-        ("segment", signal.SIGINT),
-        ("train", signal.SIGKILL),
+        *((name, signal.SIGINT) for name in ("prepare", "segment")),
     ],
 )
 def test_interrupted_in_the_middle_and_run_again(name, how, jobs, tmp_path):
@@ -157,7 +154,7 @@ def test_interrupted_in_the_middle_and_run_again(name, how, jobs, tmp_path):
 
 
 @pytest.mark.skipif(KILLS == 0, reason="KILLS is not set")
-@pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_interrupted_at_any_moment_and_run_again(name, jobs, tmp_path):
     job = jobs[name]
     uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
@@ -219,7 +216,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system")
-@pytest.mark.parametrize("name", ["synthesize", "prepare", "segment", "train"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk_loses_nothing(name, jobs, tiny_disk):
     before = {
         "segmentations/0.png": encoded(noise(), "PNG"),

@@ -127,9 +127,7 @@ def test_a_model_of_the_face_crop_is_evaluated_as_it_was_trained(synthetic, tmp_
     assert sum(map(sum, again["matrix"])) == 40 * 512 * 512
 
 
-def test_training_from_a_model_and_with_a_teacher(
-    trained, synthetic, tmp_path, monkeypatch, capsys
-):
+def test_training_from_a_model_with_a_teacher(trained, synthetic, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     initial = trained / "face_segmentation_model.pth"
     arguments = ["train", "--data", synthetic, "--cache", trained / "cache", "--init-from", initial]
@@ -209,9 +207,7 @@ def test_a_photo_without_a_face_is_reported(tmp_path, photo, capsys):
 def test_a_hint_if_a_model_of_the_users_own_recognizes_no_face(tmp_path, photo, model, capsys):
     arguments = ["--image", photo, "--model", model, "--output", tmp_path / "a.png"]
     assert inference(*arguments) == 0
-    printed = capsys.readouterr().out
-    assert f"no face was detected in {photo}" in printed
-    assert f"{model} may not be trained well enough" in printed and "--aligned" in printed
+    assert f"{model} may not be trained well enough" in capsys.readouterr().out
     inference(*arguments, "--aligned")
     assert "trained well enough" not in capsys.readouterr().out
 

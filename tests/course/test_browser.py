@@ -40,10 +40,9 @@ PICTURE = """async () => {
     return btoa(content.reduce((text, byte) => text + String.fromCharCode(byte), ""));
 }"""
 
-CELLS = """() => {
-    const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
-    return Array.from({length: cells.length}, (_, i) => cells.get(i).toJSON());
-}"""
+CELLS = """() =>
+    window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.toJSON())
+"""
 
 RUN_ALL = """() => {
     window.ended = false;
@@ -56,8 +55,7 @@ KERNEL_IS_IDLE = """() =>
 
 TO_THE_EXPLORER = """async () => {
     const content = window.jupyterapp.shell.currentWidget.content;
-    const cells = content.model.cells;
-    const sources = Array.from({length: cells.length}, (_, i) => cells.get(i).sharedModel.source);
+    const sources = content.widgets.map(cell => cell.model.sharedModel.source);
     const index = sources.findIndex(source => source.startsWith("explorer = Explorer()"));
     content.activeCellIndex = index;
     await content.scrollToItem(index, "start");
@@ -92,19 +90,14 @@ def address(folder):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-        "--expose-app-in-browser",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={TOKEN}",
-        f"--ServerApp.root_dir={folder / 'notebooks'}",
-    ]
+    options = "--no-browser --allow-root --expose-app-in-browser --ServerApp.port_retries=0"
+    options += f" --ServerApp.port={port} --IdentityProvider.token={TOKEN}"
+    root = f"--ServerApp.root_dir={folder / 'notebooks'}"
+    command = [sys.executable, "-m", "jupyterlab", *options.split(), root]
     log = folder / "log"
     with log.open("w") as output:
-        server = subprocess.Popen(
-            command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT
-        )
+        env = {**os.environ, **settings}
+        server = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
         try:
             wait_for(lambda: answers(f"{HERE}:{port}/api", server), 90, log.read_text)
             yield f"{HERE}:{port}/lab/tree/{LESSON}?token={TOKEN}"
@@ -171,11 +164,7 @@ class Lab:
 
     def shows(self, condition):
         """Wait until the picture satisfies a condition."""
-        wait_for(
-            lambda: condition(Image.open(io.BytesIO(self.picture()))),
-            30,
-            lambda: f"another picture is shown {self.message()}",
-        )
+        wait_for(lambda: condition(Image.open(io.BytesIO(self.picture()))), 30, self.message)
 
     def message(self):
         """The explorer's message, or an empty string."""
@@ -211,18 +200,15 @@ def as_png(picture):
 def test_all_cells_ran_without_an_error_or_a_warning(lab):
     cells = [cell for cell in lab.page.evaluate(CELLS) if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-    for cell in cells:
-        for output in cell["outputs"]:
-            assert output["output_type"] != "error", output
-            assert output.get("name") != "stderr", output
+    for output in (output for cell in cells for output in cell["outputs"]):
+        assert output["output_type"] != "error" and output.get("name") != "stderr", output
     assert "Error displaying widget" not in lab.page.content()
     assert json.dumps(cells).count("application/vnd.jupyter.widget-view+json") >= 1
 
 
 def test_the_slider_changes_the_picture(lab):
     lab.page.get_by_role("button", name="overlay", exact=True).click()
-    handle = lab.page.locator(".widget-slider .noUi-handle").first
-    handle.focus()
+    lab.page.locator(".widget-slider .noUi-handle").first.focus()
     readout = lab.page.locator(".widget-slider .widget-readout").first
     before = readout.inner_text()
     lab.changes_picture(lambda: lab.page.keyboard.press("ArrowLeft"))
@@ -255,9 +241,8 @@ def blue_pixels(picture):
 def test_menus_change_the_picture(lab):
     photo, model = (lab.page.locator(".widget-dropdown select").nth(i) for i in (0, 1))
     lab.changes_picture(lambda: photo.select_option(label="synthetic face 2"))
-    chosen = model.input_value()
-    others = [name for name in ("unet", "separable-synthetic") if name != chosen]
-    lab.changes_picture(lambda: model.select_option(label=others[0]))
+    other = "separable-synthetic" if model.input_value() == "unet" else "unet"
+    lab.changes_picture(lambda: model.select_option(label=other))
 
 
 def test_a_face_of_an_uploaded_photo_is_chosen(lab):
@@ -269,8 +254,7 @@ def test_a_face_of_an_uploaded_photo_is_chosen(lab):
 
     def noses(mask):
         """Whether there is one in the left and in the right half."""
-        halves = mask.crop((0, 0, 300, 300)), mask.crop((300, 0, 600, 300))
-        return [blue_pixels(half) > 200 for half in halves]
+        return [blue_pixels(mask.crop((left, 0, left + 300, 300))) > 200 for left in (0, 300)]
 
     lab.shows(lambda mask: mask.size == (600, 300) and noses(mask) == [True, True])
     menu = lab.page.locator(".widget-dropdown select").nth(2)

@@ -6,7 +6,6 @@ import re
 import shutil
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 from facesegkit.course import explorer as module
 from facesegkit.course.explorer import PREVIEW_SIDE, VIEWS, Exploration, Explorer, ViewOptions
 from facesegkit.errors import FaceSegKitError
-from facesegkit.inference.model_zoo import MODEL_NAMES
+from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
 from facesegkit.inference.onnx_model import Model
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
@@ -54,21 +53,15 @@ def photo(width=240, height=180, scale=1):
 
 
 @pytest.fixture
-def network():
-    return ByColour()
-
-
-@pytest.fixture
-def exploration(network):
+def exploration():
     made = Exploration()
     made.add_photo("boxes.png", encoded(photo()))
-    made.add_model(network.segmenter())
+    made.add_model(ByColour().segmenter())
     return made
 
 
 def shown(exploration, **options):
-    options = {"boxes": False, **options}
-    return np.asarray(exploration.picture(*BOXES, ViewOptions(**options)))
+    return np.asarray(exploration.picture(*BOXES, ViewOptions(**options, boxes=False)))
 
 
 # --- Without widgets -----------------------------------------------------------------------------
@@ -109,8 +102,8 @@ def test_opacity(exploration):
     for view in ("contours", "confidence"):
         np.testing.assert_array_equal(shown(exploration, view=view, opacity=0), plain)
         assert (shown(exploration, view=view, opacity=0.5) != plain).any()
-    only_lines = shown(exploration, view="contours", opacity=1)
-    assert 0.005 < (only_lines != plain).any(axis=2).mean() < 0.05
+    lines = (shown(exploration, view="contours", opacity=1) != plain).any(axis=2)
+    assert 0.005 < lines.mean() < 0.05
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -127,10 +120,9 @@ def test_hidden_parts(exploration, view):
 def test_legend_has_the_colour_and_fraction_of_each_part(exploration):
     names, colours, fractions = zip(*exploration.segment(*BOXES).legend, strict=True)
     assert names == tuple(FIVE_FEATURES.classes) and list(colours) == list(FIVE_FEATURES.colours)
-    fraction = dict(zip(names, fractions, strict=True))
-    assert fraction["eyes"] == pytest.approx(60 * 30 / (240 * 180), rel=0.15)
-    assert fraction["nose"] == pytest.approx(60 * 60 / (240 * 180), rel=0.15)
-    assert fraction["lips"] == 0
+    expected = {"eyes": 60 * 30, "nose": 60 * 60}  # pixels
+    wanted = [expected.get(name, 0) / (240 * 180) for name in names]
+    assert fractions == pytest.approx(wanted, rel=0.15)
 
 
 def test_large_photos_are_shown_small_and_saved_at_their_own_size(exploration, tmp_path):
@@ -147,17 +139,13 @@ def test_large_photos_are_shown_small_and_saved_at_their_own_size(exploration, t
 
 
 @pytest.mark.parametrize(
-    ("name", "file_name"),
-    [
-        ("a b.jpg", "a-b_your-model_mask.png"),
-        ("../../up.jpg", "up_your-model_mask.png"),
-        ("...", "photo_your-model_mask.png"),
-        ("café: 1/2.jpg", "2_your-model_mask.png"),
-    ],
+    ("name", "saved"),
+    [("a b.jpg", "a-b"), ("../../up.jpg", "up"), ("...", "photo"), ("café: 1/2.jpg", "2")],
 )
-def test_a_photos_name_cannot_lead_out_of_the_folder(exploration, tmp_path, name, file_name):
+def test_a_photos_name_cannot_lead_out_of_the_folder(exploration, tmp_path, name, saved):
     name = exploration.add_photo(name, photo().convert("LA"))  # any mode becomes RGB
-    assert exploration.save_mask(name, "your model", tmp_path) == tmp_path / file_name
+    path = exploration.save_mask(name, "your model", tmp_path)
+    assert path == tmp_path / f"{saved}_your-model_mask.png"
     assert exploration.photo(name).mode == "RGB"
 
 
@@ -174,8 +162,7 @@ def test_many_photos_do_not_fill_the_memory(exploration, monkeypatch, large, pho
     monkeypatch.setattr(module, "_LARGE", large)
     content = encoded(photo())
     for number in range(10):
-        name = exploration.add_photo(f"{number}.png", content)
-        exploration.segment(name, "your model")
+        exploration.segment(exploration.add_photo(f"{number}.png", content), "your model")
     assert exploration.photo.cache_info().currsize == photos
     assert exploration.segment.cache_info().currsize == results
     exploration.segment("0.png", "your model")  # it can still be chosen
@@ -185,8 +172,7 @@ def test_models(tmp_path):
     exploration = Exploration()
     assert list(exploration.models) == list(MODEL_NAMES)
     assert exploration.add_model("unet") == "unet"
-    weights = Path(module.__file__).parents[1] / "weights"
-    shutil.copy(weights / "separable.onnx", tmp_path / "mine.onnx")
+    shutil.copy(FOLDER / "separable.onnx", tmp_path / "mine.onnx")
     assert exploration.add_model(tmp_path / "mine.onnx") == "mine.onnx"
     assert exploration.add_model(ByColour().segmenter()) == "your model"
     assert exploration.add_model(ByColour().segmenter().model) == "your model (2)"
@@ -196,6 +182,11 @@ def test_models(tmp_path):
 
 
 # --- The widgets, controlled through their traits ------------------------------------------------
+
+
+@pytest.fixture
+def network():
+    return ByColour()
 
 
 @pytest.fixture
@@ -232,14 +223,13 @@ def test_it_opens_on_the_first_photo_as_an_overlay(explorer):
 
 def test_every_control_changes_the_picture(explorer):
     view, opacity, parts = explorer.view, explorer.opacity, explorer.parts
-    changes = [
+    for control, value in (
         *((view, "contours"), (view, "overlay"), (opacity, 1.0)),
         *((view, "confidence"), (opacity, 0.3), (view, "mask")),
         *((parts["nose"], False), (parts["eyes"], False), (parts["eyes"], True)),
         *((explorer.boxes, False), (explorer.photo, "synthetic face 1")),
         (explorer.model, "separable"),
-    ]
-    for control, value in changes:
+    ):
         before = explorer.picture.value
         control.value = value
         assert explorer.picture.value != before, (control, value)
@@ -290,15 +280,12 @@ def test_one_face_of_a_group(group, tmp_path):
 
 def test_boxes_enclose_the_faces(group):
     exploration = Explorer([group], "unet-synthetic").exploration
-    with_boxes, without = (
-        np.asarray(exploration.picture("group.png", "unet-synthetic", ViewOptions(boxes=boxes)))
-        for boxes in (True, False)
-    )
-    painted = (with_boxes != without).any(axis=2)
-    result = exploration.segment("group.png", "unet-synthetic")
+    chosen = "group.png", "unet-synthetic"
+    pictures = [exploration.picture(*chosen, ViewOptions(boxes=boxes)) for boxes in (True, False)]
+    painted = np.not_equal(*pictures).any(axis=2)
+    result = exploration.segment(*chosen)
     assert not painted[result.preview.labels > 0].any()
-    left = [face.bbox.left for face in result.faces]
-    assert left == sorted(left)
+    assert result.faces == sorted(result.faces, key=lambda face: face.bbox.left)
     for face in result.faces:
         middle = round(0.64 * (face.bbox.left + face.bbox.right) / 2)
         rows = np.flatnonzero(painted[:, middle]) / 0.64
@@ -319,27 +306,23 @@ def test_other_view_options_segment_nothing(explorer, network):
     assert network.calls == calls + 1
 
 
-def processor_time(control, value):
-    """Processor seconds that a change takes, which hardly depend on what else is running."""
-    start = time.process_time()
-    control.value = value
-    return time.process_time() - start
-
-
 @pytest.mark.alone
 def test_changes_take_less_than_100_ms_on_a_photo_of_12_megapixels():
     explorer = Explorer()
     upload(explorer, "large.jpg", encoded(photo(scale=16).resize((4000, 3000)), "JPEG"))
-    changes = [
+    for control, values in (
         (explorer.view, ["contours", "confidence", "mask", "overlay"]),
         (explorer.opacity, [0.1, 0.6, 0.9]),
         (explorer.parts["nose"], [False, True]),
         (explorer.boxes, [False, True]),
         (explorer.photo, ["astronaut, whole", "large.jpg"]),
         (explorer.model, ["unet", "separable"]),
-    ]
-    for control, values in changes:
-        took = [processor_time(control, value) for value in values * 3]
+    ):
+        took = []  # in processor seconds, which hardly depend on what else is running
+        for value in values * 3:
+            start = time.process_time()
+            control.value = value
+            took.append(time.process_time() - start)
         assert sorted(took)[len(took) // 2] < 0.1, (control, took)
         # A new photo or model is segmented once, and the model may have to be loaded.
         is_new = control in (explorer.photo, explorer.model)
@@ -392,7 +375,7 @@ def test_an_uploaded_photo_is_shown(explorer):
 def test_a_broken_photo_shows_a_message_and_changes_nothing(
     explorer, caplog, capfd, name, content, message
 ):
-    before = (explorer.picture.value, explorer.photo.value, explorer.photo.options)
+    before = explorer.picture.value, explorer.photo.value, explorer.photo.options
     upload(explorer, name, content)
     assert message in explorer.message.value
     assert (explorer.picture.value, explorer.photo.value, explorer.photo.options) == before
@@ -427,10 +410,8 @@ def test_saving_the_mask(explorer, tmp_path):
     explorer.save.click()
     path = tmp_path / "saved" / "boxes_your-model_mask.png"
     assert path.name in explorer.message.value
-    with Image.open(path) as saved:
-        assert {colour for _, colour in saved.getcolors()} == {(0, 0, 0), BLUE}
-    path.unlink()
-    path.parent.rmdir()
+    assert {colour for _, colour in Image.open(path).getcolors()} == {(0, 0, 0), BLUE}
+    shutil.rmtree(path.parent)
     path.parent.write_text("a file where the folder should be")
     explorer.save.click()
     assert "Cannot write" in explorer.message.value

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -35,8 +36,7 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def broken(data_set: TinyDataSet) -> TinyDataSet:
     """`data_set` with a truncated photo and a mask of another size."""
-    photo = data_set.photo(17)
-    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    os.truncate(data_set.photo(17), data_set.photo(17).stat().st_size // 2)
     mask_image(np.ones((30, 20), dtype=bool), "L").save(data_set.mask(3999, "skin"))
     return data_set
 
@@ -69,6 +69,8 @@ def test_rows_contain_what_the_files_contain(data_set, cache, tmp_path):
 
 def test_rows_of_the_splits(data_set, cache):
     data_set.add(24)
+    if sys.platform == "linux":  # strange names beside the photos do not matter
+        (data_set.photo(0).parent / os.fsdecode(b"caf\xe9.jpg")).touch()
     cached = build(data_set.root, cache)
     assert cached.rows("all").tolist() == list(range(13))
     for split in ("train", "val", "test"):
@@ -96,8 +98,7 @@ def test_default_cache(data_set, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cached = build_cache("CelebAMask-HQ/CelebA-HQ-img", progress=False)
     assert cached.folder == default_cache(data_set.root)
-    assert cached.folder.parent == Path("data/cache")
-    assert cached.folder.name.startswith("CelebAMask-HQ-") and len(cached.folder.name) == 14 + 8
+    assert re.fullmatch("data/cache/CelebAMask-HQ-[0-9a-f]{8}", cached.folder.as_posix())
     larger = build_cache(data_set.root, photo_size=320, progress=False)
     assert larger.folder == default_cache(data_set.root, 320)
     assert larger.folder == cached.folder.with_name(f"{cached.folder.name}-320")
@@ -211,10 +212,7 @@ DAMAGES: list[tuple[str, Callable[[Path], object]]] = [
     ("its file state is missing or damaged", lambda cache: (cache / "state").unlink()),
     ("its file state is missing or damaged", write("state", "\1")),
     ("its file photos.npy has a damaged header", write("photos.npy", "no array")),
-    (
-        "its file labels.npy has a damaged header",
-        lambda cache: os.truncate(cache / "labels.npy", 128),
-    ),
+    ("its file labels.npy has a damaged header", lambda c: os.truncate(c / "labels.npy", 128)),
     ("its file labels.npy contains uint8 [1, 512, 512]", save_labels(1, 512, 512)),
     ("its file labels.npy contains int8 [2, 512, 512]", save_labels(2, 512, 512, dtype=np.int8)),
 ]
@@ -253,9 +251,8 @@ def test_bad_pairs_are_reported_and_skipped(broken, cache, capsys):
     cached = build(broken.root, cache)
     first, second, third = capsys.readouterr().err.splitlines()
     assert first == "2 of 12 pairs are skipped:"
-    assert second.startswith("  CelebA-HQ-img/17.jpg cannot be read: ") and "truncated" in second
-    assert third.startswith("  CelebAMask-HQ-mask-anno/1/03999_") and "20 x 30" in third
-    assert second.endswith(".") and third.endswith(".")
+    assert re.fullmatch(r"  CelebA-HQ-img/17\.jpg cannot be read: .*truncated.*\.", second)
+    assert re.fullmatch(r"  CelebAMask-HQ-mask-anno/1/03999_.*20 x 30.*\.", third)
     assert cached.ids[cached.rows()].tolist() == [i for i in IDS if i not in (17, 3999)]
     assert list(cached.bad) == [17, 3999]
     assert cached.summary().startswith("10 pairs of ")
@@ -311,12 +308,6 @@ def test_a_file_that_is_unreadable_for_now_is_no_bad_pair(data_set, cache):
     said = r"5\.jpg cannot be read: No such file or directory\. Run it again when that is fixed"
     with pytest.raises(FaceSegKitError, match=said):
         write_rows(archive.files, cache, [(2, archive.pairs[5])])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="this system has no such names")
-def test_strange_names_beside_the_photos_do_not_matter(data_set, cache):
-    (data_set.photo(0).parent / os.fsdecode(b"caf\xe9.jpg")).touch()
-    assert len(build(data_set.root, cache).ids) == 12
 
 
 def test_invalid_arguments(data_set, cache, tmp_path):

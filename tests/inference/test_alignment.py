@@ -15,7 +15,7 @@ from facesegkit.inference.alignment import (
     warp_crop,
 )
 from facesegkit.inference.landmarks import MEAN_EYES, MEAN_MOUTH, MEAN_NOSE, Landmarks
-from facesegkit.inference.pipeline import SearchConfig
+from facesegkit.inference.search_config import SearchConfig
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 

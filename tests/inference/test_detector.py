@@ -8,9 +8,9 @@ from PIL import Image
 
 from facesegkit.geometry import FaceROI
 from facesegkit.inference.detector import Detection, decode_detections, detect_faces, nms
-from facesegkit.inference.pipeline import SearchConfig
+from facesegkit.inference.search_config import SearchConfig
 
-SCALES = SearchConfig().scales
+SCALES, DISTANCE = SearchConfig().scales, SearchConfig().same_face_distance
 
 
 def output_with(*faces, height=8, width=12):
@@ -50,7 +50,7 @@ def test_a_face_seen_at_several_scales_is_one_detection():
         face = (height // 2, width // 4, logit, -0.5, -0.5, size, 0.0)
         return output_with(face, height=height, width=width)[None]
 
-    (found,) = detect_faces(Image.new("RGB", (400, 250)), detect, SCALES, threshold=0.5)
+    (found,) = detect_faces(Image.new("RGB", (400, 250)), detect, SCALES, 0.5, DISTANCE)
     assert (found.roi.x, found.roi.y) == pytest.approx((100, 125), abs=12.5)
     assert found.roi.size == pytest.approx(200, abs=1)
     assert found.confidence == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-3)
@@ -72,7 +72,7 @@ def test_levels_of_the_pyramid(size, expected):
         levels.append(images.shape[:1:-1])
         return np.full((1, 6, images.shape[2] // 8, images.shape[3] // 8), -9, np.float32)
 
-    assert detect_faces(Image.new("RGB", size), detect, SCALES, threshold=0.5) == []
+    assert detect_faces(Image.new("RGB", size), detect, SCALES, 0.5, DISTANCE) == []
     assert levels == expected
 
 
@@ -80,5 +80,5 @@ def test_nms_keeps_the_most_confident_of_those_that_overlap():
     first = Detection(FaceROI(100, 100, 50, 0), 0.9)
     near = Detection(FaceROI(118, 124, 100, 1), 0.8)  # within 0.3 of the larger side
     apart = Detection(FaceROI(119, 125, 100, 1), 0.95)
-    assert nms([near, first]) == [first]
-    assert nms([first, apart, near]) == [apart, first]
+    assert nms([near, first], DISTANCE) == [first]
+    assert nms([first, apart, near], DISTANCE) == [apart, first]

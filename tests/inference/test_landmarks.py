@@ -7,7 +7,7 @@ from fake_models import PARTS, face_logits
 
 from facesegkit.geometry import FACE_CROP, FULL_IMAGE, FaceROI
 from facesegkit.inference.landmarks import MEAN_EYES, MEAN_MOUTH, MEAN_NOSE, Landmarks
-from facesegkit.inference.pipeline import SearchConfig
+from facesegkit.inference.search_config import SearchConfig
 from facesegkit.labels import FIVE_FEATURES
 
 CONFIG = SearchConfig()
@@ -16,7 +16,7 @@ SIZE = (200, 200)  # of the photo
 
 
 def landmarks_of(logits, crop=FULL_IMAGE):
-    return Landmarks.from_logits(logits, FIVE_FEATURES, crop)
+    return Landmarks.from_logits(logits, FIVE_FEATURES, crop, CONFIG.min_landmark_area)
 
 
 def is_a_face(landmarks, roi=INSIDE):

@@ -14,9 +14,9 @@ from facesegkit.inference.pipeline import (
     CONFIDENCE_KEY,
     FaceAnalyzer,
     ScaledImage,
-    SearchConfig,
     typical_confidence,
 )
+from facesegkit.inference.search_config import SearchConfig
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import FIVE_FEATURES
 

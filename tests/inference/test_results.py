@@ -10,12 +10,12 @@ from PIL import Image
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import BBox, FaceROI
+from facesegkit.inference.overlapping_faces import assign_pixels
 from facesegkit.inference.results import (
     AnalyzedFace,
     FaceLogits,
     FullImageLogits,
     SegmentationResult,
-    assign_pixels,
 )
 from facesegkit.labels import FIVE_FEATURES
 

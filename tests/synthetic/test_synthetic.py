@@ -1,7 +1,5 @@
 """Synthetic faces: determinism, plausibility against measurements on real ones, and files."""
 
-from __future__ import annotations
-
 import errno
 import json
 import subprocess

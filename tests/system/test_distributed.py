@@ -111,10 +111,8 @@ def test_each_batch_is_divided_between_both(trained):
     model = load(trained / "face_segmentation_model.pth")
     last = model.about["history"][-1]
     assert last["step"] == 4 and last["photos"] == 64  # of 32 faces, 16 a batch, twice
-    seen = [
-        [[int(index) for index in line.split()] for line in (trained / name).open()]
-        for name in ("seen-0", "seen-1")
-    ]
+    files = [trained / "seen-0", trained / "seen-1"]
+    seen = [[[*map(int, line.split())] for line in file.open()] for file in files]
     for step in range(4):
         first, second = (batches[2 * step] for batches in seen)  # every other one for validation
         assert len(first) == len(second) == 8
@@ -127,9 +125,7 @@ def test_two_processes_evaluate_like_one(synthetic, tmp_path):
     finished = torchrun(*arguments, tmp_path / "two", cwd=tmp_path)
     assert finished.stdout.count("(40 photos of all") == 1
     assert main([*map(str, arguments), str(tmp_path / "one")]) == 0
-    one, two = (
-        json.loads((tmp_path / name / "scores.json").read_text()) for name in ("one", "two")
-    )
+    one, two = (json.loads((tmp_path / n / "scores.json").read_text()) for n in ("one", "two"))
     # The batches differ, which changes the last digit of the logits.
     assert two["mean_f1"] == pytest.approx(one["mean_f1"], abs=1e-5)
     assert np.sum(two["matrix"]) == np.sum(one["matrix"])

@@ -7,8 +7,6 @@ A check takes a learner's answers. It prints a line that starts with "Right", or
 with what it expected, what it got and a hint, but never with the solution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,17 +23,18 @@ class TryAgain(AssertionError):
 
 
 def require_answer(answer: Any, name: str) -> None:
-    """Raise TryAgain if nothing has been written in place of the blank.
-
-    Args:
-        answer: what was assigned or returned; a blank leaves None or an ellipsis.
-        name: what the message calls it, such as "the result of merge()".
-    """
+    """Raise TryAgain, with this name, if an answer is still a blank: None or an ellipsis."""
     if answer is None or answer is ...:
-        raise TryAgain(
-            f"{name} is still {answer!r}. Write your answer where it says 'your code here', run "
-            f"that cell, then this one."
-        )
+        hint = "Write your answer where it says 'your code here', run that cell, then this one."
+        raise TryAgain(f"{name} is still {answer!r}. {hint}")
+
+
+def expect_pair(answer: Any, what: str, name: str) -> tuple[Any, Any]:
+    """An answer of two parts; raises TryAgain if it is blank or something else."""
+    require_answer(answer, name)
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise TryAgain(f"expected two {what} from {name}, got {type(answer).__name__}.")
+    return answer[0], answer[1]
 
 
 def as_number(answer: Any, name: str) -> float:
@@ -57,21 +56,18 @@ def expect_number(
     rtol: float = 1e-5,
     reveal: bool = True,
 ) -> None:
-    """Compare a number with the expected one; raises TryAgain if it is too far off.
+    """Compare numbers like `numpy.isclose`; raises TryAgain with a hint if one is too far off.
 
-    Args:
-        answer, expected, atol, rtol: as in `numpy.isclose`.
-        name: what the message calls the answer.
-        hint: one or more sentences.
-        reveal: name the expected number in the message; otherwise only say "too high" or "too low".
+    Unless `reveal`, the message says "too high" or "too low" and not which number is expected.
     """
     number = as_number(answer, name)
-    if not abs(number - expected) <= atol + rtol * abs(expected):  # rejects nan as well
-        message = f"expected {_text(expected)} for {name}, got {_text(number)}"
-        if not reveal:
-            direction = "high" if number > expected else "low"
-            message = f"{name} is {_text(number)}, which is too {direction}"
-        raise TryAgain(f"{message}. Hint: {hint}")
+    if np.isclose(number, expected, rtol, atol):
+        return
+    message = f"expected {_text(expected)} for {name}, got {_text(number)}"
+    if not reveal:
+        direction = "high" if number > expected else "low"
+        message = f"{name} is {_text(number)}, which is too {direction}"
+    raise TryAgain(f"{message}. Hint: {hint}")
 
 
 def _text(number: float) -> str:
@@ -104,7 +100,4 @@ def expect_numbers(answer: Any, count: int, name: str) -> NDArray[np.float64]:
 def expect_unchanged(before: Iterable[Any], after: Iterable[Any], function: str) -> None:
     """Compare a function's arguments before and after; raises TryAgain if it modified one."""
     if not all(np.array_equal(old, new) for old, new in zip(before, after, strict=True)):
-        raise TryAgain(
-            f"{function} has modified its arguments; expected it to leave them unchanged. "
-            f"Hint: work on a copy."
-        )
+        raise TryAgain(f"{function} has modified its arguments. Hint: work on a copy.")

@@ -1,7 +1,5 @@
 """`python -m facesegkit.course.exercises`: make notebooks/exercises/ from notebooks/solutions/."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -5,8 +5,6 @@ learner has to write. Markdown cells tagged `solution` explain the solution and 
 exercises.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -33,18 +31,13 @@ def blank_source(source: str) -> str:
     """
     blanked = _SOLUTION.sub(rf"\g<indent>{BLANK}", source)
     if unpaired := _MARKER.search(blanked):
-        raise FaceSegKitError(
-            f"'{unpaired[0].strip()}' is unpaired in the cell that starts {source[:60]!r}."
-        )
+        where = f"in the cell that starts {source[:60]!r}"
+        raise FaceSegKitError(f"'{unpaired[0].strip()}' is unpaired {where}.")
     return blanked
 
 
 def blank_notebook(solved: Notebook) -> Notebook:
-    """Exercises of a notebook of solutions: with blanks, without outputs or traces of the run.
-
-    Raises:
-        FaceSegKitError: see `blank_source`.
-    """
+    """Exercises of a notebook of solutions, without outputs; raises as `blank_source`."""
     cells = [_blank_cell(cell) for cell in solved["cells"] if "solution" not in tags(cell)]
     kernel = solved["metadata"]["kernelspec"]
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
@@ -74,10 +67,8 @@ def write_exercises(notebooks: Path) -> list[Path]:
     """
     solutions = sorted((notebooks / "solutions").glob("*.ipynb"))
     if not solutions:
-        raise FaceSegKitError(
-            f"There are no notebooks in {notebooks / 'solutions'}; run this in the project's "
-            f"folder, or give the notebooks' folder with --notebooks."
-        )
+        what = f"There are no notebooks in {notebooks / 'solutions'}"
+        raise FaceSegKitError(f"{what}; run this in the project's folder, or use --notebooks.")
     written = []
     for path in solutions:
         exercise = blank_notebook(json.loads(path.read_text(encoding="utf-8")))

@@ -1,16 +1,16 @@
 """Checks of the exercises of lesson 3, notebooks/exercises/03-two-architectures.ipynb."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from facesegkit.course.exercises import TryAgain, expect_number, require_answer
+from facesegkit.course.exercises import TryAgain, expect_number, expect_pair, require_answer
 
 Layers = Sequence[tuple[int, int]]  # (kernel, stride), first to last
+Shape = tuple[int, ...]
 
 # Convolutions of the module that has just run, each with its input and its output.
 Calls = list[tuple[nn.Conv2d, Tensor, Tensor]]
@@ -27,23 +27,19 @@ def _receptive_field(layers: Layers) -> int:
 def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
     """Exercise 1: receptive fields of two chains of layers; a chain of at most 8 that sees 200."""
     hint = (
-        "Start with 1. Each layer adds (kernel - 1) steps, and a step has as many pixels as the "
-        "product of the strides of all layers *before* it."
+        "Each layer adds (kernel - 1) steps of the product of all strides *before* it to 1 pixel."
     )
     expect_number(early, _receptive_field([(3, 2), (3, 2), (3, 1)]), "early", hint, reveal=False)
     expect_number(late, _receptive_field([(3, 1), (3, 2), (3, 2)]), "late", hint, reveal=False)
     require_answer(chain, "chain")
-    wrong = [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]
-    if wrong:
+    if wrong := [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]:
         raise TryAgain(f"chain has the layer {wrong[0]!r}; only (3, 1) and (3, 2) are allowed.")
     if len(chain) > 8:
         raise TryAgain(f"chain has {len(chain)} layers; at most 8 are allowed.")
     field = _receptive_field(chain)
     if field < 200:
-        raise TryAgain(
-            f"chain has a receptive field of {field} pixels; expected at least 200. Hint: a layer "
-            f"adds more pixels if more strides of 2 come before it."
-        )
+        hint = "Hint: a layer adds more pixels if more strides of 2 come before it."
+        raise TryAgain(f"chain has a receptive field of {field} pixels, less than 200. {hint}")
     print(f"Right: {early} with early strides, {late} with late ones, and {field} with your chain.")
 
 
@@ -58,13 +54,11 @@ def check_conv_cost(conv_cost: Callable[..., Any]) -> None:
     ):
         name = f"conv_cost({c_in}, {c_out}, {kernel}, {side}, {stride=}, {groups=})"
         answer = conv_cost(c_in, c_out, kernel, side, stride=stride, groups=groups)
-        require_answer(answer, name)
-        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-            raise TryAgain(f"expected two numbers from {name}, got {answer!r}.")
+        parameters, macs = expect_pair(answer, "numbers", name)
         filters = c_out * c_in // groups * kernel**2
-        expect_number(answer[0], filters, f"the parameters from {name}", hint, rtol=0)
-        macs = (side // stride) ** 2 * filters
-        expect_number(answer[1], macs, f"the MACs from {name}", hint, rtol=0)
+        expect_number(parameters, filters, f"the parameters from {name}", hint, rtol=0)
+        pixels = (side // stride) ** 2
+        expect_number(macs, pixels * filters, f"the MACs from {name}", hint, rtol=0)
     print("Right: for plain, strided, grouped, depthwise and pointwise convolutions.")
 
 
@@ -78,19 +72,13 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
         shape = (1, channels_out, 16 // stride, 16 // stride)
         output, calls = _run(module, name, shape, features)
         wide = channels_in * expand
-        groups = [layer.groups for layer, _, _ in calls]
-        if wide not in groups:
-            raise TryAgain(
-                f"{name} has convolutions with groups {groups}; expected a depthwise one on the "
-                f"{wide} channels of the widened features: groups={wide}."
-            )
+        if wide not in (groups := [layer.groups for layer, _, _ in calls]):
+            wanted = f"expected a depthwise one on the {wide} channels"
+            raise TryAgain(f"{name} has convolutions with groups {groups}; {wanted}.")
         weights = wide * (channels_in + kernel**2 + channels_out)
         _expect_parameters(module, weights + 2 * (wide + wide + channels_out), name)
         if output.min() >= 0:
-            raise TryAgain(
-                f"{name} returns no negative numbers, so it ends with a ReLU. Hint: the output "
-                f"stays linear; a ReLU would discard half of what these few channels hold."
-            )
+            raise TryAgain(f"{name} ends with a ReLU, which discards half of what it has computed.")
         if min(float(inputs.min()) for _, inputs, _ in calls[1:]) < 0:
             raise TryAgain(f"{name} lacks a ReLU after the first or after the second convolution.")
         _expect_residual(module, features, shape, name)
@@ -114,42 +102,33 @@ def check_add_fuse(block: Callable[..., nn.Module]) -> None:
             raise TryAgain(f"the output of {name} does not depend on `{which}`; add the two.")
     macs = sum(outputs.numel() * layer.weight[0].numel() for layer, _, outputs in calls)
     if macs != 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9:
-        raise TryAgain(
-            f"{name} takes {macs:,} MACs, which is too many. Hint: narrow the coarse features "
-            f"while they are still small, then upsample them."
-        )
+        hint = "Hint: narrow the coarse features while they are still small, then upsample them."
+        raise TryAgain(f"{name} takes {macs:,} MACs, which is too many. {hint}")
     print("Right: narrowed, upsampled, added and filtered, with fewer channels to convolve.")
 
 
 def _as_module(module: Any, name: str) -> nn.Module:
     if not isinstance(module, nn.Module) or not list(module.parameters()):
-        raise TryAgain(
-            f"{name} has no layers yet. Create them where it says 'your code here', in __init__."
-        )
+        hint = "Create them where it says 'your code here', in __init__."
+        raise TryAgain(f"{name} has no layers yet. {hint}")
     return module.eval()
 
 
-def _run(
-    module: nn.Module, name: str, shape: tuple[int, ...], *inputs: Tensor
-) -> tuple[Tensor, Calls]:
+def _run(module: nn.Module, name: str, shape: Shape, *inputs: Tensor) -> tuple[Tensor, Calls]:
     """Output of a module, which has to have this shape, and the calls of its convolutions."""
     calls: Calls = []
-    hooks = [
-        layer.register_forward_hook(lambda layer, args, out: calls.append((layer, args[0], out)))
-        for layer in module.modules()
-        if isinstance(layer, nn.Conv2d)
-    ]
+
+    def record(layer: nn.Module, args: Any, result: Any) -> None:
+        if isinstance(layer, nn.Conv2d):
+            calls.append((layer, args[0], result))
+
     try:
-        with torch.inference_mode():
+        with register_module_forward_hook(record), torch.inference_mode():
             output = module(*inputs)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         shapes = " and ".join(str(tuple(features.shape)) for features in inputs)
-        raise TryAgain(
-            f"{name} fails for features of shape {shapes}: {str(error).splitlines()[0]}. Hint: "
-            f"follow the shapes through forward()."
-        ) from error
-    for hook in hooks:
-        hook.remove()
+        reason = str(error).splitlines()[0]
+        raise TryAgain(f"{name} fails for features of shape {shapes}: {reason}.") from error
     require_answer(output, f"the output of {name}")
     if tuple(output.shape) != shape:
         raise TryAgain(f"expected shape {shape} from {name}, got {tuple(output.shape)}.")
@@ -159,24 +138,15 @@ def _run(
 def _expect_parameters(module: nn.Module, expected: int, name: str) -> None:
     parameters = sum(weights.numel() for weights in module.parameters())
     if parameters != expected:
-        raise TryAgain(
-            f"{name} has {parameters:,} parameters; expected {expected:,}. Hint: check the "
-            f"channels of each layer. Each convolution has batch normalization and no bias."
-        )
+        hint = "Hint: each convolution has batch normalization and no bias."
+        raise TryAgain(f"{name} has {parameters:,} parameters; expected {expected:,}. {hint}")
 
 
-def _expect_residual(
-    module: nn.Module, features: Tensor, shape: tuple[int, ...], name: str
-) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+def _expect_residual(module: nn.Module, features: Tensor, shape: Shape, name: str) -> None:
+    for weights in module.parameters():
+        nn.init.zeros_(weights)
     output, _ = _run(module, name, shape, features)  # all layers add 0 now
     if features.shape == output.shape and not torch.equal(output, features):
-        raise TryAgain(
-            f"{name} does not add its input. Hint: input and output have the same shape, so if "
-            f"all layers return 0, the block returns its input."
-        )
+        raise TryAgain(f"{name} does not add its input, although the output has the same shape.")
     if features.shape != output.shape and output.any():
         raise TryAgain(f"{name} adds something of another shape; it has no residual connection.")

@@ -1,7 +1,5 @@
 """Checks of the exercises of lesson 4, notebooks/exercises/04-train-on-a-cpu.ipynb."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +11,8 @@ from facesegkit.course.exercises import (
     TryAgain,
     as_number,
     expect_number,
+    expect_pair,
     expect_unchanged,
-    require_answer,
 )
 
 
@@ -24,10 +22,7 @@ def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
     epochs = minutes * 60 * photos_per_second / photos
     hint = "How many photos does the network see in 30 minutes, and how many data sets are that?"
     expect_number(at_256, epochs, "epochs_at_256", hint, rtol=0.05, reveal=False)
-    hint = (
-        "Count the photos of the first 15 minutes and those of the last 15 minutes separately. "
-        "Half of the *time* is spent on small photos, not half of the photos."
-    )
+    hint = "Half of the *time* is spent on small photos, not half of the photos."
     name = "epochs_with_small_photos"
     expect_number(with_small_photos, 2.5 * epochs, name, hint, rtol=0.05, reveal=False)
     print(f"Right: {epochs:.1f} epochs, and {2.5 * epochs:.1f} with small photos at first.")
@@ -51,10 +46,8 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
         cause = _cause_of(as_number(answer, name), probabilities, target, alpha, beta)
         expect_number(answer, expected, name, cause or hint, atol=1e-4)
         if not (isinstance(answer, Tensor) and answer.requires_grad):
-            raise TryAgain(
-                f"the number is right, but {name} has no gradient. Hint: use only PyTorch's "
-                f"operations; item(), numpy() and detach() cut the graph."
-            )
+            hint = "Hint: item(), numpy() and detach() cut the graph."
+            raise TryAgain(f"the number is right, but {name} has no gradient. {hint}")
         answer.backward()
         if leaf.grad is None or not torch.any(leaf.grad != 0):
             raise TryAgain(f"the number is right, but the gradient of {name} is 0 everywhere.")
@@ -93,7 +86,7 @@ def _cause_of(
 
 def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
     """Exercise 3: progress, warm-up and cool-down, all 0..1 -> learning rate factor, 0..1."""
-    cases = [
+    for progress, warmup, cooldown, expected, hint in (
         (0.0, 0.2, 0.4, 0.0, "At the very start the learning rate is 0."),
         (0.05, 0.2, 0.4, 0.25, "A quarter of the warm-up is over, so the factor is a quarter."),
         (0.2, 0.2, 0.4, 1.0, "The warm-up is over."),
@@ -103,16 +96,13 @@ def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
         (1.0, 0.2, 0.4, 0.0, "At the very end the learning rate is 0."),
         (0.0, 0.0, 0.5, 1.0, "Without a warm-up it starts at its highest."),
         (1.0, 0.5, 0.0, 1.0, "Without a cool-down it stays at its highest to the end."),
-    ]
-    for progress, warmup, cooldown, expected, hint in cases:
+    ):
         name = f"trapezoid({progress}, {warmup}, {cooldown})"
         try:
             answer = trapezoid(progress, warmup, cooldown)
         except ZeroDivisionError:
-            raise TryAgain(
-                f"expected {expected} for {name}, got a division by zero. Hint: warmup and "
-                f"cooldown may be 0; divide by them only if progress lies within them."
-            ) from None
+            hint = "warmup and cooldown may be 0; divide only if progress lies within them."
+            raise TryAgain(f"{name} ends in a division by zero. Hint: {hint}") from None
         expect_number(answer, expected, name, hint)
     print("Right: up, constant, and down to 0.")
 
@@ -128,10 +118,7 @@ def check_cut_mix(cut_mix: Callable[..., Any]) -> None:
     box = (2, 1, 7, 4)
     name = f"cut_mix(images, labels, {box})"
     given = images.clone(), labels.clone()
-    answer = cut_mix(*given, box)
-    require_answer(answer, name)
-    if not (isinstance(answer, tuple) and len(answer) == 2):
-        raise TryAgain(f"expected two tensors from {name}, got {type(answer).__name__}.")
+    answer = expect_pair(cut_mix(*given, box), "tensors", name)
     expect_unchanged((images, labels), given, "cut_mix()")
     for kind, mixed, own in zip(("images", "labels"), answer, (images, labels), strict=True):
         if not isinstance(mixed, Tensor) or mixed.shape != own.shape or mixed.dtype != own.dtype:
@@ -147,19 +134,12 @@ def _expect_mixed(mixed: Tensor, own: Tensor, box: tuple[int, int, int, int], na
     inside = torch.zeros(own.shape[-2:], dtype=torch.bool)
     inside[top:bottom, left:right] = True
     if not torch.equal(mixed[..., ~inside], own[..., ~inside]):
-        raise TryAgain(
-            f"outside the box, {name} have changed. Hint: rows come first in an index; the box "
-            f"ends before row {bottom} and before column {right}."
-        )
+        hint = f"rows come first; the box ends before row {bottom} and before column {right}."
+        raise TryAgain(f"outside the box, {name} have changed. Hint: {hint}")
     got = mixed[..., inside]
     if torch.equal(got, own.roll(1, dims=0)[..., inside]):
-        raise TryAgain(
-            f"inside the box, {name} come from the previous photo; expected the *next* one. "
-            f"Hint: in which direction does roll(1) move the photos?"
-        )
+        raise TryAgain(f"inside the box, {name} come from the previous photo, not the next one.")
     if not torch.equal(got, own.roll(-1, dims=0)[..., inside]):
-        which = "unchanged" if torch.equal(got, own[..., inside]) else "not those of the next photo"
-        raise TryAgain(
-            f"inside the box, {name} are {which}; expected those of the next photo. Hint: mix "
-            f"images and labels in the same way, at the same position."
-        )
+        which = "unchanged" if torch.equal(got, own[..., inside]) else "of another photo"
+        hint = "Hint: mix images and labels in the same way, at the same position."
+        raise TryAgain(f"inside the box, {name} are {which}, not of the next one. {hint}")

@@ -1,7 +1,5 @@
 """Checks of the exercises of lesson 5, notebooks/exercises/05-evaluate.ipynb."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -39,41 +37,30 @@ def check_reading(f1: float, iou: float, best_by_iou: str, best_by_f1: str) -> N
 
 def check_photo_f1(photo_f1: Callable[..., Any]) -> None:
     """Exercise 2: target and predicted class ids uint8 [H, W], number of classes -> F1 [C]."""
-    tiny_target = np.array([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 2, 2]], dtype=np.uint8)
-    tiny_predicted = np.array([[0, 1, 1, 1], [0, 1, 1, 0], [0, 0, 2, 1]], dtype=np.uint8)
-    target, predicted = np.random.default_rng(0).integers(0, 4, (2, 40, 40), dtype=np.uint8)
-    without_2 = np.where(target == 2, 0, target), np.where(predicted == 2, 0, predicted)
-    without_3 = np.where(target == 3, 0, target), predicted
+    tiny = [[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 2, 2]], [[0, 1, 1, 1], [0, 1, 1, 0], [0, 0, 2, 1]]
+    both = np.random.default_rng(0).integers(0, 4, (2, 40, 40), dtype=np.uint8)
+    without_2, without_3 = np.where(both == 2, 0, both), both.copy()
+    without_3[0][both[0] == 3] = 0
     for hint, (true, guess) in {
-        "F1 is 2 TP / (2 TP + FP + FN), class by class": (tiny_target, tiny_predicted),
-        "only pixels of the class itself count, in target and prediction": (target, predicted),
+        "F1 is 2 TP / (2 TP + FP + FN), class by class": np.array(tiny, dtype=np.uint8),
+        "only pixels of the class itself count, in target and prediction": both,
         "class 2 is in neither target nor prediction, so nothing can be judged": without_2,
         "class 3 is predicted but not in the target, so its F1 is 0": without_3,
     }.items():
         answer = expect_numbers(photo_f1(true, guess, 4), 4, "photo_f1() of 4 classes")
         expected = SegmentationMetrics(confusion_matrix(true, guess, 4)).f1
         if not np.allclose(answer, expected, equal_nan=True):
-            raise TryAgain(
-                f"expected {np.round(expected, 3).tolist()} from photo_f1(), got "
-                f"{np.round(answer, 3).tolist()}. Hint: {hint}."
-            )
+            wanted, got = (np.round(f1, 3).tolist() for f1 in (expected, answer))
+            raise TryAgain(f"expected {wanted} from photo_f1(), got {got}. Hint: {hint}.")
     print("Right for classes that are correct, missed, only predicted or absent.")
 
 
 def check_boundary_f1(boundary_f1: Callable[..., Any]) -> None:
     """Exercise 3: target and prediction bool [H, W], tolerance in pixels -> F1 of the boundary."""
-    target = np.zeros((60, 60), dtype=bool)
-    target[20:40, 20:40] = True
-    wider = np.zeros_like(target)
-    wider[17:43, 17:43] = True
-    half = target.copy()
-    half[:, 30:] = False
-    twice = target.copy()
-    twice[2:12, 2:12] = True
-    hint = (
-        "Precision: the fraction of the predicted boundary within the tolerance of the true one. "
-        "Recall: the other way round. Only boundaries count, not the area inside."
-    )
+    target, wider, half, twice = np.zeros((4, 60, 60), dtype=bool)
+    target[20:40, 20:40] = wider[17:43, 17:43] = half[20:40, 20:30] = True
+    twice[20:40, 20:40] = twice[2:12, 2:12] = True
+    hint = "Precision is the fraction of the predicted *boundary* within the tolerance of the true."
     for predicted, tolerance, expected, case in (
         (target, 0, 1.0, "the target itself"),
         (np.roll(target, 1, axis=1), 1, 1.0, "the target shifted by one pixel, tolerance 1"),
@@ -88,19 +75,16 @@ def check_boundary_f1(boundary_f1: Callable[..., Any]) -> None:
 
 
 def check_win_rate(win_rate: Callable[..., Any]) -> None:
-    """Exercise 4: a paired bootstrap of two models on the same photos.
+    """Exercise 4: two models' matrices int64 [N, C, C], number of samples -> fraction of wins.
 
-    Args:
-        win_rate: two models' matrices int64 [N, C, C], number of bootstrap samples -> fraction of
-            the samples in which the first model has the higher mean F1.
+    A paired bootstrap: the first model wins a sample of the photos if its mean F1 is higher.
     """
     first, second = _rivals()
     for better, worse, expected in ((first, second, 1.0), (second, first, 0.0)):
         answer = win_rate(better, worse, 400)
         hint = (
-            f"The first model is slightly {'better' if expected else 'worse'} on every photo, and "
-            f"therefore in every sample. Are both models evaluated on the *same* photos in each "
-            f"sample, and is the result a fraction between 0 and 1?"
+            f"The first model is slightly {'better' if expected else 'worse'} on every photo. Are "
+            f"the *same* photos in each sample of both, and is the result between 0 and 1?"
         )
         expect_number(answer, expected, "win_rate()", hint, atol=0.01)
     order = np.random.default_rng(1).permutation(len(first))

@@ -1,7 +1,5 @@
 """Checks of the exercises of lesson 6, notebooks/exercises/06-segment-your-own-photos.ipynb."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +15,7 @@ from facesegkit.labels import FIVE_FEATURES
 
 def check_face_width(prediction: float | None) -> None:
     """Exercise 1: width, in the network's 256 x 256 input, of a face 600 pixels wide on 4000."""
-    hint = (
-        "By what do you have to divide the sides of the photo, so that the longer one is 256? The "
-        "face is divided by the same number."
-    )
+    hint = "By what do you have to divide the sides of the photo, so that the longer one is 256?"
     expect_number(prediction, 38.4, "prediction", hint, rtol=0.1, reveal=False)
     print(f"Right: about 38 of 600 pixels remain (your answer: {prediction:g}).")
 
@@ -36,8 +31,7 @@ def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> 
         answer = expect_array(cutout(segmentation, names), (6, 9, 4), np.uint8, name, hint)
         visible = np.isin(labels, ids)
         alpha = answer[..., 3]
-        wrong = int((alpha != np.where(visible, 255, 0)).sum())
-        if wrong:
+        if wrong := int((alpha != np.where(visible, 255, 0)).sum()):
             raise TryAgain(
                 f"expected an alpha of 255 on {visible.sum()} pixels of {name} and of 0 on all "
                 f"others; {wrong} of {alpha.size} pixels differ, the values are "
@@ -45,10 +39,7 @@ def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> 
                 f"classes, and turn True into 255?"
             )
         if not np.array_equal(answer[visible, :3], pixels[visible]):
-            raise TryAgain(
-                f"expected the photo's own colours where {name} is opaque, got others. Hint: the "
-                f"first three channels are those of the photo, only the fourth is new."
-            )
+            raise TryAgain(f"expected the photo's own colours where {name} is opaque, got others.")
     print("Right: only the named parts are visible.")
 
 
@@ -62,24 +53,16 @@ def check_segment_box(segment_box: Callable[..., Any]) -> None:
     try:
         answer = segment_box(_segment_by_redness, Image.fromarray(pixels), box)
     except ValueError as error:
-        raise TryAgain(
-            f"expected class ids from {name}, got the error {error!s}. Hint: do both arrays have "
-            f"the same shape? In an array rows come first, then columns."
-        ) from error
+        hint = "Hint: in an array rows come first, then columns."
+        raise TryAgain(f"expected class ids from {name}, got the error {error}. {hint}") from error
     hint = "Start with zeros of the whole photo's height and width."
     answer = expect_array(answer, (40, 60), np.uint8, name, hint)
     if answer[~inside].any():
-        raise TryAgain(
-            f"expected background outside the box from {name}, got a class on "
-            f"{np.count_nonzero(answer[~inside])} pixels there. Hint: fill only the rows from top "
-            f"to bottom and the columns from left to right."
-        )
-    wrong = int((answer[inside] != pixels[inside][:, 0] % 6).sum())
-    if wrong:
-        raise TryAgain(
-            f"expected the segmentation of the crop inside the box from {name}; {wrong} of "
-            f"{inside.sum()} pixels differ. Hint: pass the crop to the segmenter, at its own size."
-        )
+        hint = "Hint: fill only the rows from top to bottom and the columns from left to right."
+        raise TryAgain(f"expected background outside the box from {name}, got a class. {hint}")
+    if np.any(answer[inside] != pixels[inside][:, 0] % 6):
+        hint = "Hint: pass the crop to the segmenter, at its own size."
+        raise TryAgain(f"expected the segmentation of the crop inside the box from {name}. {hint}")
     print("Right: the segmentation of the crop is in the right place.")
 
 
@@ -97,8 +80,7 @@ def check_best_angle(best_angle: Callable[..., Any]) -> None:
     answer = best_angle(_segment_by_rotation, photo, angles)
     hints = {
         0: "It has the most pixels of parts, but the model is not confident of them.",
-        90: "No part is detected at this angle, so it scores 0. Handle this case first, and leave "
-        "the background out of the mean.",
+        90: "No part is detected at this angle, so it scores 0. Handle this case first.",
         180: "",
         270: "The mean over all pixels includes the background; use only pixels of parts.",
         angles.index(180): "This is an index into the list; return the angle at that index.",
@@ -118,19 +100,15 @@ class _ResultWithConfidence(SegmentationResult):
     of_background: float = 0.0
 
     def confidence(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        values = np.where(self.labels > 0, self.of_parts, self.of_background)
-        return values.astype(np.float32)
+        return np.where(self.labels > 0, self.of_parts, self.of_background).astype(np.float32)
 
 
 def _segment_by_rotation(photo: Image.Image) -> SegmentationResult:
     """A segmenter whose result depends on which quarter of the photo is white."""
     whitest = int(np.asarray(photo.resize((2, 2)).convert("L")).argmax())
-    rows, of_parts, of_background = {
-        0: (20, 0.6, 0.9),  # not rotated
-        2: (0, 0.5, 0.97),  # 90 degrees
-        3: (4, 0.95, 0.7),  # 180 degrees
-        1: (2, 0.7, 0.99),  # 270 degrees
-    }[whitest]
+    # Rotated by 0, 270, 90 and 180 degrees.
+    quarters = (20, 0.6, 0.9), (2, 0.7, 0.99), (0, 0.5, 0.97), (4, 0.95, 0.7)
+    rows, of_parts, of_background = quarters[whitest]
     labels = np.zeros((32, 32), dtype=np.uint8)
     labels[:rows] = 1
     return _ResultWithConfidence(labels, FIVE_FEATURES, photo, (), of_parts, of_background)

@@ -1,7 +1,5 @@
 """Checks of the exercises of lesson 7, notebooks/exercises/07-make-it-fast.ipynb."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +13,17 @@ from facesegkit.course.exercises import (
     expect_array,
     expect_number,
     expect_numbers,
+    expect_pair,
     expect_unchanged,
     require_answer,
 )
 
 
 def check_limits(roofline_ms: float, best_speedup: float, better: str) -> None:
-    """Exercise 1: a roofline estimate, and the limit of a speed-up.
+    """Exercise 1: latency of 261 M MACs at 45 G MACs per second, and the limit of a speed-up.
 
-    Args:
-        roofline_ms: latency of 261 M MACs at 45 G MACs per second, in milliseconds.
-        best_speedup: of 50 ms + 4 ms + 46 ms, if the network, the second step, took no time.
-        better: what saves more time, "network" (ten times as fast) or "decode" (a fifth faster).
+    Of 50 ms + 4 ms + 46 ms the network takes the second: `best_speedup` if it took no time, and
+    what is `better`, a "network" ten times as fast or "decode", a fifth faster.
     """
     hint = "MACs divided by MACs per second are seconds; the answer is in *milliseconds*."
     expect_number(roofline_ms, 5.8, "roofline_ms", hint, rtol=0.02, reveal=False)
@@ -48,12 +45,10 @@ def check_quantize(quantize: Callable[..., Any]) -> None:
     rng = np.random.default_rng(0)
     spread = np.array([1.0, 0.01, 30.0, 0.3], dtype=np.float32)
     weights = rng.normal(size=(4, 8, 3, 3)).astype(np.float32) * spread[:, None, None, None]
-    answer = quantize(weights.copy())
-    require_answer(answer, "the result of quantize()")
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        raise TryAgain("quantize() has to return two things: the int8 weights and the scales.")
-    quantized = expect_array(answer[0], weights.shape, np.int8, "the weights of quantize()")
-    scales = expect_numbers(np.ravel(answer[1]), 4, "the scales of quantize()")
+    what = "things, the int8 weights and the scales,"
+    quantized, scales = expect_pair(quantize(weights.copy()), what, "quantize()")
+    quantized = expect_array(quantized, weights.shape, np.int8, "the weights of quantize()")
+    scales = expect_numbers(np.ravel(scales), 4, "the scales of quantize()")
     largest = np.abs(weights).max(axis=(1, 2, 3))
     for channel, (scale, high) in enumerate(zip(scales, largest, strict=True)):
         hint = f"The weights go up to {high:.4f}, and the largest one becomes 127 or -127."
@@ -62,10 +57,8 @@ def check_quantize(quantize: Callable[..., Any]) -> None:
     errors = np.abs(weights - quantized * scales[:, None, None, None]).max(axis=(1, 2, 3))
     steps = (errors / scales).max()
     if steps > 0.501:
-        raise TryAgain(
-            f"a weight is off by {steps:.2f} steps; expected at most half a step. Hint: round to "
-            f"the *nearest* whole number; astype() alone truncates."
-        )
+        hint = "Hint: round to the *nearest* whole number; astype() alone truncates."
+        raise TryAgain(f"a weight is off by {steps:.2f} steps; expected at most half. {hint}")
     print("Right: each channel has its own scale, and no weight is off by more than half a step.")
 
 
@@ -84,10 +77,8 @@ def check_fold(fold: Callable[..., Any]) -> None:
     with torch.inference_mode():
         expected, output = conv(photo * scale[:, None, None]), folded(photo)
     if output.shape != expected.shape:
-        raise TryAgain(
-            f"expected an output of shape {tuple(expected.shape)} from the folded convolution, got "
-            f"{tuple(output.shape)}. Hint: keep kernel, stride and padding."
-        )
+        shapes = f"{list(expected.shape)} from the folded convolution, got {list(output.shape)}"
+        raise TryAgain(f"expected shape {shapes}. Hint: keep kernel, stride and padding.")
     if not torch.allclose(output, expected, atol=1e-5):
         hint = "Weights are [out, in, k, k]. Which of these does the scale belong to?"
         shift = output - expected

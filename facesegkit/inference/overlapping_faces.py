@@ -1,0 +1,44 @@
+"""Which face gets a pixel where two faces overlap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facesegkit.geometry import BBox, FaceROI
+from facesegkit.inference.results import AnalyzedFace, Face
+from facesegkit.labels import LabelScheme
+from facesegkit.system.large_images import tiles
+
+
+def assign_pixels(
+    found: Sequence[AnalyzedFace], scheme: LabelScheme, size: tuple[int, int]
+) -> tuple[Face, ...]:
+    """The faces of a photo of (width, height), each with the class ids of its own pixels.
+
+    A ROI may show a neighbour too. Where ROIs overlap, each pixel belongs to the face whose centre
+    is nearest, in units of the face's size.
+    """
+    faces = []
+    for face in found:
+        classes, window = face.roi_logits.classes(size)
+        for other in found:
+            if other is not face:
+                classes = np.where(_is_nearer(face.roi, other.roi, window), classes, np.uint8(0))
+        faces.append(Face(face.roi, face.roi_logits, classes, window, scheme, size))
+    return tuple(faces)
+
+
+def _is_nearer(roi: FaceROI, other: FaceROI, window: BBox) -> NDArray[np.bool_]:
+    """Whether a ROI's centre is nearer than another's, for each pixel of a window, bool [h, w]."""
+    rows, columns = np.ogrid[window.slices]
+
+    def distance(to: FaceROI, tile: BBox) -> NDArray[np.float64]:
+        down, across = tile.slices
+        squared = (columns[:, across] + 0.5 - to.x) ** 2 + (rows[down] + 0.5 - to.y) ** 2
+        return np.asarray(squared / to.size**2)
+
+    nearer = np.empty((len(rows), columns.size), dtype=bool)
+    for tile in tiles((columns.size, len(rows))):
+        nearer[tile.slices] = distance(roi, tile) <= distance(other, tile)
+    return nearer
