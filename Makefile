@@ -77,7 +77,7 @@ notebooks: $(INSTALLED) ## run lessons and solutions, and save their outputs
 	$(MAKE) exercises figures
 
 exercises: $(INSTALLED) ## generate notebooks/exercises/ from notebooks/solutions/
-	$(BIN)/python -m facesegkit.course.exercises
+	$(BIN)/python notebooks/solutions/make_exercises.py
 
 figures: $(INSTALLED) ## generate the images in figures/
 	$(BIN)/python figures/make_figures.py

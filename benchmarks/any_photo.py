@@ -64,11 +64,9 @@ def make_scene(number: int, cache: DatasetCache, rows: NDArray[np.int64]) -> Sce
     rois: list[FaceROI] = []
     count = {"group": int(rng.integers(2, 7)), "no face": 0}.get(kind, 1)
     for _ in range(count):
-        roi = _free_roi(rng, kind, rois)
-        if roi is None:
-            continue
-        paste_person(photo, classes, roi, cache, int(rng.choice(rows)))
-        rois.append(roi)
+        if (roi := _free_roi(rng, kind, rois)) is not None:
+            paste_person(photo, classes, roi, cache, int(rng.choice(rows)))
+            rois.append(roi)
     if kind == "dark":
         photo = darken(photo, rng.uniform(0.08, 0.3), rng)
     if kind == "blurred":

@@ -35,13 +35,7 @@ class TestResult(NamedTuple):
 
 
 def run_tests(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> list[TestResult]:
-    """Run pytest (with options, without --junitxml) in a folder; return the result of each test.
-
-    Each test process gets one core, as in `make test`.
-
-    Raises:
-        FileNotFoundError: if pytest has run no test.
-    """
+    """Run pytest (with options, without --junitxml) in a folder, each process on one core."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)  # pytest may run as another user
         report = Path(folder, "report.xml")

@@ -69,8 +69,7 @@ def any_order(here: Environment) -> None:
 def one_core(here: Environment) -> None:
     """All processes share one core."""
     _need("taskset")
-    here.prefix = ("taskset", "-c", "0")
-    here.parallel = ()
+    here.prefix, here.parallel = ("taskset", "-c", "0"), ()
 
 
 def old_processor(here: Environment) -> None:
@@ -81,8 +80,7 @@ def old_processor(here: Environment) -> None:
 def processor_of_2008(here: Environment) -> None:
     """Emulated, without AVX: the tests of inference, except for child processes."""
     _need("qemu-x86_64")  # Debian's qemu-user
-    here.prefix = ("qemu-x86_64", "-cpu", "Nehalem")
-    here.parallel = ()
+    here.prefix, here.parallel = ("qemu-x86_64", "-cpu", "Nehalem"), ()
     here.tests = ["tests/inference", "tests/test_image_io.py"]
 
 

@@ -28,13 +28,11 @@ from facesegkit.synthetic.background import background
 
 FACES = 120  # of each kind
 
-Rows = NDArray[np.int64]
-
 
 class Maker:
     """Makes the photos of one kind; always the same ones."""
 
-    def __init__(self, cache: DatasetCache, rows: Rows, seed: int) -> None:
+    def __init__(self, cache: DatasetCache, rows: NDArray[np.int64], seed: int) -> None:
         self.cache, self.rows = cache, rows
         self.rng = np.random.default_rng([17, seed])
 
@@ -58,8 +56,6 @@ class Maker:
     def roi(self, x: float, y: float, head: float, degrees: float = 0) -> FaceROI:
         angle = math.radians(degrees + self.rng.normal(0, 6))
         return FaceROI(x, y, head / HEAD, wrap_angle(angle))
-
-    # --- the kinds -----------------------------------------------------------------------------
 
     def upright(self) -> Scene:
         return self.scene((1024, 768), [self.roi(512, 384, self.rng.uniform(150, 400))])

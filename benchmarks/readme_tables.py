@@ -172,10 +172,8 @@ def data_speed() -> str:
     synthesis, prepare = results("synthesis_speed"), results("prepare_speed")
     patterns = "{pairs per second} per second | {processor ms per pair} ms"
     patterns += " | {peak MB of all processes} MB"
-    of_data_set, of_original_size = (
-        cells(prepare[kind], patterns)
-        for kind in ("the data set as it is", "pairs of the original's size")
-    )
+    of_data_set = cells(prepare["the data set as it is"], patterns)
+    of_original_size = cells(prepare["pairs of the original's size"], patterns)
     rows = [
         ["synthesize faces", *cells(synthesis, patterns.replace("pair", "face"))],
         ["prepare 320 px photos, one-channel masks", *of_data_set],

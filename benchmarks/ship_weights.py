@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from readme_tables import table
 from torch import Tensor
 
+from facesegkit import metrics
 from facesegkit.checkpoint import Checkpoint, load, save
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.dataset import TrainingData
@@ -36,13 +37,6 @@ from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import PART_IDS
-from facesegkit.metrics import (
-    DEFINITION,
-    Evaluation,
-    SegmentationMetrics,
-    confusion_matrix,
-    evaluate,
-)
 from facesegkit.profile import profile_model
 from facesegkit.system.tensor_files import round_to_half, versions
 from facesegkit.transforms import to_float_images
@@ -67,9 +61,9 @@ PROVENANCE = {
 
 def summary(matrix: NDArray[np.int64], photos: int, names: tuple[str, ...]) -> dict[str, Any]:
     """Number of photos, mean F1, and F1 of each class, from a confusion matrix."""
-    metrics = SegmentationMetrics(matrix)
-    f1 = {name: round(float(f1), 4) for name, f1 in zip(names, metrics.f1[1:], strict=True)}
-    return {"photos": photos, "mean_f1": round(metrics.mean_f1, 4), "f1": f1}
+    scores = metrics.SegmentationMetrics(matrix)
+    f1 = {name: round(float(f1), 4) for name, f1 in zip(names, scores.f1[1:], strict=True)}
+    return {"photos": photos, "mean_f1": round(scores.mean_f1, 4), "f1": f1}
 
 
 def groups(labels: NDArray[np.uint8]) -> dict[str, bool]:
@@ -89,7 +83,7 @@ def groups(labels: NDArray[np.uint8]) -> dict[str, bool]:
     }
 
 
-def group_metrics(evaluation: Evaluation, cache: DatasetCache) -> dict[str, Any]:
+def group_metrics(evaluation: metrics.Evaluation, cache: DatasetCache) -> dict[str, Any]:
     """Metrics of each group of the evaluated photos that is not empty."""
     belongs = [groups(cache.labels[row]) for row in evaluation.rows]
     names = evaluation.scheme.class_names[1:]
@@ -102,10 +96,7 @@ def group_metrics(evaluation: Evaluation, cache: DatasetCache) -> dict[str, Any]
 
 
 def affine(degrees: float = 0, scale: float = 1, shift: float = 0) -> Tensor:
-    """A matrix [2, 3] for `F.affine_grid` that rotates (clockwise) and scales an image.
-
-    `shift` moves it to the right and down, by a fraction of its side.
-    """
+    """A matrix [2, 3] that rotates (clockwise), scales, and shifts right and down by a fraction."""
     angle = np.deg2rad(degrees)
     cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
     x, y = -2 * shift * (cosine + sine), -2 * shift * (cosine - sine)
@@ -115,10 +106,7 @@ def affine(degrees: float = 0, scale: float = 1, shift: float = 0) -> Tensor:
 def transform(
     photos: NDArray[np.uint8], labels: NDArray[np.uint8], matrix: Tensor
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Photos and label maps transformed by `affine`, both at the label maps' resolution.
-
-    Pixels from outside the photo are grey, and background.
-    """
+    """Both transformed by `affine` at the label maps' resolution; what is outside is grey."""
     images = to_float_images(torch.from_numpy(photos)) - 0.5
     parts = torch.from_numpy(labels)[:, None].float()
     images = F.interpolate(images, parts.shape[2:], mode="bilinear", align_corners=False)
@@ -165,22 +153,14 @@ def robustness(model: Path, cache: DatasetCache, rows: NDArray[np.int64]) -> dic
                 light = LIGHT[name]((photos / np.float32(255)) ** 2.2)  # linear
                 photos = ((np.clip(light, 0, 1) ** (1 / 2.2)) * 255).astype(np.uint8)
             classes = segmenter(photos[0]).labels
-            matrix += confusion_matrix(scheme.merge(labels[0]), classes, len(matrix))
-        found[name] = round(SegmentationMetrics(matrix).mean_f1, 4)
+            matrix += metrics.confusion_matrix(scheme.merge(labels[0]), classes, len(matrix))
+        found[name] = round(metrics.SegmentationMetrics(matrix).mean_f1, 4)
         print(f"{name}: {found[name]}", flush=True)
     return found
 
 
 def ship(name: str, file: Path, data: str, command: str, before: tuple[float, int]) -> None:
-    """Write the four files of a model: .pth, .onnx, .json (figures) and .md (model card).
-
-    Args:
-        name: of the model.
-        file: the trained checkpoint.
-        data: CelebAMask-HQ, to evaluate on.
-        command: how it was trained, for the card.
-        before: minutes and photos of the run that this one was initialized from.
-    """
+    """Write the four files of a model: .pth, .onnx, .json (figures) and .md (model card)."""
     checkpoint = load(file)
     round_to_half(checkpoint.model)
     cache = build_cache(data, photo_size=checkpoint.crop.full_size(checkpoint.input_size))
@@ -232,10 +212,10 @@ def training_figures(
 
 def split_figures(checkpoint: Checkpoint, cache: DatasetCache) -> dict[str, Any]:
     """Metrics on the validation and test split, and on groups of the test split."""
-    figures: dict[str, Any] = {"scored on": cache.summary(), "definition": DEFINITION}
+    figures: dict[str, Any] = {"scored on": cache.summary(), "definition": metrics.DEFINITION}
     for split in ("val", "test"):
         data = TrainingData.from_cache(cache, split, checkpoint.scheme, checkpoint.crop)
-        evaluation = evaluate(checkpoint.model, data, progress=True)
+        evaluation = metrics.evaluate(checkpoint.model, data, progress=True)
         figures[split] = summary(evaluation.matrix, len(data), checkpoint.scheme.class_names[1:])
     groups_of_test = group_metrics(evaluation, cache)
     return figures | {"groups of the test split": groups_of_test, "versions": versions()}

@@ -12,10 +12,7 @@ import sys
 
 from common import TOP, run_tests, save_results
 
-TESTS = (
-    "test_fuzz.py", "cli/test_interruptions.py", "cli/test_large_photos.py",
-    "system/test_distributed.py",
-)  # fmt: skip
+TESTS = "test_fuzz cli/test_interruptions cli/test_large_photos system/test_distributed".split()
 
 
 def main() -> int:
@@ -24,7 +21,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="kills of each command")
     options = parser.parse_args()
     more = {"FUZZ": str(options.fuzz), "KILLS": str(options.kills), "LARGE": "1"}
-    files = [str(TOP / "tests" / name) for name in TESTS]
+    files = [str(TOP / "tests" / f"{name}.py") for name in TESTS]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *files]
     tests = run_tests(command, TOP, {**os.environ, **more})
     passed = sum(test.result == "passed" for test in tests)

@@ -129,9 +129,8 @@ def summary(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     stopped = max((minutes for minutes, _ in plain), default=None)
     by_goal: dict[str, dict[str, float | None]] = {}
     for goal in GOALS:
-        first, of_ours = (
-            min((m for m, f1 in runs if f1 >= goal), default=None) for runs in (plain, ours)
-        )
+        reached = ([m for m, f1 in runs if f1 >= goal] for runs in (plain, ours))
+        first, of_ours = (min(minutes, default=None) for minutes in reached)
         ran, ratio = first or stopped, None
         if ran and of_ours and (first or ran > of_ours):
             ratio = round(ran / of_ours, 1)
@@ -148,8 +147,7 @@ def figure_of(results: dict[str, Any]) -> Figure:
     ours = sorted((run["minutes"], run["val_mean_f1"]) for run in results["ours"].values())
     label = "plain recipe, one run"
     axes.plot(*zip(*plain, strict=True), color=ORANGE, linestyle="--", label=label)
-    label = "ours, one run per budget"
-    axes.plot(*zip(*ours, strict=True), color=BLUE, marker="o", label=label)
+    axes.plot(*zip(*ours, strict=True), color=BLUE, marker="o", label="ours, one run per budget")
     above: dict[str, Any] = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
     for minutes, mean_f1 in ours:
         axes.annotate(f"{mean_f1:.3f}", (minutes, mean_f1), fontsize=9, **above)

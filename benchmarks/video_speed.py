@@ -57,9 +57,7 @@ def write_video(path: Path) -> None:
         container.mux(video.encode(None))
 
 
-def flicker(
-    segment: Callable[[Image.Image], SegmentationResult], still: list[Image.Image]
-) -> float:
+def flicker(segment: Callable[..., SegmentationResult], still: list[Image.Image]) -> float:
     labels = [segment(frame).labels for frame in still]
     pairs = zip(labels, labels[1:], strict=False)
     changed = [np.count_nonzero(a != b) / np.count_nonzero(a) for a, b in pairs]

@@ -55,8 +55,7 @@ class Checkpoint:
 def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | LightweightUNet:
     """A model with random weights: "separable" or "unet", with arguments of its class.
 
-    Raises:
-        FaceSegKitError: if there is no such architecture.
+    Raises a FaceSegKitError if there is no such architecture.
     """
     if arch not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -73,8 +72,7 @@ def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | Ligh
 def save(checkpoint: Checkpoint, path: Path | str) -> None:
     """Write a checkpoint, atomically.
 
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    Raises a FaceSegKitError if the file cannot be written.
     """
     weights = {name: halved(value) for name, value in checkpoint.model.state_dict().items()}
     save_tensors({**description(checkpoint), "weights": weights}, path)
@@ -98,8 +96,7 @@ def description(checkpoint: Checkpoint) -> dict[str, Any]:
 def load(path: Path | str) -> Checkpoint:
     """Read a checkpoint; the model is in eval mode.
 
-    Raises:
-        FaceSegKitError: if there is no such file, or it is damaged or not a checkpoint.
+    Raises a FaceSegKitError if there is no such file, or it is damaged or not a checkpoint.
     """
     plain = load_tensors(path)
     check_kind(plain, path)

@@ -18,10 +18,8 @@ class Budget:
     """Length of a run: minutes of wall time, or epochs (which may be a fraction).
 
     The learning rate schedule is stretched over whichever is given. With epochs a run can be
-    repeated to the last digit; with minutes it depends on how fast the machine is that day.
-
-    Raises:
-        FaceSegKitError: if not exactly one of the two is given, or it is not positive and finite.
+    repeated to the last digit; with minutes it depends on how fast the machine is that day. Raises
+    a FaceSegKitError if not exactly one of the two is given, or it is not positive and finite.
     """
 
     minutes: float | None = None

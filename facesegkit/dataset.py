@@ -117,8 +117,7 @@ class TrainingData:
     ) -> TrainingData:
         """The 'train', 'val', 'test' or 'all' split of a data set cache.
 
-        Raises:
-            FaceSegKitError: if there is no such split, or it is empty.
+        Raises a FaceSegKitError if there is no such split, or it is empty.
         """
         return cls(cache.photos, cache.labels, cache.rows(split), scheme, crop)
 
@@ -133,8 +132,7 @@ class TrainingData:
     def batch(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Photos uint8 [B, H, W, 3] and part ids uint8 [B, h, w] of the samples at these indices.
 
-        Raises:
-            FaceSegKitError: if a label map holds an unknown part id.
+        Raises a FaceSegKitError if a label map holds an unknown part id.
         """
         rows = self.rows[indices]
         photos, labels = self.photos[rows], self.labels[rows]

@@ -26,11 +26,9 @@ class Agreement:
 def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
     """Write a checkpoint with its metadata as an ONNX file.
 
-    The network takes `images`, float32 [batch, 3, S, S], RGB in 0..1, and returns `logits`,
-    float32 [batch, C, S, S]; the batch size is free, S is the checkpoint's `input_size`.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    The network takes `images`, float32 [batch, 3, S, S], RGB in 0..1, and returns `logits`, float32
+    [batch, C, S, S]; the batch size is free, S is the checkpoint's `input_size`. Raises a
+    FaceSegKitError if the file cannot be written.
     """
     metadata = {METADATA_KEY: json.dumps(description(checkpoint))}
     graph = trace_onnx(checkpoint.model, checkpoint.input_size, "logits", {0: "batch"}, OPSET)
@@ -40,8 +38,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
 def compare(checkpoint: Checkpoint, path: Path | str, images: NDArray[np.float32]) -> Agreement:
     """Predict images, float32 [B, 3, S, S] in 0..1, with a checkpoint and with its ONNX file.
 
-    Raises:
-        FaceSegKitError: if the file cannot be read.
+    Raises a FaceSegKitError if the file cannot be read.
     """
     expected = checkpoint.runnable().predict_logits(images)
     logits = open_onnx(Path(path)).predict_logits(images)
@@ -54,8 +51,7 @@ def compare(checkpoint: Checkpoint, path: Path | str, images: NDArray[np.float32
 def check_agreement(agreement: Agreement, path: Path | str) -> None:
     """Check that an ONNX file predicts what its checkpoint does.
 
-    Raises:
-        FaceSegKitError: if logits differ by over 1e-4, or classes on over one pixel in 10,000.
+    Raises a FaceSegKitError if logits differ by over 1e-4, or classes on over one pixel in 10,000.
     """
     if agreement.largest_difference > 1e-4 or agreement.same_classes < 0.9999:
         raise FaceSegKitError(

@@ -32,8 +32,7 @@ class BBox(NamedTuple):
 class RelativeCrop:
     """The square part of a square image that a model sees, in fractions of the image's side.
 
-    Raises:
-        FaceSegKitError: if it extends beyond the image or is smaller than `MIN_CROP_SIZE`.
+    Raises a FaceSegKitError if it extends beyond the image or is smaller than `MIN_CROP_SIZE`.
     """
 
     x: float = 0.5  # centre of the crop, from the left
@@ -73,8 +72,7 @@ class RelativeCrop:
     def from_dict(cls, plain: Any) -> "RelativeCrop":
         """The inverse of `to_dict`; None gives the full image.
 
-        Raises:
-            FaceSegKitError: if `plain` does not describe a valid crop.
+        Raises a FaceSegKitError if `plain` does not describe a valid crop.
         """
         if plain is None:
             return FULL_IMAGE

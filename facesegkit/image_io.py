@@ -27,10 +27,8 @@ def read_photo(source: Path | str | BinaryIO) -> Image.Image:
     """Read a photo of any kind as upright 8-bit RGB, as `upright_rgb` converts it.
 
     `source` is a path, or a file open for reading bytes; of an animation, the first frame is read.
-
-    Raises:
-        FaceSegKitError: if there is no such file, it is not an image, it is damaged or truncated,
-            or decoding it would exceed the limits of `system.decode_limits`.
+    Raises a FaceSegKitError if there is no such file, it is not an image, it is damaged or
+    truncated, or decoding it would exceed the limits of `system.decode_limits`.
     """
     with opened_image(source) as image:
         photo, _ = _decode(image, image.size)

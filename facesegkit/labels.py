@@ -56,9 +56,8 @@ def mirror_label_map(label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class LabelScheme:
     """Which parts form which class, and the colours of the classes.
 
-    Raises:
-        FaceSegKitError: if a part is unknown or in two classes, a class has no parts or is called
-            "background", or colours are invalid or missing.
+    Raises a FaceSegKitError if a part is unknown or in two classes, a class has no parts or is
+    called "background", or colours are invalid or missing.
     """
 
     name: str  # in reports and checkpoints
@@ -124,8 +123,7 @@ class LabelScheme:
     def merge(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Convert part ids to class ids, both uint8 [...].
 
-        Raises:
-            FaceSegKitError: if a part id is invalid.
+        Raises a FaceSegKitError if a part id is invalid.
         """
         try:
             return self.class_of_part.take(label_map)  # twice as fast as indexing
@@ -148,8 +146,7 @@ class LabelScheme:
     def from_dict(cls, plain: Mapping[str, Any]) -> "LabelScheme":
         """The inverse of `to_dict`; name and colours are optional.
 
-        Raises:
-            FaceSegKitError: if `plain` does not describe a valid scheme.
+        Raises a FaceSegKitError if `plain` does not describe a valid scheme.
         """
         classes = plain.get("classes")
         if not isinstance(classes, Mapping):

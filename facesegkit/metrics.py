@@ -174,8 +174,7 @@ class Evaluation:
     def save(self, folder: Path | str) -> Path:
         """Write `to_dict` to scores.json in `folder`, creating it if need be; return the path.
 
-        Raises:
-            FaceSegKitError: if the file cannot be written.
+        Raises a FaceSegKitError if the file cannot be written.
         """
         path = Path(folder) / "scores.json"
         with atomic_write(path) as unfinished:

@@ -143,10 +143,8 @@ def example_cases(
     """Best, median and worst photos of an evaluation, by the mean F1 of each photo.
 
     `evaluation` is what `evaluate` returned for `data` and `model`, which is in eval mode and
-    predicts the few photos again: `each` of the best, of the median and of the worst.
-
-    Raises:
-        FaceSegKitError: if no photo has a class in its annotation or prediction.
+    predicts the few photos again: `each` of the best, of the median and of the worst. Raises a
+    FaceSegKitError if no photo has a class in its annotation or prediction.
     """
     scores = evaluation.per_image_mean_f1
     picked = pick_cases(scores, each)
@@ -179,8 +177,7 @@ def contact_sheet(photos: Arrays, columns: int) -> Image.Image:
     height, width = photos[0].shape[:2]
     columns = min(columns, len(photos))
     rows = -(-len(photos) // columns)
-    size = (columns * (width + gap) - gap, rows * (height + gap) - gap)
-    canvas = Image.new("RGB", size, "white")
+    canvas = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
     for index, photo in enumerate(photos):
         row, column = divmod(index, columns)
         canvas.paste(Image.fromarray(photo), (column * (width + gap), row * (height + gap)))
@@ -191,10 +188,8 @@ def contact_sheet(photos: Arrays, columns: int) -> Image.Image:
 def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG, SVG or PDF (by suffix), atomically.
 
-    The same figure gives the same bytes: there is no date in the file.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    The same figure gives the same bytes: there is no date in the file. Raises a FaceSegKitError if
+    the file cannot be written.
     """
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished, metadata=_NO_METADATA.get(unfinished.suffix.lower()))

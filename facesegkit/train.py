@@ -172,8 +172,7 @@ def train_step(
 ) -> None:
     """One optimization step: forward, loss, backward, update of the weights and of their EMA.
 
-    Raises:
-        FaceSegKitError: if the loss is no longer finite.
+    Raises a FaceSegKitError if the loss is no longer finite.
     """
     config, images = state.config, batch.images
     for group in state.optimizer.param_groups:

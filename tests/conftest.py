@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.labels import PARTS
+from facesegkit.synthetic import synthesize_dataset
 
 # Only a CPU computes the same result twice, to the last digit.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -86,14 +87,9 @@ class TinyDataSet:
         folder = self.root / "CelebAMask-HQ-mask-anno" / str(photo_id // 2000)
         return folder / f"{photo_id:05d}_{part}.png"
 
-    def add(
-        self,
-        photo_id: int,
-        masks: Mapping[str, NDArray[np.bool_]] | None = None,
-        mode: str = "L",
-        mask_size: tuple[int, int] = (64, 64),
-        photo_size: tuple[int, int] = (96, 96),
-    ) -> None:
+    def add(self, photo_id: int, masks: Mapping[str, NDArray[np.bool_]] | None = None,
+            mode: str = "L", mask_size: tuple[int, int] = (64, 64),
+            photo_size: tuple[int, int] = (96, 96)) -> None:  # fmt: skip
         """Write a photo and its masks, by default random ones. Sizes are (H, W)."""
         rng = np.random.default_rng(photo_id)
         coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
@@ -131,6 +127,14 @@ def mask_image(pixels: NDArray[np.bool_], mode: str) -> Image.Image:
         image.putpalette([255, 0, 0, 0, 0, 0])
         return image
     return Image.fromarray(pixels.astype(np.uint8) * 255).convert(mode)
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty synthetic faces, which no test changes."""
+    folder = tmp_path_factory.mktemp("faces") / "synthetic"
+    synthesize_dataset(folder, 40, seed=0, progress=False)
+    return folder
 
 
 @pytest.fixture

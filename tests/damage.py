@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facesegkit.errors import FaceSegKitError
+
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     """Change, delete or insert some bytes, mostly near the start."""
@@ -27,6 +29,19 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
         else:
             changed[at:at] = rng.bytes(int(rng.choice([1, 4, 50])))
     return bytes(changed)
+
+
+def refusals(read: Callable[[Path], object], path: Path, times: int, intact: int = 0) -> int:
+    """How many damaged versions of a file are refused in one sentence; `intact` bytes stay."""
+    content, rng, refused = path.read_bytes(), np.random.default_rng(3), 0
+    for _ in range(times):
+        path.write_bytes(content[:intact] + damaged(content[intact:], rng))
+        try:
+            read(path)
+        except FaceSegKitError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    return refused
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -5,7 +5,7 @@ import functools
 import json
 from pathlib import Path
 
-from facesegkit.course.exercises.blanking import BLANK, blank_source, tags
+from make_exercises import BLANK, blank_source, tags
 
 SOLUTIONS = sorted((Path(__file__).parent.parent / "notebooks" / "solutions").glob("*.ipynb"))
 

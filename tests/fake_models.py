@@ -51,13 +51,10 @@ def photo_with(boxes, width, height):
 
 
 def detector_of(*faces, min_pixels=0, scales=None, confidence_logit=4):
-    """A detector that sees upright faces, each with its centre and size in fractions of the width.
+    """A detector that sees upright faces (x and size in fractions of the width, y of the height).
 
-    Args:
-        faces: x, y, size; y in fractions of the height.
-        min_pixels: faces smaller than this, in pixels of the image, are not detected.
-        scales: the longest side of each image is appended.
-        confidence_logit: for a face of 64 pixels.
+    It misses faces below `min_pixels`, and appends the longest side of each image to `scales`;
+    `confidence_logit` is that of a face of 64 pixels.
     """
 
     def detect(images):

@@ -1,5 +1,6 @@
-"""Running commands in a process of their own, and measuring their time and memory."""
+"""Running commands in a process of their own: their time, their memory, and their files."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -34,12 +35,16 @@ print(json.dumps(report))
 """
 
 
-def measured(command: str, files: list[Path], folder: Path) -> tuple[dict[str, Any], str]:
-    """Run a command on each of the files in one process.
+def hashes(folder: Path) -> dict[str, str]:
+    """Hash of every file, including hidden ones."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
-    Returns:
-        Exit status, seconds and peak memory in bytes by file, and standard error. Seconds are wall
-        time, or CPU time if that is less because other programs are running.
+
+def measured(command: str, files: list[Path], folder: Path) -> tuple[dict[str, Any], str]:
+    """Exit status, seconds, and peak bytes of a command on each file, and standard error.
+
+    Seconds are wall time, or CPU time if that is less because other programs are running.
     """
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not report the peak memory of a process")
@@ -49,8 +54,7 @@ def measured(command: str, files: list[Path], folder: Path) -> tuple[dict[str, A
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     report = {}
-    for file, measurements in json.loads(finished.stdout.splitlines()[-1]).items():
-        status, wall, cpu, memory = measurements
+    for file, (status, wall, cpu, memory) in json.loads(finished.stdout.splitlines()[-1]).items():
         assert wall < MAX_WALL_SECONDS, file
         report[file] = (status, min(wall, cpu), memory)
     return report, finished.stderr

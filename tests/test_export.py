@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from damage import damaged
+from damage import refusals
 from onnx import helper, numpy_helper
 from torch import nn
 
@@ -147,15 +148,8 @@ CHANGES = {
 
 
 def test_random_damage_is_reported_in_one_sentence(exported, tmp_path, capfd):
-    rng, refused = np.random.default_rng(3), 0
-    for _ in range(100):
-        (tmp_path / "model.onnx").write_bytes(damaged(exported.read_bytes(), rng))
-        try:
-            open_onnx(tmp_path / "model.onnx")
-        except FaceSegKitError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 20
+    path = shutil.copy(exported, tmp_path / "model.onnx")
+    assert refusals(open_onnx, path, 100) > 20
     assert capfd.readouterr() == ("", "")  # nothing printed by ONNX Runtime
 
 

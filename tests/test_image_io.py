@@ -173,13 +173,10 @@ def test_the_size_of_a_reduced_photo_that_is_almost_square(orientation):
     assert shape == read_photo(file).size == ((2047, 2048) if orientation > 4 else (2048, 2047))
 
 
-def test_photos_that_are_too_large_are_not_decoded(monkeypatch):
+def test_too_many_pixels_are_not_decoded_and_too_little_memory_is_reported(monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(FaceSegKitError, match="too large"):
         read_photo(BytesIO(png(13_000, 13_000)))
-
-
-def test_too_little_memory(monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", Mock(side_effect=MemoryError))
     with pytest.raises(FaceSegKitError, match="not enough memory for the photo"):
         read_photo(BytesIO(encoded(noise())))

@@ -6,20 +6,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from facesegkit import plots
 from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.metrics import Evaluation, SegmentationMetrics, evaluate
-from facesegkit.plots import (
-    comparison,
-    confusion_figure,
-    contact_sheet,
-    example_cases,
-    pick_cases,
-    save_figure,
-    training_curves,
-)
 
 RNG = np.random.default_rng(0)
 NAN = float("nan")
@@ -35,7 +27,7 @@ def lines(figure: Figure) -> list[list[list[float]]]:
 
 
 def test_training_curves_show_the_history():
-    figure = training_curves(HISTORY)
+    figure = plots.training_curves(HISTORY)
     assert lines(figure) == [
         [[0.5, 1.9], [1.0, 1.2], [1.5, 0.8], [2.0, 0.7], [2.5, 0.6]],
         [[1.0, 1.1], [2.0, 0.9], [2.5, 1.0]],
@@ -46,14 +38,14 @@ def test_training_curves_show_the_history():
 
 def test_figures_with_little_or_much_to_show(tmp_path):
     data = random_data(1)
-    everything = comparison(data.photos, data.labels, data.labels, ALL_PARTS)
-    for figure in (training_curves([]), training_curves(HISTORY[:1]), everything):
-        save_figure(figure, tmp_path / "figure.png")
+    everything = plots.comparison(data.photos, data.labels, data.labels, ALL_PARTS)
+    for figure in (plots.training_curves([]), plots.training_curves(HISTORY[:1]), everything):
+        plots.save_figure(figure, tmp_path / "figure.png")
 
 
 def test_confusion_figure_shows_percentages_of_the_true_class():
     matrix = np.array([[990, 10, 0], [50, 150, 0], [0, 0, 0]])
-    figure = confusion_figure(SegmentationMetrics(matrix), ["background", "nose", "mouth"])
+    figure = plots.confusion_figure(SegmentationMetrics(matrix), ["background", "nose", "mouth"])
     axes = figure.axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["99.0", "1.0", "0", "25.0", "75.0", "0", "0", "0", "0"]
@@ -74,7 +66,7 @@ def test_comparison_shows_photo_ground_truth_prediction_and_overlay():
     data = random_data(2)
     targets = FIVE_FEATURES.merge(data.labels)
     predictions = targets[:, ::-1]
-    figure = comparison(data.photos, targets, predictions, FIVE_FEATURES, ["first", "second"])
+    figure = plots.comparison(data.photos, targets, predictions, FIVE_FEATURES, ["first", "second"])
     columns = [axes.get_title() for axes in figure.axes]
     assert columns == ["photo", "ground truth", "prediction", "overlay", "", "", "", ""]
     for index, prediction in enumerate(predictions):
@@ -105,7 +97,7 @@ TWO_OF_EACH = ("best", "best", "median", "median", "worst", "worst")
     ],
 )
 def test_pick_cases(scores, each, expected):
-    assert pick_cases(np.array(scores), each) == expected
+    assert plots.pick_cases(np.array(scores), each) == expected
 
 
 class AlwaysNose(nn.Module):
@@ -118,7 +110,7 @@ class AlwaysNose(nn.Module):
 def test_example_cases():
     data = random_data(9, [8, 4, 2, 6])
     data.labels[4] = 2  # nose everywhere: this one is predicted correctly
-    figure = example_cases(evaluate(AlwaysNose(), data), data, AlwaysNose())
+    figure = plots.example_cases(evaluate(AlwaysNose(), data), data, AlwaysNose())
     titles = [axes.get_ylabel() for axes in figure.axes[::4]]
     assert [title.split("\n")[0] for title in titles] == ["best", "median", "worst"]
     assert titles[0] == "best\nmean F1 1.000"
@@ -126,26 +118,26 @@ def test_example_cases():
     assert (target == FIVE_FEATURES.palette[3]).all()
     nothing = Evaluation(FIVE_FEATURES, np.zeros((1, 6, 6), np.int64), np.array([0]))
     with pytest.raises(FaceSegKitError, match="no cases to show"):
-        example_cases(nothing, data, AlwaysNose())
+        plots.example_cases(nothing, data, AlwaysNose())
 
 
 def test_contact_sheet():
     photos = [np.full((4, 6, 3), value, dtype=np.uint8) for value in (10, 20, 30)]
-    image = np.asarray(contact_sheet(photos, columns=2))
+    image = np.asarray(plots.contact_sheet(photos, columns=2))
     assert image.shape == (4 + 2 + 4, 6 + 2 + 6, 3)
     assert (image[:4, :6] == 10).all() and (image[:4, 8:] == 20).all()
     assert (image[6:, :6] == 30).all() and (image[6:, 6:] == 255).all()
-    assert contact_sheet(photos, columns=10).size == (3 * 6 + 2 * 2, 4)
+    assert plots.contact_sheet(photos, columns=10).size == (3 * 6 + 2 * 2, 4)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_same_figure_gives_the_same_bytes(suffix, tmp_path):
     files = [tmp_path / f"{name}.{suffix}" for name in ("first", "second")]
     for file in files:
-        save_figure(training_curves(HISTORY), file)
+        plots.save_figure(plots.training_curves(HISTORY), file)
     assert files[0].read_bytes() == files[1].read_bytes()
-    figure = training_curves(HISTORY)
+    figure = plots.training_curves(HISTORY)
     figure.savefig = lambda *_, **__: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        save_figure(figure, files[0])
+        plots.save_figure(figure, files[0])
     assert files[0].read_bytes() == files[1].read_bytes()

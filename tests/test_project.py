@@ -15,20 +15,15 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 TOP = Path(__file__).parents[1]
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",
                "playwright": "playwright-python"}  # fmt: skip
 
 
 def requirements_of_pyproject():
-    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    lines = sum(project["optional-dependencies"].values(), project["dependencies"])
+    lines = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
     own = [line for line in lines if line.startswith("facesegkit[")]  # an extra within an extra
     return dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in lines if line not in own)
-
-
-def requirements_of_conda():
-    lines = re.findall(r"^  - ([\w-]+)(>=[\w.]+)?$", (TOP / "environment.yml").read_text(), re.M)
-    return dict(lines)
 
 
 def pins():
@@ -37,12 +32,11 @@ def pins():
 
 
 def test_conda_and_pyproject_require_the_same():
-    ranges, found = requirements_of_pyproject(), requirements_of_conda()
+    ranges, conda = requirements_of_pyproject(), (TOP / "environment.yml").read_text()
+    found = dict(re.findall(r"^  - ([\w-]+)(>=[\w.]+)?$", conda, re.M))
     expected = {CONDA_NAMES.get(name, name): range_ for name, range_ in ranges.items()}
-    python = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert found.pop("python") == python
-    assert found.pop("pip") == ""
-    assert found.pop("conda-forge", "") == ""
+    assert found.pop("python") == PROJECT["requires-python"]
+    assert found.pop("pip") == found.pop("conda-forge", "") == ""
     assert found == expected
 
 
@@ -72,8 +66,7 @@ def test_the_tables_in_the_docs_match_the_results():
 
 
 def test_the_version_and_the_command_in_pyproject():
-    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"facesegkit": "facesegkit.cli.main:main"}
+    assert PROJECT["scripts"] == {"facesegkit": "facesegkit.cli.main:main"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", facesegkit.__version__)
 
 

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from facesegkit.cli.common import Commands, add_model, positive, say, trained_model
+from facesegkit.cli.common import MODEL, Commands, add_model, positive, say, seed, trained_model
 from facesegkit.cli.segment import add_segment, one_photo_parser
-from facesegkit.cli.train import add_evaluate, add_train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, model_card, weights_path
 from facesegkit.system import distributed
@@ -77,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands)
     models = commands.add_parser("models", help="list the models that come with facesegkit")
     models.set_defaults(command=_models)
-    for add in (_add_prepare, _add_synthesize, add_train, add_evaluate, _add_export):
+    for add in (_add_prepare, _add_synthesize, _add_train, _add_evaluate, _add_export):
         add(commands)
     return parser
 
@@ -126,6 +125,63 @@ def _synthesize(options: argparse.Namespace) -> None:
 
     synthesize_dataset(options.out, options.count, options.seed, workers=options.workers)
     print(f"{options.count:,} synthetic faces in {options.out}")
+
+
+def _add_train(commands: Commands) -> None:
+    train = commands.add_parser("train", help="train a model, evaluate it and plot the results")
+    train.set_defaults(command=_train)
+    _add_data(train)
+    add = train.add_argument
+    add("--arch", choices=("separable", "unet"), default="separable", help="(default: separable)")
+    budget = train.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
+    budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
+    add("--scheme", default="five", help="five, all or a JSON file of classes (default: five)")
+    crops = "the model sees the whole aligned photo (default), or a crop around the face"
+    add("--crop", choices=("photo", "face"), default="photo", help=crops)
+    add("--init-from", metavar="MODEL", help="start from this trained model (name or .pth file)")
+    add("--teacher", metavar="MODEL", help="distil this larger model (name or .pth file)")
+    add("--lr", type=positive(float), help="highest learning rate (default: 0.008)")
+    add("--seed", type=seed, default=0, help="of the random numbers (default: 0)")
+    add("--resume", action="store_true", help="continue a run that was stopped")
+    add("--model", type=Path, default=MODEL, help=f"where to save the model (default: {MODEL})")
+    _add_evaluation(train)
+
+
+def _add_evaluate(commands: Commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="evaluate a trained model")
+    evaluate.set_defaults(command=_evaluate)
+    _add_data(evaluate)
+    add_model(evaluate)
+    _add_evaluation(evaluate)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", type=Path, help="CelebAMask-HQ, folder or zip (default: synthetic faces)")
+    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
+    about = "synthetic faces to use without --data (default: 1600)"
+    add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)
+
+
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    about = "split to evaluate on (default: val; use test only once all choices are made)"
+    add("--split", choices=("train", "val", "test", "all"), default="val", help=about)
+    about = "folder for metrics and figures (default: evaluation)"
+    add("--report", type=Path, default=Path("evaluation"), help=about)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from facesegkit.cli.train import run_train  # PyTorch and matplotlib take seconds to import
+
+    run_train(options)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from facesegkit.cli.train import run_evaluate
+
+    run_evaluate(options)
 
 
 def _add_export(commands: Commands) -> None:

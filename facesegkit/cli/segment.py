@@ -202,8 +202,7 @@ def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
 def find_photos(folder: Path | str) -> list[Path]:
     """Photos in a folder by suffix, sorted, without hidden files and subfolders.
 
-    Raises:
-        FaceSegKitError: if there is no such folder, it cannot be read, or it contains no photo.
+    Raises a FaceSegKitError if there is no such folder, it cannot be read, or it contains no photo.
     """
     formats = Image.registered_extensions()
     suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}

@@ -1,6 +1,4 @@
-"""`facesegkit train` and `facesegkit evaluate`."""
-
-from __future__ import annotations
+"""Runs `facesegkit train` and `facesegkit evaluate`."""
 
 import argparse
 import json
@@ -11,80 +9,35 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from facesegkit.cli.common import MODEL, Commands, add_model, positive, seed, trained_model
+import torch
+
+from facesegkit.checkpoint import Checkpoint, build_model, save
+from facesegkit.cli.common import trained_model
+from facesegkit.config import Budget, RunOptions, TrainConfig
+from facesegkit.data.cache import PHOTO_SIZE, DatasetCache, build_cache
+from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
+from facesegkit.geometry import CROPS, RelativeCrop
+from facesegkit.inference.pipeline import CONFIDENCE_KEY, typical_confidence
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
+from facesegkit.metrics import Evaluation, evaluate
+from facesegkit.plots import confusion_figure, example_cases, save_figure, training_curves
+from facesegkit.profile import profile_model
+from facesegkit.synthetic import synthesize_dataset
 from facesegkit.system import distributed
 from facesegkit.system.files import check_is_file, check_writable
-
-# PyTorch and matplotlib take seconds to import, and other commands do not need them.
-if TYPE_CHECKING:
-    import torch
-
-    from facesegkit.checkpoint import Checkpoint
-    from facesegkit.config import TrainConfig
-    from facesegkit.data.cache import DatasetCache
-    from facesegkit.dataset import TrainingData
-    from facesegkit.geometry import RelativeCrop
-    from facesegkit.labels import LabelScheme
-    from facesegkit.metrics import Evaluation
+from facesegkit.system.history import save_history
+from facesegkit.system.torch_speed import bf16_is_faster
+from facesegkit.train import fit, is_complete
+from facesegkit.transforms import ALIGNED_AUGMENTATION, Augmentation
 
 SYNTHETIC = Path("data", "synthetic")
 
 
-def add_train(commands: Commands) -> None:
-    """Add `train` to the commands."""
-    train = commands.add_parser("train", help="train a model, evaluate it and plot the results")
-    train.set_defaults(command=_train)
-    _add_data(train)
-    add = train.add_argument
-    add("--arch", choices=("separable", "unet"), default="separable", help="(default: separable)")
-    budget = train.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
-    budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
-    add("--scheme", default="five", help="five, all or a JSON file of classes (default: five)")
-    crops = "the model sees the whole aligned photo (default), or a crop around the face"
-    add("--crop", choices=("photo", "face"), default="photo", help=crops)
-    add("--init-from", metavar="MODEL", help="start from this trained model (name or .pth file)")
-    add("--teacher", metavar="MODEL", help="distil this larger model (name or .pth file)")
-    add("--lr", type=positive(float), help="highest learning rate (default: 0.008)")
-    add("--seed", type=seed, default=0, help="of the random numbers (default: 0)")
-    add("--resume", action="store_true", help="continue a run that was stopped")
-    add("--model", type=Path, default=MODEL, help=f"where to save the model (default: {MODEL})")
-    _add_evaluation(train)
-
-
-def add_evaluate(commands: Commands) -> None:
-    """Add `evaluate` to the commands."""
-    evaluate = commands.add_parser("evaluate", help="evaluate a trained model")
-    evaluate.set_defaults(command=_evaluate)
-    _add_data(evaluate)
-    add_model(evaluate)
-    _add_evaluation(evaluate)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--data", type=Path, help="CelebAMask-HQ, folder or zip (default: synthetic faces)")
-    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
-    about = "synthetic faces to use without --data (default: 1600)"
-    add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)
-
-
-def _add_evaluation(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    about = "split to evaluate on (default: val; use test only once all choices are made)"
-    add("--split", choices=("train", "val", "test", "all"), default="val", help=about)
-    about = "folder for metrics and figures (default: evaluation)"
-    add("--report", type=Path, default=Path("evaluation"), help=about)
-
-
 def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache:
     """Open the cache of the data set; build it first if need be, and synthesize without --data."""
-    from facesegkit.data.cache import PHOTO_SIZE, build_cache
-    from facesegkit.synthetic import synthesize_dataset
-
     if options.data is None:
         print(f"no --data given: using {options.num_synthetic:,} synthetic faces in {SYNTHETIC}")
         if distributed.is_first():
@@ -96,16 +49,8 @@ def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache
     return cache
 
 
-def _train(options: argparse.Namespace) -> None:
-    import torch
-
-    from facesegkit.checkpoint import Checkpoint, build_model
-    from facesegkit.config import RunOptions
-    from facesegkit.dataset import TrainingData
-    from facesegkit.geometry import CROPS
-    from facesegkit.profile import profile_model
-    from facesegkit.train import fit, is_complete
-
+def run_train(options: argparse.Namespace) -> None:
+    """Train a model, evaluate it and save everything."""
     scheme, crop = read_scheme(options.scheme), CROPS[options.crop]
     _check_outputs(options)
     cache = _open_cache(options, crop)
@@ -165,10 +110,6 @@ def _load(name: str | None, scheme: LabelScheme) -> Checkpoint | None:
 
 def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
     """The training recipe: the defaults, and what the options change."""
-    from facesegkit.config import Budget, TrainConfig
-    from facesegkit.system.torch_speed import bf16_is_faster
-    from facesegkit.transforms import ALIGNED_AUGMENTATION, Augmentation
-
     minutes = None if options.epochs else options.minutes or 10
     return TrainConfig(
         budget=Budget(minutes=minutes, epochs=options.epochs),
@@ -183,11 +124,6 @@ def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
 
 def _save(checkpoint: Checkpoint, scores: Evaluation | None, val: TrainingData, path: Path) -> None:
     """Save a trained model with its metadata, the training history and its curves."""
-    from facesegkit.checkpoint import save
-    from facesegkit.inference.pipeline import CONFIDENCE_KEY, typical_confidence
-    from facesegkit.plots import save_figure, training_curves
-    from facesegkit.system.history import save_history
-
     checkpoint.model.cpu()
     about: dict[str, Any] = dict(checkpoint.about)
     about[CONFIDENCE_KEY] = typical_confidence(checkpoint.runnable(), val.photos[val.rows[:64]])
@@ -226,13 +162,9 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def read_scheme(name: str) -> LabelScheme:
     """A scheme by name, or from a JSON file such as {"classes": {"eyes": ["l_eye", "r_eye"]}}.
 
-    A file may also hold only the table of classes.
-
-    Raises:
-        FaceSegKitError: if it is neither a name nor a readable file, or not a scheme.
+    A file may also hold only the table of classes. Raises a FaceSegKitError if it is neither a name
+    nor a readable file, or not a scheme.
     """
-    from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
-
     known = {"five": FIVE_FEATURES, "all": ALL_PARTS}
     if name in known:
         return known[name]
@@ -251,7 +183,8 @@ def read_scheme(name: str) -> LabelScheme:
     return LabelScheme.from_dict({"name": Path(name).stem, **plain})
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Evaluate a trained model and save a report."""
     checkpoint = trained_model(options.model)
     check_writable(options.report)
     cache = _open_cache(options, checkpoint.crop)
@@ -265,9 +198,6 @@ def _evaluate_split(
     checkpoint: Checkpoint, cache: DatasetCache, split: str
 ) -> tuple[TrainingData, Evaluation]:
     """Evaluate a model on a split and print its scores."""
-    from facesegkit.dataset import TrainingData
-    from facesegkit.metrics import evaluate
-
     data = TrainingData.from_cache(cache, split, checkpoint.scheme, checkpoint.crop)
     evaluation = evaluate(checkpoint.model, data, split=split, progress=True)
     print(evaluation.table())
@@ -276,8 +206,6 @@ def _evaluate_split(
 
 def _report(scores: Evaluation, data: TrainingData, checkpoint: Checkpoint, folder: Path) -> None:
     """Save the metrics as JSON, and as figures the confusion matrix and the best to worst cases."""
-    from facesegkit.plots import confusion_figure, example_cases, save_figure
-
     scores.save(folder)
     confusion = confusion_figure(scores.metrics, scores.scheme.class_names)
     save_figure(confusion, folder / "confusion.png")

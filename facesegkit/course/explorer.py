@@ -107,7 +107,9 @@ class ExplorerResult:
     def legend(self) -> list[tuple[str, Colour, float]]:
         """Name, colour and fraction of the photo, 0..1, of each class."""
         scheme = self.segmentation.scheme
-        fractions = map(self.segmentation.fraction, scheme.classes)
+        masks = map(self.segmentation.mask, scheme.classes)
+        # Three times as fast as the mean.
+        fractions = [np.count_nonzero(mask) / mask.size for mask in masks]
         return list(zip(scheme.classes, scheme.colours, fractions, strict=True))
 
 
@@ -124,13 +126,12 @@ class Exploration:
         shrunk = lru_cache(maxsize=16)
         self._preview = shrunk(lambda name: shrink_to(self.photo(name), PREVIEW_SIDE))
         self._is_large = False  # the photo that was read last
-        self._segmenter = cache(self._open)
+        self._segmenter = cache(lambda name: _as_segmenter(self.models[name]))
 
     def add_photo(self, name: str, content: PhotoSource) -> str:
         """Add a photo before all others and return its name, with a number if it was taken.
 
-        Raises:
-            FaceSegKitError: if it cannot be read; it is not added then.
+        Raises a FaceSegKitError if it cannot be read; it is not added then.
         """
         name, before = _unused(name, self.photos), self.photos
         self.photos = {name: content, **before}
@@ -144,14 +145,13 @@ class Exploration:
     def add_model(self, model: FaceSegmenter | Model | Checkpoint | Path | str) -> str:
         """Add a model, unless it is a shipped one, and return its name.
 
-        Raises:
-            FaceSegKitError: if there is no such model, or its file is damaged.
+        Raises a FaceSegKitError if there is no such model, or its file is damaged.
         """
         if isinstance(model, str) and is_shipped(model):
             return model
         name = Path(model).name if isinstance(model, (str, Path)) else "your model"
         name = _unused(name, self.models)
-        self.models[name] = model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
+        self.models[name] = _as_segmenter(model)
         return name
 
     def _read(self, name: str) -> Image.Image:
@@ -167,10 +167,6 @@ class Exploration:
         if self._is_large:
             for cached in (self.photo, self.segment, ExplorerResult.only):
                 cached.cache_clear()
-
-    def _open(self, name: str) -> FaceSegmenter:
-        model = self.models[name]
-        return model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
 
     def _segment(self, photo: str, model: str) -> ExplorerResult:
         """Result of a model on a photo, both by name; raises as `picture`."""
@@ -190,8 +186,7 @@ class Exploration:
     def picture(self, photo: str, model: str, options: ViewOptions) -> Image.Image:
         """The image to display, RGB, no side longer than `PREVIEW_SIDE`.
 
-        Raises:
-            FaceSegKitError: if the photo or the model cannot be read.
+        Raises a FaceSegKitError if the photo or the model cannot be read.
         """
         picture = _render(self.result(photo, model, options.face), options)
         if options.boxes:
@@ -205,16 +200,18 @@ class Exploration:
     ) -> Path:
         """Save the coloured mask of the visible faces and classes as a PNG, and return its path.
 
-        It has the photo's own size, and a name made from those of photo and model.
-
-        Raises:
-            FaceSegKitError: if the photo or the model cannot be read, or the file not be written.
+        It has the photo's own size, and a name made from those of photo and model. Raises a
+        FaceSegKitError if the photo or the model cannot be read, or the file not be written.
         """
         which = "" if options.face is None else f"_face-{options.face + 1}"
         path = Path(folder) / f"{_as_file_name(photo)}_{_as_file_name(model)}{which}_mask.png"
         segmentation = self.result(photo, model, options.face).segmentation
         save_view(_without(segmentation, options.hidden), "mask", path)
         return path
+
+
+def _as_segmenter(model: FaceSegmenter | Model | Checkpoint | Path | str) -> FaceSegmenter:
+    return model if isinstance(model, FaceSegmenter) else FaceSegmenter(model)
 
 
 def _load(content: PhotoSource, name: str) -> Image.Image:
@@ -390,9 +387,8 @@ class Explorer(widgets.VBox):
     def view_options(self) -> ViewOptions:
         """The options that the controls are set to."""
         hidden = frozenset(name for name, box in self.parts.items() if not box.value)
-        return ViewOptions(
-            self.view.value, self.opacity.value, hidden, self.face.value, self.boxes.value
-        )
+        view, opacity = self.view.value, self.opacity.value
+        return ViewOptions(view, opacity, hidden, self.face.value, self.boxes.value)
 
     def _on_choice(self, _: object) -> None:
         """Show all faces of another photo or model."""
@@ -440,8 +436,10 @@ class Explorer(widgets.VBox):
             self.parts = {name: _check_box(name) for name in names}
             for box in self.parts.values():
                 box.observe(self._update, "value")
-            rows = [(_swatch(c), self.parts[name], widgets.HTML()) for name, c, _ in result.legend]
-            self._legend.children = sum(rows, ())
+            style = "width: 14px; height: 14px; border: 1px solid grey; background: rgb"
+            swatches = [f'<div style="{style}{tuple(c)}"></div>' for _, c, _ in result.legend]
+            rows = zip(map(widgets.HTML, swatches), self.parts.values(), strict=True)
+            self._legend.children = [w for row in rows for w in (*row, widgets.HTML())]
         for (_, _, fraction), cell in zip(result.legend, self._legend.children[2::3], strict=True):
             cell.value = f"{fraction:.2%}"
 
@@ -489,11 +487,6 @@ def _small(text: str) -> str:
 
 def _check_box(name: str) -> widgets.Checkbox:
     return widgets.Checkbox(True, description=name, indent=False, layout={"width": "auto"})
-
-
-def _swatch(colour: Colour) -> widgets.HTML:
-    style = f"width: 14px; height: 14px; background: rgb{tuple(colour)}; border: 1px solid grey"
-    return widgets.HTML(f'<div style="{style}"></div>')
 
 
 def _as_jpeg(picture: Image.Image) -> bytes:

@@ -23,7 +23,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -41,7 +41,6 @@ from facesegkit.system.processes import cores, folder_lock, process_map
 FORMAT_VERSION = 1  # increase it whenever the same files would give other arrays or splits
 PHOTO_SIZE = 256
 ANNOTATION_SIZE = 512
-
 _CHUNK = 16  # pairs that a worker decodes at a time, and again if it is killed
 
 # Errors of a damaged data set (an impossible offset in a zip, a folder in place of a photo) rather
@@ -66,8 +65,8 @@ class DatasetCache:
     def open(cls, folder: str | Path) -> "DatasetCache":
         """Open a cache that `build_cache` has completed.
 
-        Raises:
-            FaceSegKitError: if there is none, or it is incomplete, damaged or of another version.
+        Raises a FaceSegKitError if there is none, or it is incomplete, damaged or of another
+        version.
         """
         folder = Path(folder)
         try:
@@ -75,11 +74,10 @@ class DatasetCache:
             if manifest is None or not manifest.complete:
                 raise _OtherVersion
             photos, labels = _open_arrays(folder, manifest)
-            source, split_rule, bad = manifest.source, manifest.split_rule, manifest.bad
-            ids = np.array(manifest.ids, dtype=np.int64)
-            pairs = zip(manifest.ids, manifest.splits, strict=True)
-            splits = np.array(["" if photo_id in bad else split for photo_id, split in pairs])
-            return cls(folder, source, split_rule, photos, labels, ids, splits, bad)
+            source, rule, bad = manifest.source, manifest.split_rule, manifest.bad
+            ids, splits = np.array(manifest.ids, dtype=np.int64), np.array(manifest.splits)
+            splits[np.isin(ids, list(bad))] = ""
+            return cls(folder, source, rule, photos, labels, ids, splits, bad)
         except _OtherVersion as error:
             message = f"{folder} is not a data set cache that this version can use; run prepare"
             raise FaceSegKitError(f"{message} first.") from error
@@ -90,8 +88,7 @@ class DatasetCache:
     def rows(self, split: str = "all") -> NDArray[np.int64]:
         """Rows of the good pairs of 'train', 'val', 'test' or 'all', ascending.
 
-        Raises:
-            FaceSegKitError: if there is no such split, or it is empty.
+        Raises a FaceSegKitError if there is no such split, or it is empty.
         """
         if split not in (*SPLITS, "all"):
             raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
@@ -169,14 +166,8 @@ def default_cache(source: Path, photo_size: int = PHOTO_SIZE) -> Path:
     return Path("data", "cache", f"{source.stem}-{digest}{size}")
 
 
-# --- The manifest -------------------------------------------------------------------------------
-
-
 class _OtherVersion(ValueError):
     """The manifest was written by a version of facesegkit that this one cannot read."""
-
-    def __init__(self) -> None:
-        super().__init__("another version of facesegkit made it")
 
 
 @dataclass(frozen=True)
@@ -204,26 +195,23 @@ class Manifest:
             except BadPair as error:
                 splits.append("")
                 bad[photo_id] = str(error)
-        return cls(
-            photo_size, ANNOTATION_SIZE, archive.fingerprint, str(archive.files.path),
-            archive.split_rule, list(archive.pairs), splits, bad,
-        )  # fmt: skip
+        files, source, rule = archive.fingerprint, str(archive.files.path), archive.split_rule
+        return cls(photo_size, ANNOTATION_SIZE, files, source, rule, [*archive.pairs], splits, bad)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
         """Read the manifest in a folder; None if there is none.
 
-        Raises:
-            ValueError: if it is damaged, or (`_OtherVersion`) of another version or no JSON.
+        Raises a ValueError if it is damaged, or (`_OtherVersion`) of another version or no JSON.
         """
         try:
             plain = json.loads((folder / "manifest.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, RecursionError) as error:
-            raise _OtherVersion from error
+        except (ValueError, RecursionError):
+            plain = None
         if not isinstance(plain, dict) or plain.get("format") != FORMAT_VERSION:
-            raise _OtherVersion
+            raise _OtherVersion("another version of facesegkit made it")
         types = {name: get_origin(kind) or kind for name, kind in get_type_hints(cls).items()}
         values: dict[str, Any] = {name: plain.get(name) for name in types}
         if (
@@ -264,8 +252,7 @@ def _existing(folder: Path, fresh: Manifest) -> Manifest | None:
             if getattr(manifest, name) != getattr(fresh, name):
                 raise ValueError(reason)
         _open_arrays(folder, manifest)
-        state = folder / "state"
-        if not state.is_file() or state.stat().st_size != len(fresh.ids):
+        if not (state := folder / "state").is_file() or state.stat().st_size != len(fresh.ids):
             raise ValueError("its file state is missing or damaged")
         return manifest
     except ValueError as error:
@@ -287,9 +274,6 @@ def _open_arrays(folder: Path, manifest: Manifest) -> list[NDArray[np.uint8]]:
             raise ValueError(f"its file {name} contains {array.dtype} {list(array.shape)}")
         arrays.append(array)
     return arrays
-
-
-# --- Building -----------------------------------------------------------------------------------
 
 
 def _start(folder: Path, manifest: Manifest) -> Manifest:
@@ -360,50 +344,38 @@ def _check_space(folder: Path, rows: int, manifest: Manifest) -> None:
     needed = min(rows * row_bytes, len(manifest.ids) * row_bytes - held)
     free = shutil.disk_usage(folder).free
     if needed > free:
+        more = f"needs {needed / 1e9:.2f} GB more in {folder}, but only {free / 1e9:.2f} GB"
         raise FaceSegKitError(
-            f"The data set cache needs {needed / 1e9:.2f} GB more in {folder}, but only "
-            f"{free / 1e9:.2f} GB are free; make room or give another folder."
+            f"The data set cache {more} are free; make room or give another folder."
         )
-
-
-# --- In the worker processes --------------------------------------------------------------------
 
 
 def write_rows(files: Files, folder: Path, jobs: Sequence[tuple[int, Pair]]) -> dict[int, str]:
     """Decode pairs and write them into rows of the arrays; return {photo id: reason} of bad ones.
 
-    Raises:
-        FaceSegKitError: if a pair cannot be read at the moment, whether it is good or bad.
+    Raises a FaceSegKitError if a pair cannot be read at the moment, whether it is good or bad.
     """
     bad = {}
     paths = folder / "photos.npy", folder / "labels.npy"
-    photos, labels = (np.load(path, mmap_mode="r") for path in paths)
+    arrays = [np.load(path, mmap_mode="r") for path in paths]
     with paths[0].open("r+b") as photo_file, paths[1].open("r+b") as label_file:
         for row, pair in jobs:
             try:
-                photo, label_map = _square_arrays(files, pair, photos.shape[1])
+                decoded = _square_arrays(files, pair, arrays[0].shape[1])
             except BadPair as error:
-                if _is_temporary(error):
+                cause = error.__cause__
+                is_from_system = isinstance(cause, OSError) and cause.errno not in _DAMAGE
+                # The computer may be the cause, not the pair: an unplugged drive, little memory.
+                if is_from_system or isinstance(cause, MemoryError):
                     again = "Run it again when that is fixed; rows written so far are kept."
                     raise FaceSegKitError(f"{error} {again}") from error
                 bad[pair.id] = str(error)
-            else:
-                _write_row(photo_file, photos, row, photo)
-                _write_row(label_file, labels, row, label_map)
+                continue
+            # Pages written through memory maps would count as memory of this process, up to 14 GB.
+            for file, array, values in zip((photo_file, label_file), arrays, decoded, strict=True):
+                file.seek(array.offset + row * values.nbytes)
+                file.write(np.ascontiguousarray(values).data)
     return bad
-
-
-def _write_row(file: BinaryIO, array: np.memmap, row: int, values: NDArray[np.uint8]) -> None:
-    # Pages written through the memory map would count as memory of this process, up to 14 GB.
-    file.seek(array.offset + row * values.nbytes)
-    file.write(np.ascontiguousarray(values).data)
-
-
-def _is_temporary(error: BadPair) -> bool:
-    """Whether the computer, not the pair, may be the cause: an unplugged drive, little memory."""
-    cause = error.__cause__
-    is_from_system = isinstance(cause, OSError) and cause.errno not in _DAMAGE
-    return is_from_system or isinstance(cause, MemoryError)
 
 
 def _square_arrays(files: Files, pair: Pair, side: int) -> list[NDArray[np.uint8]]:

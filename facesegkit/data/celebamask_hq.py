@@ -41,9 +41,9 @@ HASH_SPLIT = "hash of the id, 80/10/10"
 # The data set's largest photo has a few hundred thousand bytes, and a million pixels.
 _MAX_FILE_BYTES = 2**26
 _MAX_PIXELS = 30_000_000
-
 _PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.jpg")
 _MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.png")
+_UNWANTED = re.compile(r"(^|/)\.|__MACOSX/|/\Z")  # hidden, added by macOS, or a folder of a zip
 
 
 class BadPair(FaceSegKitError):
@@ -87,8 +87,14 @@ class Files:
             # those in the zip's table, from which the entry was made, may differ.
             name_size, extra_size = struct.unpack("<HH", header[26:])
             file.seek(name_size + extra_size, os.SEEK_CUR)
-            compressed = file.read(entry.compressed_size)
-        content = _decompress(compressed, entry.method, entry.size)
+            content = file.read(entry.compressed_size)
+        if entry.method == zipfile.ZIP_DEFLATED:
+            try:  # at most one byte too many, because a few bytes can contain gigabytes
+                content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, entry.size + 1)
+            except zlib.error as error:
+                raise OSError(f"the zip is damaged there: {error}") from error
+        elif entry.method != zipfile.ZIP_STORED:
+            raise OSError(f"the zip uses method {entry.method}; only 'deflate' is supported")
         if zlib.crc32(content) != entry.stamp:
             raise OSError("the zip is damaged there: the checksum differs")
         return content
@@ -120,7 +126,8 @@ class Archive:
 
     def __init__(self, root: str | Path) -> None:
         self.files, entries = _open(Path(root).expanduser())
-        self.fingerprint = _fingerprint(entries)
+        lines = "".join(f"{name}\0{size}\0{stamp}\n" for name, size, stamp, *_ in entries)
+        self.fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
         self.pairs = _pairs(entries)
         if not self.pairs:
             raise FaceSegKitError(f"{root} has no photos: there is no {PHOTO_FOLDER}/<id>.jpg.")
@@ -154,8 +161,7 @@ def read_photo(files: Files, pair: Pair, at_least: int | None = None) -> Image.I
 def read_label_map(files: Files, pair: Pair) -> NDArray[np.uint8]:
     """The pair's masks, painted over each other by part id: part ids, uint8 [H, W].
 
-    Raises:
-        BadPair: if there is no mask, one is missing or damaged, or their sizes differ.
+    Raises a BadPair if there is no mask, one is missing or damaged, or their sizes differ.
     """
     label_map: NDArray[np.uint8] | None = None
     for part_id, entry in pair.masks:
@@ -163,10 +169,9 @@ def read_label_map(files: Files, pair: Pair) -> NDArray[np.uint8]:
         if label_map is None:
             label_map = np.zeros((mask.height, mask.width), dtype=np.uint8)
         elif label_map.shape != (mask.height, mask.width):
-            raise BadPair(
-                f"{entry.name} is {mask.width} x {mask.height} pixels, but {pair.masks[0][1].name} "
-                f"is {label_map.shape[1]} x {label_map.shape[0]}; they must have the same size."
-            )
+            height, width = label_map.shape
+            other = f"{pair.masks[0][1].name} is {width} x {height}; they must have the same size"
+            raise BadPair(f"{entry.name} is {mask.width} x {mask.height} pixels, but {other}.")
         _paint(label_map, part_id, mask)
     if label_map is None:
         raise BadPair(f"{pair.photo.name} has no mask in {MASK_FOLDER}.")
@@ -182,9 +187,6 @@ def hash_split(photo_id: int) -> str:
 def official_split(celeba_number: int) -> str:
     """'train', 'val' or 'test' by the photo's number in CelebA, as its authors split it."""
     return "train" if celeba_number < 162_771 else "val" if celeba_number < 182_638 else "test"
-
-
-# --- Finding and listing ------------------------------------------------------------------------
 
 
 def _open(root: Path) -> tuple[Files, list[Entry]]:
@@ -205,33 +207,32 @@ def _open(root: Path) -> tuple[Files, list[Entry]]:
 def _find_base(root: Path) -> Path:
     here = root.resolve()
     inside = [here.parent] if here.name in (PHOTO_FOLDER, MASK_FOLDER) else []
-    for base in (here, *inside, *(here / name for name in _subfolders(here))):
+    for base in (here, *inside, *(here / item.name for item in _visible(here))):
         if (base / PHOTO_FOLDER).is_dir() and (base / MASK_FOLDER).is_dir():
             return base
-    raise _not_the_data_set(root, [name for name in os.listdir(root) if name[0] != "."])
+    raise _not_the_data_set(root, [item.name for item in _visible(here)])
 
 
 def _list_folder(base: Path) -> Iterator[Entry]:
-    mask_folders = [f"{MASK_FOLDER}/{name}" for name in _subfolders(base / MASK_FOLDER)]
-    for folder in (PHOTO_FOLDER, *mask_folders):
-        with os.scandir(base / folder) as files:
-            for file in files:
-                if file.is_file() and not file.name.startswith("."):
-                    status = file.stat()
-                    yield Entry(f"{folder}/{file.name}", status.st_size, status.st_mtime_ns)
+    folders = [item.name for item in _visible(base / MASK_FOLDER) if item.is_dir()]
+    for folder in (PHOTO_FOLDER, *(f"{MASK_FOLDER}/{name}" for name in folders)):
+        for file in _visible(base / folder):
+            if file.is_file():
+                status = file.stat()
+                yield Entry(f"{folder}/{file.name}", status.st_size, status.st_mtime_ns)
     if (mapping := base / MAPPING_FILE).is_file():
         yield Entry(MAPPING_FILE, mapping.stat().st_size, mapping.stat().st_mtime_ns)
 
 
-def _subfolders(folder: Path) -> list[str]:
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as items:
-        return [item.name for item in items if item.is_dir() and not item.name.startswith(".")]
+        return [item for item in items if not item.name.startswith(".")]
 
 
 def _list_zip(path: Path) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if _is_wanted(member.filename)]
+            members = [m for m in archive.infolist() if not _UNWANTED.search(m.filename)]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         reason = f"is not a zip, or is damaged (is the download complete?): {error}"
         raise FaceSegKitError(f"{path} {reason}.") from error
@@ -244,19 +245,11 @@ def _list_zip(path: Path) -> Iterator[Entry]:
         yield Entry(name, size, stamp, offset, compressed_size, member.compress_type)
 
 
-def _is_wanted(name: str) -> bool:
-    """Whether a member is neither a folder, nor hidden, nor added by macOS."""
-    return not name.endswith("/") and "/." not in f"/{name}" and "__MACOSX/" not in name
-
-
 def _find_prefix(path: Path, names: Sequence[str]) -> str:
     """The path in a zip that precedes the names of the data set's two folders."""
-
-    def prefixes(folder: str) -> set[str]:
-        before = {name.partition(folder)[0] for name in names if folder in name}
-        return {prefix for prefix in before if not prefix or prefix.endswith("/")}
-
-    candidates = prefixes(f"{PHOTO_FOLDER}/") & prefixes(f"{MASK_FOLDER}/")
+    folders = f"{PHOTO_FOLDER}/", f"{MASK_FOLDER}/"
+    before = [{name.partition(f)[0] for name in names if f in name} for f in folders]
+    candidates = [p for p in set.intersection(*before) if not p or p.endswith("/")]
     if not candidates:
         raise _not_the_data_set(path, {name.partition("/")[0] for name in names})
     return min(candidates, key=len)
@@ -269,13 +262,6 @@ def _not_the_data_set(root: Path, names: Collection[str]) -> FaceSegKitError:
     some = ", ".join(sorted(names)[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return FaceSegKitError(f"{root} is not CelebAMask-HQ: {expected}, found {some}{more}.")
-
-
-def _fingerprint(entries: Iterable[Entry]) -> str:
-    digest = hashlib.sha256()
-    for name, size, stamp, *_ in entries:
-        digest.update(os.fsencode(f"{name}\0{size}\0{stamp}\n"))
-    return digest.hexdigest()
 
 
 def _pairs(entries: Iterable[Entry]) -> dict[int, Pair]:
@@ -291,8 +277,7 @@ def _pairs(entries: Iterable[Entry]) -> dict[int, Pair]:
 
 def _read_mapping(files: Files, entries: Iterable[Entry]) -> dict[int, int] | None:
     """CelebA numbers by photo id; None if there is no mapping file."""
-    entry = next((entry for entry in entries if entry.name == MAPPING_FILE), None)
-    if entry is None:
+    if (entry := next((e for e in entries if e.name == MAPPING_FILE), None)) is None:
         return None
     try:
         heading, *lines = files.read(entry).decode().splitlines()
@@ -302,21 +287,6 @@ def _read_mapping(files: Files, entries: Iterable[Entry]) -> dict[int, int] | No
         expected = "a heading and lines 'idx orig_idx orig_file' such as '5 100065 100066.jpg'"
         reason = f"{MAPPING_FILE} in {files.path} cannot be read ({error})"
         raise FaceSegKitError(f"{reason}; expected {expected}.") from error
-
-
-# --- Reading ------------------------------------------------------------------------------------
-
-
-def _decompress(compressed: bytes, method: int, size: int) -> bytes:
-    """Decompress at most `size` + 1 bytes, because a few bytes can contain gigabytes."""
-    if method == zipfile.ZIP_STORED:
-        return compressed
-    if method != zipfile.ZIP_DEFLATED:
-        raise OSError(f"the zip compresses it with method {method}; only 'deflate' is supported")
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(compressed, size + 1)
-    except zlib.error as error:
-        raise OSError(f"the zip is damaged there: {error}") from error
 
 
 def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Image.Image:
@@ -329,14 +299,11 @@ def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Imag
         image.load()
     # Pillow raises OSError, SyntaxError, ValueError and others, depending on format and damage.
     except Exception as error:
-        raise BadPair(f"{entry.name} cannot be read: {_reason(error)}.") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "it is not an image, or is damaged"
+        raise BadPair(f"{entry.name} cannot be read: {reason}.") from error
     return image
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image, or is damaged"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> None:

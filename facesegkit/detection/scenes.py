@@ -65,8 +65,11 @@ class SceneMaker:
         backgrounds: int = 600,
     ) -> None:
         self.settings = settings
+        halves = []
+        for some in np.array_split(rows, max(1, len(rows) // 64)):
+            whole = torch.from_numpy(photos[some]).permute(0, 3, 1, 2).float()
+            halves.append(F.avg_pool2d(whole, 2).round().byte())
         # Half the size is enough for the largest face that has to be detected, and saves memory.
-        halves = [_halved(photos[some]) for some in np.array_split(rows, max(1, len(rows) // 64))]
         self.photos = torch.cat(halves)
         images = [background(np.random.default_rng([7, i])) for i in range(backgrounds)]
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
@@ -97,7 +100,11 @@ class SceneMaker:
             scenes = scenes + opacity * (images - scenes)
             # What was pasted before may be covered now.
             pasted = [(c, s, a, _after_covering(t, opacity, c, s)) for c, s, a, t in pasted]
-            pasted.append((*roi, self._status(*roi[:2], shown & ~decoy)))
+            (centre, size, angle), (smallest, largest) = roi, settings.sizes
+            inside = ((centre > 0) & (centre < settings.side)).all(dim=1)
+            counts = inside & (size >= smallest) & (size <= largest)
+            status = torch.where(shown & ~decoy, torch.where(counts, POSITIVE, IGNORED), ABSENT)
+            pasted.append((centre, size, angle, status))
         scenes = random_light(scenes, settings.light, generator)
         scenes = random_blur(scenes, settings.light.blur, generator)
         scenes = random_noise(scenes, settings.light.noise, generator).clamp_(0, 1)
@@ -136,21 +143,11 @@ class SceneMaker:
         large = uniform((count,), -1, 1, generator) * limit
         return centre, size, torch.where(kind < settings.upright, small, large)
 
-    def _status(self, centre: Tensor, size: Tensor, shown: Tensor) -> Tensor:
-        """Status of faces by their size and by whether their centre is inside the scene."""
-        (smallest, largest), side = self.settings.sizes, self.settings.side
-        inside = ((centre > 0) & (centre < side)).all(dim=1)
-        fits = (size >= smallest) & (size <= largest)
-        return torch.where(shown, torch.where(fits & inside, POSITIVE, IGNORED), ABSENT)
-
 
 def _warped(
     photos: Tensor, roi: Sequence[Tensor], decoy: Tensor, side: int, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Photos warped to their ROIs in a scene, [B, 3, side, side], and opacities [B, 1, side, side].
-
-    Of a decoy, only an enlarged corner is shown, which contains no face.
-    """
+    """Photos warped to ROIs in a scene, [B, 3, side, side], and opacities [B, 1, side, side]."""
     count, (centre, size, angle) = len(photos), roi
     cosine, sine = angle.cos(), angle.sin()
     # From the scene's -1..1 to the photo's -1..1: shift, rotate back, scale.
@@ -161,10 +158,10 @@ def _warped(
     opacity = _random_shapes(grid, generator)
     flipped = torch.rand(count, generator=generator) < 0.5
     grid[..., 0] *= torch.where(flipped, -1.0, 1.0)[:, None, None]
+    # Of a decoy, only an enlarged corner is shown, which contains no face.
     grid = torch.where(decoy[:, None, None, None], 0.62 + 0.133 * grid, grid)
     photos = _antialiased(photos, size)
-    images = F.grid_sample(photos, grid, align_corners=False, padding_mode="border")
-    return images, opacity[:, None]
+    return F.grid_sample(photos, grid, align_corners=False, padding_mode="border"), opacity[:, None]
 
 
 def _grid(inverse: Sequence[Tensor], side: int) -> Tensor:
@@ -174,10 +171,7 @@ def _grid(inverse: Sequence[Tensor], side: int) -> Tensor:
 
 
 def _random_shapes(grid: Tensor, generator: Generator) -> Tensor:
-    """Opacities 0..1 of photos, [B, side, side], in many shapes; some fill the scene.
-
-    A square border would give the face away.
-    """
+    """Opacities 0..1 [B, side, side] of many shapes: square borders would give the faces away."""
     count = len(grid)
     radius = uniform((count, 2), 0.5, 1.1, generator)[:, None, None]
     middle = uniform((count, 2), -0.12, 0.12, generator)[:, None, None]
@@ -185,7 +179,7 @@ def _random_shapes(grid: Tensor, generator: Generator) -> Tensor:
     distance = ((grid - middle) / radius).abs().pow(exponent[..., None]).sum(-1)
     softness = uniform((count,), 0.02, 0.4, generator)[:, None, None]
     opacity = ((1 - distance) / softness).clamp(0, 1)
-    # Up to the border of the photo, or beyond it with the colours of the border.
+    # Up to the border of the photo, or filling the scene with the colours of the border.
     fills = torch.rand(count, generator=generator) < 0.15
     return torch.where(fills[:, None, None], 1.0, opacity * (grid.abs().amax(-1) <= 1))
 
@@ -193,20 +187,12 @@ def _random_shapes(grid: Tensor, generator: Generator) -> Tensor:
 def _rotated_part(
     images: Tensor, zoom: Tensor, centre: Tensor, side: int, generator: Generator
 ) -> Tensor:
-    """Parts of images [B, 3, H, W], rotated by random angles, [B, 3, side, side].
-
-    `zoom` [B] is the side of each part as a fraction of the image's, `centre` [B, 2] is in -1..1.
-    """
+    """Randomly rotated parts of images; `zoom` is their relative side, `centre` is in -1..1."""
     angle = uniform((len(images),), 0, 2 * math.pi, generator)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
     x, y = centre.T
     grid = _grid((cosine, sine, x, -sine, cosine, y), side)
     return F.grid_sample(images, grid, align_corners=False, padding_mode="reflection")
-
-
-def _halved(photos: NDArray[np.uint8]) -> Tensor:
-    """uint8 [B, H, W, 3] -> uint8 [B, 3, H / 2, W / 2]."""
-    return F.avg_pool2d(torch.from_numpy(photos).permute(0, 3, 1, 2).float(), 2).round().byte()
 
 
 def _antialiased(photos: Tensor, size: Tensor) -> Tensor:

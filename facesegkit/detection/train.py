@@ -23,7 +23,6 @@ from facesegkit.models import conv, separable_stage
 from facesegkit.system.onnx_files import trace_onnx, write_onnx
 
 CHANNELS = 6  # of each cell, see `inference.detector.Detector`
-
 RECIPE = TrainConfig(batch_size=32, lr=6e-3, warmup=0.05, ema_decay=0.995)
 
 
@@ -97,10 +96,8 @@ def export_detector(detector: nn.Module, about: Mapping[str, Any], path: Path | 
     """Write a trained `FaceDetector`, and plain data about it, as an ONNX file.
 
     The network takes `images`, float32 [batch, 3, H, W], RGB in 0..1, with H and W multiples of 8,
-    and returns `detections`, float32 [batch, 6, H / 8, W / 8].
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    and returns `detections`, float32 [batch, 6, H / 8, W / 8]. Raises a FaceSegKitError if the file
+    cannot be written.
     """
     free = {0: "batch", 2: "height", 3: "width"}
     plain = {"kind": DETECTOR_KIND, "format": FORMAT, "about": dict(about)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Polygon = NDArray[np.float64]  # x and y of its vertices, [n, 2]; the last is joined to the first
 
 # Right, down, left, up: steps along the edges of pixels, in the order of clockwise turns.
-_STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
+_STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def contours(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
@@ -44,7 +44,7 @@ def _paths(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
             if not choices:
                 del steps[corner]
             path.append(corner)
-            corner = corner[0] + int(_STEPS[direction][0]), corner[1] + int(_STEPS[direction][1])
+            corner = corner[0] + _STEPS[direction][0], corner[1] + _STEPS[direction][1]
         paths.append(path)
     return paths
 
@@ -76,11 +76,8 @@ def _vertices(path: list[tuple[int, int]]) -> Polygon:
 
 
 def _simplify(polygon: Polygon, tolerance: float) -> Polygon:
-    """Fewer vertices, all dropped ones within `tolerance` of the new contour.
-
-    After D. Douglas and T. Peucker, 1973. The first two that are kept are the vertex farthest from
-    the mean, and the one farthest from that.
-    """
+    """Fewer vertices, all dropped ones within `tolerance` (D. Douglas and T. Peucker, 1973)."""
+    # The first two that are kept: the vertex farthest from the mean, and the one farthest from it.
     first = int(np.argmax(np.square(polygon - polygon.mean(axis=0)).sum(axis=1)))
     ring = np.roll(polygon, -first, axis=0)
     second = int(np.argmax(np.square(ring - ring[0]).sum(axis=1)))

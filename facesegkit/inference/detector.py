@@ -55,8 +55,8 @@ def detect_faces(
         output = detector(to_float_nchw(level))[0]
         across, down = photo.size[0] / size[0], photo.size[1] / size[1]
         for found in decode_detections(output, threshold):
-            x, y, side = found.roi.x * across, found.roi.y * down, found.roi.size / factor
-            roi = FaceROI(x, y, side, found.roi.angle)
+            roi = found.roi
+            roi = FaceROI(roi.x * across, roi.y * down, roi.size / factor, roi.angle)
             detections.append(Detection(roi, found.confidence))
     return nms(detections, same_face_distance)
 
@@ -72,8 +72,7 @@ def decode_detections(output: NDArray[np.float32], threshold: float) -> list[Det
     for row, column in zip(*np.nonzero(peaks), strict=True):
         confidence, dx, dy, size, cosine, sine = map(float, output[:, row, column])
         x, y = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
-        side = SIZE_UNIT * 2 ** min(max(size, -2.0), 2.0)
-        roi = FaceROI(x, y, side, math.atan2(sine, cosine))
+        roi = FaceROI(x, y, SIZE_UNIT * 2 ** min(max(size, -2.0), 2.0), math.atan2(sine, cosine))
         detections.append(Detection(roi, 1 / (1 + math.exp(-confidence))))
     return detections
 

@@ -9,11 +9,9 @@ from facesegkit.inference.onnx_model import Model, Network, open_detector, open_
 
 FOLDER = Path(__file__).parents[1] / "weights"
 
-DEFAULT_MODEL = "separable"
-
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
-
+DEFAULT_MODEL = "separable"
 DETECTOR = FOLDER / "detector.onnx"  # of faces, which all of them share
 
 
@@ -30,36 +28,30 @@ def is_shipped(name: str) -> bool:
 def weights_path(name: str, suffix: str = ".onnx") -> Path:
     """The file of a shipped model.
 
-    Raises:
-        FaceSegKitError: if there is no model of that name, or its file is missing.
+    Raises a FaceSegKitError if there is no model of that name, or its file is missing.
     """
     if not is_shipped(name):
-        raise FaceSegKitError(
-            f"There is no model {name!r}; the names are {', '.join(MODEL_NAMES)}."
-        )
+        names = ", ".join(MODEL_NAMES)
+        raise FaceSegKitError(f"There is no model {name!r}; the names are {names}.")
     return _installed(FOLDER / f"{name}{suffix}")
 
 
 def _installed(path: Path) -> Path:
     if not path.is_file():
-        raise FaceSegKitError(
-            f"The file {path.name} is missing from the installation; install facesegkit again."
-        )
+        raise FaceSegKitError(f"The file {path.name} is missing; install facesegkit again.")
     return path
 
 
 def model_card(name: str) -> dict[str, Any]:
     """The figures of a shipped model: training data, licence, metrics.
 
-    Raises:
-        FaceSegKitError: if there is no model of that name, or its file is missing or damaged.
+    Raises a FaceSegKitError if there is no model of that name, or its file is missing or damaged.
     """
     path = weights_path(name, ".json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        problem = f"The file {path.name} is damaged; install facesegkit again."
-        raise FaceSegKitError(problem) from error
+        raise FaceSegKitError(f"{path.name} is damaged; install facesegkit again.") from error
 
 
 def licence_notice(name: str) -> str:
@@ -89,17 +81,15 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
     try:
         from facesegkit.checkpoint import load
     except ModuleNotFoundError as error:
-        raise FaceSegKitError(
-            f"{path} needs {error.name}, which is not installed: pip install 'facesegkit[train]', "
-            f"or convert it to an .onnx file where it is, with 'facesegkit export'."
-        ) from error
+        problem = f"{path} needs {error.name}, which is not installed"
+        remedy = "pip install 'facesegkit[train]', or run 'facesegkit export' where it is installed"
+        raise FaceSegKitError(f"{problem}: {remedy}.") from error
     return load(path).runnable()
 
 
 def load_detector(*, threads: int = 1) -> Network:
     """The face detector that ships with the package, see `detector.Detector`.
 
-    Raises:
-        FaceSegKitError: if its file is missing or damaged.
+    Raises a FaceSegKitError if its file is missing or damaged.
     """
     return open_detector(_installed(DETECTOR), threads=threads)

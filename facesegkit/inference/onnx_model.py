@@ -48,17 +48,29 @@ class Model:
 def open_onnx(path: Path, *, threads: int = 1) -> Model:
     """Open a model written by `facesegkit export`.
 
-    Raises:
-        FaceSegKitError: if there is no such file, or it is damaged, of another version or kind.
+    Raises a FaceSegKitError if there is no such file, or it is damaged, of another version or kind.
     """
-    return _checked_model(*_open(path, threads, KIND), path)
+    predict_logits, metadata = _open(path, threads, KIND)
+    try:
+        scheme, size = LabelScheme.from_dict(metadata["scheme"]), int(metadata["input_size"])
+        crop = RelativeCrop.from_dict(metadata.get("crop"))  # older files have none
+        check_input_size(size)
+        logits = predict_logits(np.zeros((1, 3, size, size), np.float32))
+        if logits.shape != (1, len(scheme.class_names), size, size) or logits.dtype != np.float32:
+            raise ValueError(f"logits {logits.dtype} {list(logits.shape)}")
+        about = dict(metadata.get("about", {}))
+    except FaceSegKitError as error:  # of the scheme, or of the network
+        raise FaceSegKitError(f"{path} is damaged: {error}") from error
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        problem = f"its contents do not fit together ({first_line(error)})"
+        raise FaceSegKitError(f"{path} is damaged, {problem}; train or export again.") from error
+    return Model(predict_logits, scheme, size, about, crop)
 
 
 def open_detector(path: Path, *, threads: int = 1) -> Network:
     """Open a face detector written by `detection.train.export_detector`; see `detector.Detector`.
 
-    Raises:
-        FaceSegKitError: if there is no such file, or it is damaged, of another version or kind.
+    Raises a FaceSegKitError if there is no such file, or it is damaged, of another version or kind.
     """
     return _open(path, threads, DETECTOR_KIND)[0]
 
@@ -73,9 +85,8 @@ def _open(path: Path, threads: int, kind: str) -> tuple[Network, dict[str, Any]]
         try:
             return session.run(None, {input_name: images})[0]
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise FaceSegKitError(
-                f"{path} cannot process images ({first_line(error)}); train or export again."
-            ) from error
+            problem = f"{path} cannot process images ({first_line(error)})"
+            raise FaceSegKitError(f"{problem}; train or export again.") from error
 
     return run, metadata
 
@@ -88,10 +99,8 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise FaceSegKitError(f"Cannot read the model {path}: {error.strerror}.") from error
     if not content:
-        raise FaceSegKitError(
-            f"{path} is not a model of facesegkit: it has {size:,} bytes; "
-            f"give an .onnx file written by 'facesegkit export'."
-        )
+        problem = f"{path} is not a model of facesegkit: it has {size:,} bytes"
+        raise FaceSegKitError(f"{problem}; give an .onnx file written by 'facesegkit export'.")
     return content
 
 
@@ -103,9 +112,8 @@ def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are reported below, in one sentence
     with _LOCK:  # otherwise two threads could both be the first
-        memory_is_limited = _limit_memory()
-    if memory_is_limited:
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        if _limit_memory():
+            options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         # From memory, so that a file cannot refer to others beside it. Without the fallback, which
         # prints the error and tries the same again.
@@ -115,10 +123,9 @@ def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
         custom = session.get_modelmeta().custom_metadata_map
         return session, json.loads(custom.get(METADATA_KEY, "null"))
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise FaceSegKitError(
-            f"{path} is not an ONNX model, or it is damaged; export it again with "
-            f"'facesegkit export', or install facesegkit again if it came with it."
-        ) from error
+        remedy = "run 'facesegkit export' again, or install facesegkit again if it came with it"
+        problem = f"{path} is not an ONNX model, or it is damaged"
+        raise FaceSegKitError(f"{problem}; {remedy}.") from error
 
 
 @cache
@@ -129,8 +136,7 @@ def _limit_memory() -> bool:
     arena, default = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
     memory = ort.OrtMemoryInfo("Cpu", arena, 0, default)
     try:
-        limited = ort.OrtArenaCfg({"max_mem": _MAX_MEMORY})
-        ort.create_and_register_allocator(memory, limited)
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": _MAX_MEMORY}))
     except Exception:  # the calling program has registered another allocator
         return False
     return True
@@ -139,16 +145,14 @@ def _limit_memory() -> bool:
 def check_kind(metadata: Any, path: Path | str, wanted: str = KIND) -> None:
     """Check by its metadata that a file contains the wanted kind of model, in a format read here.
 
-    Raises:
-        FaceSegKitError: if it is another kind of file, or of another format version.
+    Raises a FaceSegKitError if it is another kind of file, or of another format version.
     """
     metadata = metadata if isinstance(metadata, dict) else {}
     kind = metadata.get("kind", "something else")
     if kind != wanted:
-        raise FaceSegKitError(
-            f"{path} is not a {wanted.removeprefix('facesegkit ')} of facesegkit but {kind!r}; "
-            f"give a file saved by face_segmentation.py or 'facesegkit export'."
-        )
+        problem = f"{path} is not a {wanted.removeprefix('facesegkit ')} of facesegkit but {kind!r}"
+        remedy = "give a file saved by face_segmentation.py or 'facesegkit export'"
+        raise FaceSegKitError(f"{problem}; {remedy}.")
     if metadata.get("format") != FORMAT:
         versions = metadata.get("versions")
         written_by = versions.get("facesegkit") if isinstance(versions, dict) else None
@@ -162,23 +166,3 @@ def check_input_size(size: int) -> None:
     """Raise ValueError for an input size that no model of ours has, and that might be huge."""
     if not 16 <= size <= 1024:
         raise ValueError(f"images of {size} pixels")
-
-
-def _checked_model(predict_logits: Network, metadata: dict[str, Any], path: Path | str) -> Model:
-    """The model, if its output fits its metadata."""
-    try:
-        scheme, size = LabelScheme.from_dict(metadata["scheme"]), int(metadata["input_size"])
-        crop = RelativeCrop.from_dict(metadata.get("crop"))  # older files have none
-        check_input_size(size)
-        logits = predict_logits(np.zeros((1, 3, size, size), np.float32))
-        if logits.shape != (1, len(scheme.class_names), size, size) or logits.dtype != np.float32:
-            raise ValueError(f"logits {logits.dtype} {list(logits.shape)}")
-        about = dict(metadata.get("about", {}))
-    except FaceSegKitError as error:  # of the scheme, or of the network
-        raise FaceSegKitError(f"{path} is damaged: {error}") from error
-    except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise FaceSegKitError(
-            f"{path} is damaged, its contents do not fit together "
-            f"({first_line(error)}); train or export again."
-        ) from error
-    return Model(predict_logits, scheme, size, about, crop)

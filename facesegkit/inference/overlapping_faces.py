@@ -32,13 +32,10 @@ def assign_pixels(
 def _is_nearer(roi: FaceROI, other: FaceROI, window: BBox) -> NDArray[np.bool_]:
     """Whether a ROI's centre is nearer than another's, for each pixel of a window, bool [h, w]."""
     rows, columns = np.ogrid[window.slices]
-
-    def distance(to: FaceROI, tile: BBox) -> NDArray[np.float64]:
-        down, across = tile.slices
-        squared = (columns[:, across] + 0.5 - to.x) ** 2 + (rows[down] + 0.5 - to.y) ** 2
-        return np.asarray(squared / to.size**2)
-
     nearer = np.empty((len(rows), columns.size), dtype=bool)
     for tile in tiles((columns.size, len(rows))):
-        nearer[tile.slices] = distance(roi, tile) <= distance(other, tile)
+        down, across = tile.slices
+        x, y = columns[:, across] + 0.5, rows[down] + 0.5
+        here, there = (((x - to.x) ** 2 + (y - to.y) ** 2) / to.size**2 for to in (roi, other))
+        nearer[tile.slices] = here <= there
     return nearer

@@ -74,18 +74,14 @@ class FaceAnalyzer:
         faces = faces or self.detect(photo, config.second_scales)
         scale = config.scales[-1]
         while finer := config.next_scale(scale, [face.roi for face in faces], max(photo.size)):
-            scale = finer
-            photo = photo.at_least(scale)
+            scale, photo = finer, photo.at_least(finer)
             faces = self.detect(photo, (scale,), faces)
         if not faces and not self.can_verify:
             faces = self.analyze_full_image(photo)
         return self._refine(photo, faces) if faces else []
 
     def _refine(self, photo: ScaledImage, faces: list[AnalyzedFace]) -> list[AnalyzedFace]:
-        """Segment the faces again if the photo has more detail than was read so far.
-
-        Reading takes long, so the photo is read only as large as the smallest face needs.
-        """
+        """Segment again with as much detail as the smallest face needs; reading more takes long."""
         smallest = self.model.crop.size * min(face.roi.size for face in faces)
         side = max(photo.size) * self.config.refined_size * self.model.input_size / smallest
         finest = photo.at_least(math.ceil(side))
@@ -104,8 +100,7 @@ class FaceAnalyzer:
         high: list[FaceROI] = []
         low: list[FaceROI] = []
         for detection in found:
-            roi = detection.roi.scaled(scale)
-            if not self._is_among(roi, known):
+            if not self._is_among(roi := detection.roi.scaled(scale), known):
                 (high if detection.confidence > config.detection_threshold else low).append(roi)
         return self.verify(photo, high, known) or self.verify(photo, low)
 
@@ -164,30 +159,24 @@ class FaceAnalyzer:
         self, photo: ScaledImage, roi: FaceROI, logits: NDArray[np.float32], candidates: bool
     ) -> tuple[AnalyzedFace, float] | None:
         """The upright face in a ROI that was segmented, and its confidence; None if it is none."""
-        config, threshold = self.config, self.min_confidence
+        config, crop, threshold = self.config, self.model.crop, self.min_confidence
         landmarks = _landmarks(self.model, logits, config)
         if not landmarks.may_be_a_face(config, threshold):
             return None
-        logits, roi, landmarks = self._realign(photo, roi, logits, landmarks)
-        if not landmarks.is_a_face(roi, photo.size, config, threshold) and not (
-            candidates and landmarks.may_be_a_face(config, threshold)
-        ):
-            return None
-        roi_logits = FaceLogits(logits, roi.cropped(self.model.crop))
-        return AnalyzedFace(align_to_landmarks(roi, landmarks), roi_logits), landmarks.confidence
-
-    def _realign(
-        self, photo: ScaledImage, roi: FaceROI, logits: NDArray[np.float32], landmarks: Landmarks
-    ) -> tuple[NDArray[np.float32], FaceROI, Landmarks]:
-        """Segment again, as long as the face is misaligned in its ROI."""
-        for _ in range(self.config.max_runs - 1):
+        for _ in range(config.max_runs - 1):
             aligned = align_to_landmarks(roi, landmarks)
-            if not is_misaligned(aligned, roi, self.config):
+            if not is_misaligned(aligned, roi, config):
                 break
-            roi, crop = aligned, self.model.crop
+            roi = aligned
             logits = self._predict(photo.warp_crop(roi.cropped(crop), self.model.input_size))
-            landmarks = _landmarks(self.model, logits, self.config)
-        return logits, roi, landmarks
+            landmarks = _landmarks(self.model, logits, config)
+        may_be_one = candidates and landmarks.may_be_a_face(config, threshold)
+        if not may_be_one and not landmarks.is_a_face(roi, photo.size, config, threshold):
+            return None
+        face = AnalyzedFace(
+            align_to_landmarks(roi, landmarks), FaceLogits(logits, roi.cropped(crop))
+        )
+        return face, landmarks.confidence
 
     def _predict(self, aligned: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of an aligned RGB crop, float32 [C, size, size]."""
@@ -206,5 +195,4 @@ def typical_confidence(model: Model, photos: NDArray[np.uint8]) -> float:
     config = SearchConfig()
     crops = map(to_float_nchw, model.crop.of(photos))
     found = (_landmarks(model, model.predict_logits(crop)[0], config) for crop in crops)
-    confidences = [landmarks.confidence for landmarks in found]
-    return float(np.quantile(confidences, 0.1))
+    return float(np.quantile([landmarks.confidence for landmarks in found], 0.1))

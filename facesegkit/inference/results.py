@@ -72,11 +72,9 @@ class AnalyzedFace:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class Face(AnalyzedFace):
     """One of the faces in a photo. All positions are in pixels of the photo."""
 
-    roi: FaceROI  # the square that an aligned photo of the face would show
-    roi_logits: FaceLogits  # the model's output
     classes: NDArray[np.uint8]  # class ids [h, w], of the part of the photo that the model saw
     window: BBox  # of that part
     scheme: LabelScheme  # what the class ids mean
@@ -111,8 +109,7 @@ class Face:
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Mask of a class of this face, bool [H, W], at the photo's size.
 
-        Raises:
-            FaceSegKitError: if the scheme has no such class.
+        Raises a FaceSegKitError if the scheme has no such class.
         """
         mask = np.zeros(self.size[::-1], dtype=bool)
         mask[self.window.slices] = self.classes == class_id(self.scheme, class_name)
@@ -122,10 +119,8 @@ class Face:
         """Contours of a class as polygons, float64 [n, 2] of x and y; see `contours.contours`.
 
         They may be moved by `tolerance` pixels to save vertices. By default that is a 300th of the
-        ROI's side, but at least one, since sloping edges are stairs without.
-
-        Raises:
-            FaceSegKitError: if the scheme has no such class.
+        ROI's side, but at least one, since sloping edges are stairs without. Raises a
+        FaceSegKitError if the scheme has no such class.
         """
         if tolerance is None:
             tolerance = max(1.0, self.roi.size / 300)
@@ -149,14 +144,12 @@ class Face:
 def class_id(scheme: LabelScheme, class_name: str) -> int:
     """Id of a class by its name.
 
-    Raises:
-        FaceSegKitError: if the scheme has no such class.
+    Raises a FaceSegKitError if the scheme has no such class.
     """
     names = scheme.class_names
     if class_name not in names:
-        raise FaceSegKitError(
-            f"There is no class {class_name!r}; the model's classes are {', '.join(names)}."
-        )
+        problem = f"There is no class {class_name!r}"
+        raise FaceSegKitError(f"{problem}; the model's classes are {', '.join(names)}.")
     return names.index(class_name)
 
 
@@ -186,18 +179,16 @@ class SegmentationResult:
     def largest(self) -> "SegmentationResult":
         """The same photo with its largest face only (without any if there is none)."""
         faces = sorted(self.faces, key=lambda face: face.roi.size)[-1:]
-        size = self.labels.shape[1], self.labels.shape[0]
-        return SegmentationResult.from_faces(faces, size, self.scheme, self.source)
+        height, width = self.labels.shape
+        return SegmentationResult.from_faces(faces, (width, height), self.scheme, self.source)
 
     @cached_property
     def photo(self) -> Image.Image:
         """The full photo, upright, RGB.
 
-        Many uses need only the masks, so a file is decoded in full only here: for a large JPEG
-        that takes longer than its whole segmentation.
-
-        Raises:
-            FaceSegKitError: if the file can no longer be read, or has changed.
+        Many uses need only the masks, so a file is decoded in full only here: for a large JPEG that
+        takes longer than its whole segmentation. Raises a FaceSegKitError if the file can no longer
+        be read, or has changed.
         """
         return self.source if isinstance(self.source, Image.Image) else self.photo_copy()
 
@@ -225,21 +216,15 @@ class SegmentationResult:
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Mask of a class, bool [H, W].
 
-        Raises:
-            FaceSegKitError: if the scheme has no such class.
+        Raises a FaceSegKitError if the scheme has no such class.
         """
         return self.labels == class_id(self.scheme, class_name)
-
-    def fraction(self, class_name: str) -> float:
-        """Fraction of the photo that a class covers, 0..1."""
-        mask = self.mask(class_name)
-        return np.count_nonzero(mask) / mask.size  # three times as fast as the mean
 
     def cutout(self, *class_names: str) -> Image.Image:
         """The photo where these classes are, transparent elsewhere, RGBA.
 
-        Raises:
-            FaceSegKitError: if the scheme has no such class, or the photo can no longer be read.
+        Raises a FaceSegKitError if the scheme has no such class, or the photo can no longer be
+        read.
         """
         wanted = [class_id(self.scheme, name) for name in class_names]
         photo = self.photo_copy()
@@ -259,10 +244,6 @@ class SegmentationResult:
             of_face, bbox = face.roi_logits.confidence_at((width, height), across, down)
             np.copyto(confidence[bbox.slices], of_face, where=of_face > 0)
         return confidence
-
-    def colours(self) -> NDArray[np.uint8]:
-        """Each pixel in its class's colour, RGB uint8 [H, W, 3]."""
-        return self.scheme.colour(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Size of the photo, class names and all faces as plain data, for a JSON file."""

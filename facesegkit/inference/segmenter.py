@@ -30,15 +30,9 @@ Photo = Path | str | Image.Image | NDArray[np.uint8]
 def segment(photo: Photo, model: Path | str = DEFAULT_MODEL) -> SegmentationResult:
     """Segment one photo; see `FaceSegmenter`. The last models are kept in memory.
 
-    Raises:
-        FaceSegKitError: if the photo cannot be read, or there is no such model.
+    Raises a FaceSegKitError if the photo cannot be read, or there is no such model.
     """
     return _segmenter(model)(photo)
-
-
-@lru_cache(maxsize=4)
-def _segmenter(model: Path | str) -> FaceSegmenter:
-    return FaceSegmenter(model)
 
 
 class FaceSegmenter:
@@ -111,6 +105,9 @@ class FaceSegmenter:
         roi = aligned_roi(opened.size)
         of_photo = FullImageLogits(logits[:, rows, columns], roi.cropped(crop), BBox(*in_photo))
         return self.result([AnalyzedFace(roi, of_photo)], opened)
+
+
+_segmenter = lru_cache(maxsize=4)(FaceSegmenter)
 
 
 def _open(photo: Photo, side: int) -> ScaledImage:

@@ -59,10 +59,8 @@ class FaceTracker:
     def _update(
         self, analyzer: FaceAnalyzer, photo: ScaledImage, before: AnalyzedFace, detecting: bool
     ) -> AnalyzedFace | None:
-        """A face in the next frame; None if it is no longer there.
-
-        Between detections a face is kept that is less confident than a new one has to be.
-        """
+        """A face in the next frame; None if it is no longer there."""
+        # Between detections a face may be less confident than a new one has to be.
         face = analyzer.analyze(photo, before.roi, any_rotation=False, candidates=not detecting)
         if face is None:
             return None
@@ -71,7 +69,6 @@ class FaceTracker:
             return face  # it has moved, and was realigned
         if now.roi != before.roi_logits.roi:
             return replace(before, roi_logits=now)
-        logits: NDArray[np.float32] = now.logits + np.float32(self.smoothing) * (
-            before.roi_logits.logits - now.logits
-        )
+        back = before.roi_logits.logits - now.logits
+        logits: NDArray[np.float32] = now.logits + np.float32(self.smoothing) * back
         return replace(before, roi_logits=FaceLogits(logits, now.roi))

@@ -76,11 +76,8 @@ def _interpolate(
     rows: _Axis,
     columns: _Axis,
 ) -> None:
-    """Write the classes of all pixels in the given cells [n] into `classes`.
-
-    Every cell is treated as if it had as many pixels as the largest; the last pixels of smaller
-    cells are computed twice.
-    """
+    """Write the classes of all pixels in the given cells [n] into `classes`."""
+    # As if all had as many pixels as the largest: the last pixels of others are computed twice.
     y = rows.first[tops][:, None] + np.arange(rows.pixels.max())  # [n, p]
     x = columns.first[lefts][:, None] + np.arange(columns.pixels.max())  # [n, q]
     y = np.minimum(y, (rows.first + rows.pixels - 1)[tops][:, None])

@@ -38,8 +38,7 @@ def is_video(path: Path) -> bool:
 def check_video_path(path: Path, view: str) -> None:
     """Check that a view of a video can be saved under a name, before any work is done for it.
 
-    Raises:
-        FaceSegKitError: if the view is not overlay or mask, or the suffix is not written.
+    Raises a FaceSegKitError if the view is not overlay or mask, or the suffix is not written.
     """
     if view not in VIEWS:
         raise FaceSegKitError(f"There is no view {view!r} of a video; choose {_or(VIEWS)}.")

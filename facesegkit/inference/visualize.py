@@ -40,10 +40,8 @@ def render(result: SegmentationResult, view: str) -> Image.Image:
     """Image of a segmentation result: one of `VIEWS` except "json".
 
     "mask", "overlay" (RGB) and "labels" (one channel, mode L) have the photo's size; "panel" (RGB)
-    is for looking at, each of its images at most 768 pixels wide or high.
-
-    Raises:
-        FaceSegKitError: if there is no such view, or it is not an image.
+    is for looking at, each of its images at most 768 pixels wide or high. Raises a FaceSegKitError
+    if there is no such view, or it is not an image.
     """
     if view == "labels":
         return Image.fromarray(result.labels)
@@ -72,8 +70,7 @@ def _overlay(result: SegmentationResult) -> Image.Image:
         around = labels[tile.top - top : tile.bottom + width, tile.left - left : tile.right + width]
         height, across = of_tile.shape
         contour = _contour_mask(around, width)[top : top + height, left : left + across]
-        photo = np.asarray(image.crop(tile))
-        blended = overlay(photo, of_tile, result.scheme, contour=contour)
+        blended = overlay(np.asarray(image.crop(tile)), of_tile, result.scheme, contour=contour)
         image.paste(Image.fromarray(blended), tile)
     return image
 
@@ -154,11 +151,8 @@ def _panel(result: SegmentationResult) -> Image.Image:
 def _legend_layout(
     lengths: Iterable[int], side: int, width: int
 ) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Arrange a legend's entries in lines of `width` pixels, unless a single entry is longer.
-
-    An entry is a square of this side and a name of this length, both in pixels. Returns the upper
-    left corner of each, and width (at least `width`) and height of the legend.
-    """
+    """Upper left corners of a legend's entries in lines of `width` pixels or more, and its size."""
+    # An entry is a square of this side and a name of this length, both in pixels.
     positions, x, y, right = [], 0, _PANEL_GAP, width
     for length in lengths:
         end = x + int(1.5 * side) + length
@@ -174,9 +168,8 @@ def _legend_layout(
 def check_view_path(path: Path | str, view: str) -> None:
     """Check that a view can be saved under a name, before any work is done for it.
 
-    Raises:
-        FaceSegKitError: if the suffix is not that of an image format, or that of a lossy one for a
-            view whose exact values matter ("mask", "labels"); or not .json for "json".
+    Raises a FaceSegKitError if the suffix is not that of an image format, or that of a lossy one
+    for a view whose exact values matter ("mask", "labels"); or not .json for "json".
     """
     suffix, exact = Path(path).suffix.lower(), view in _EXACT_VIEWS
     allowed = (".json",) if view == "json" else _LOSSLESS if exact else _LOSSLESS + _LOSSY
@@ -190,9 +183,8 @@ def check_view_path(path: Path | str, view: str) -> None:
 def save_view(result: SegmentationResult, view: str, path: Path | str) -> None:
     """Write a view to a file.
 
-    Raises:
-        FaceSegKitError: if the view is unknown, the suffix does not fit (see `check_view_path`), or
-            the file cannot be written.
+    Raises a FaceSegKitError if the view is unknown, the suffix does not fit (see
+    `check_view_path`), or the file cannot be written.
     """
     check_view_path(path, view)
     if view == "json":
@@ -205,15 +197,11 @@ def save_view(result: SegmentationResult, view: str, path: Path | str) -> None:
 def save_image(image: Image.Image, path: Path | str, *, flat: bool = False) -> None:
     """Write an image whole or not at all, in the format of the path's suffix.
 
-    If it has large areas of one colour (`flat`), a PNG is written three times as fast, by
-    run-length matching only.
-
-    Raises:
-        FaceSegKitError: if the file cannot be written.
+    If it has large areas of one colour (`flat`), a PNG is written three times as fast, by run-
+    length matching only. Raises a FaceSegKitError if the file cannot be written.
     """
-    options: dict[str, Any] = {"quality": 95}  # each format reads its own options only
-    if flat:
-        options["compress_type"] = zlib.Z_RLE
+    # Each format reads its own options only.
+    options: dict[str, Any] = {"quality": 95, **({"compress_type": zlib.Z_RLE} if flat else {})}
     with atomic_write(path) as unfinished:
         try:
             image.save(unfinished, **options)

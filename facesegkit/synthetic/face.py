@@ -14,7 +14,7 @@ from facesegkit.synthetic.brows import draw_brows
 from facesegkit.synthetic.camera import jpeg_quality, photograph, shoulder
 from facesegkit.synthetic.canvas import SIDE, Canvas
 from facesegkit.synthetic.eyes import draw_eyes
-from facesegkit.synthetic.head import Head, choose_shape, illuminate, skin_texture
+from facesegkit.synthetic.head import Head, Shape, illuminate, skin_texture
 from facesegkit.synthetic.mouth import draw_mouth
 from facesegkit.synthetic.nose import draw_nose
 from facesegkit.synthetic.occluders import draw_occluder
@@ -52,7 +52,7 @@ def set_up(
     rng: np.random.Generator, person: traits.Person, pose: traits.Pose, light: traits.Light
 ) -> Scene:
     """Scene for `draw_scene`: a random background and the lit head of a person."""
-    head = Head(choose_shape(rng, person), pose)
+    head = Head(Shape(rng, person), pose)
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]
     lit, level = head.render(shoulder(skin), illumination.mean(2))
@@ -61,7 +61,7 @@ def set_up(
 
 def draw_scene(scene: Scene) -> None:
     """Draw all features on the scene's canvas and label their pixels."""
-    hairdo = hair.choose_hairdo(scene.rng, scene.person.feminine, scene.person.age)
+    hairdo = hair.Hairdo(scene.rng, scene.person.feminine, scene.person.age)
     strands = None if scene.person.bald else hair.strands(scene, hairdo)
     if strands is not None:
         hair.draw_back_hair(scene, hairdo, strands)

@@ -30,14 +30,11 @@ def synthesize_dataset(
 ) -> None:
     """Write faces 0..count-1 of a seed to a folder; existing faces are kept.
 
-    Writes `CelebA-HQ-img/<id>.jpg` (512 x 512) and
-    `CelebAMask-HQ-mask-anno/<id // 2000>/<id:05d>_<part>.png` (512 x 512, one channel, 0 or 255).
-    The folder `out` is new, empty, or was written with the same seed. There is one worker process
-    per core by default; the bytes do not depend on their number.
-
-    Raises:
-        FaceSegKitError: if `count` or `seed` is negative, `workers` is below 1, or the folder
-            contains something else, cannot be written or has no space left.
+    Writes `CelebA-HQ-img/<id>.jpg` (512 x 512) and `CelebAMask-HQ-mask-anno/<id //
+    2000>/<id:05d>_<part>.png` (512 x 512, one channel, 0 or 255). The folder `out` is new, empty,
+    or was written with the same seed. There is one worker process per core by default; the bytes do
+    not depend on their number. Raises a FaceSegKitError if `count` or `seed` is negative, `workers`
+    is below 1, or the folder contains something else, cannot be written or has no space left.
     """
     if count < 0 or seed < 0:
         problem = f"{count} faces with seed {seed}; count and seed must be 0 or more."

@@ -4,8 +4,6 @@ Hair over the head is everything between the hairdo's outer contour and an openi
 upper edge of the opening is the hairline or the tips of a fringe.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -27,48 +25,30 @@ HALF = SIDE // 2  # strands are drawn at half size; finer ones would be blurred 
 LAYERS = ((80, 11.0, 36.0, 2.2), (190, 4.5, 30.0, 1.1), (620, 1.0, 38.0, 0.0))
 
 
-@dataclass(frozen=True)
 class Hairdo:
-    """Measures in face units unless stated otherwise."""
+    """A random style and its measures, in face units unless stated otherwise."""
 
-    style: str
-    thickness: float  # above the head
-    sides: float  # beside the head
-    length: float  # v at which it ends
-    hairline: float  # v of the upper edge of the forehead
-    cover: float  # fraction of the half face that remains free at the cheeks
-    fringe: float | None  # v of the fringe's tips; None without one
-    sweep: float  # slope of the fringe
-    ragged: float  # unevenness of the edges
-    flow: str  # "parted" and hanging, "down" over the forehead, or "out" from the face
-
-    @property
-    def hangs(self) -> bool:
-        """Whether it hangs past the ears."""
-        return self.length > 60
-
-
-def choose_hairdo(rng: np.random.Generator, feminine: bool, age: float) -> Hairdo:
-    """A random style and its measures."""
-    style = curves.choose(rng, **{name: row[2 + feminine] for name, row in STYLES.items()})
-    hangs = style in ("long", "bob") or (style == "curly" and rng.random() < 0.6)
-    length = rng.uniform(300, 480) if style == "long" else rng.uniform(150, 300)
-    fringe = None
-    if style != "stubbly" and rng.random() < (0.34 if style != "up" else 0.12):
-        fringe = float(np.clip(rng.normal(-44, 22), -90, -8))
-    back = "parted" if style in ("long", "bob", "curly") else "out"  # without a fringe
-    return Hairdo(
-        style=style,
-        thickness=STYLES[style][0] * rng.uniform(0.6, 1.4),
-        sides=STYLES[style][1] * rng.uniform(0.4, 1.7),
-        length=length if hangs else rng.uniform(-10, 40),
-        hairline=rng.normal(-133, 12) - (0 if feminine else 14 * age),
-        cover=1.12 if rng.random() < 0.2 else float(np.clip(rng.normal(0.92, 0.06), 0.68, 0.97)),
-        fringe=fringe,
-        sweep=rng.normal(0, 0.35),
-        ragged=rng.gamma(2, 1.2) + (3 if style == "curly" else 0),
-        flow="down" if fringe is not None else back,
-    )
+    def __init__(self, rng: np.random.Generator, feminine: bool, age: float) -> None:
+        style = curves.choose(rng, **{name: row[2 + feminine] for name, row in STYLES.items()})
+        self.style = style
+        # Whether it hangs past the ears.
+        self.hangs = style in ("long", "bob") or (style == "curly" and rng.random() < 0.6)
+        length = rng.uniform(300, 480) if style == "long" else rng.uniform(150, 300)
+        self.fringe: float | None = None  # v of the fringe's tips; None without one
+        if style != "stubbly" and rng.random() < (0.34 if style != "up" else 0.12):
+            self.fringe = float(np.clip(rng.normal(-44, 22), -90, -8))
+        self.thickness = STYLES[style][0] * rng.uniform(0.6, 1.4)  # above the head
+        self.sides = STYLES[style][1] * rng.uniform(0.4, 1.7)  # beside the head
+        self.length = length if self.hangs else rng.uniform(-10, 40)  # v at which it ends
+        # v of the upper edge of the forehead; fraction of the half face that is free at the cheeks.
+        self.hairline = rng.normal(-133, 12) - (0 if feminine else 14 * age)
+        wide = rng.random() < 0.2
+        self.cover = 1.12 if wide else float(np.clip(rng.normal(0.92, 0.06), 0.68, 0.97))
+        self.sweep = rng.normal(0, 0.35)  # slope of the fringe
+        self.ragged = rng.gamma(2, 1.2) + (3 if style == "curly" else 0)  # unevenness of the edges
+        # "parted" and hanging, "down" over the forehead, or "out" from the face.
+        back = "parted" if style in ("long", "bob", "curly") else "out"  # without a fringe
+        self.flow = "down" if self.fringe is not None else back
 
 
 def draw_back_hair(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
@@ -235,8 +215,7 @@ class _Flow:
         """Direction of growth, radians from the right of the image towards its bottom, [N]."""
         x, y = ((points - self.root) / self.unit).T
         if self.kind == "parted":
-            down = 2.4 * np.abs(x) + 1.3 * np.maximum(y, 0)
-            angle = np.arctan2(down, np.tanh(7 * x))
+            angle = np.arctan2(2.4 * np.abs(x) + 1.3 * np.maximum(y, 0), np.tanh(7 * x))
         elif self.kind == "down":
             angle = np.arctan2(np.ones_like(x), 0.8 * x + 0.4 * self.sweep * np.exp(-np.abs(x)))
         else:
@@ -282,8 +261,7 @@ def _coloured(rng: np.random.Generator, scene: Scene, flow: _Flow, tones: Floats
 def _loose_strands(scene: Scene, alpha: Floats) -> None:
     """Single hairs that leave the contour, over the background and over the face's edge."""
     canvas, rng = scene.canvas, scene.rng
-    edge = alpha[1::3, 1::3] - alpha[:-1:3, :-1:3]
-    rows, cols = np.nonzero(np.abs(edge) > 0.4)
+    rows, cols = np.nonzero(np.abs(alpha[1::3, 1::3] - alpha[:-1:3, :-1:3]) > 0.4)
     if len(rows) == 0:
         return
     some = rng.integers(0, len(rows), int(rng.uniform(5, 60)))

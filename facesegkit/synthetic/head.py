@@ -51,42 +51,31 @@ class Bump:
     lift: float
 
 
-@dataclass(frozen=True)
 class Shape:
-    """Individual proportions of a head."""
-
-    half_widths: Floats  # [N, 2] as (v, half width)
-    profile: Floats  # depth of the middle line, [N, 2] as (v, z)
-    bumps: tuple[Bump, ...]
-    nose_width: float  # half the width between the wings
-    nose_length: float  # v of the lower end of the nose
-    chin: float
-    top: float
-
-
-def choose_shape(rng: np.random.Generator, person: Person) -> Shape:
     """Random proportions of a head."""
-    wide, jaw = rng.normal(1.02, 0.05), rng.normal(0.93 if person.feminine else 1.02, 0.07)
-    pointed = rng.normal(1.0, 0.12)
-    chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
-    top = TOP_V + rng.normal(0, 6) + 15 * person.bald
-    half_widths = smooth([
-        (top, 0.0), (top + 5, 38 * wide), (top + 20, 78 * wide), (top + 55, 113 * wide),
-        (-95, 131 * wide), (-30, 133 * wide), (20, 131 * wide),
-        (75, 124 * wide * (0.5 + 0.5 * jaw)), (125, 113 * jaw * wide), (chin - 58, 91 * jaw * wide),
-        (chin - 30, 67 * jaw * pointed), (chin - 11, 44 * pointed), (chin - 3, 27 * pointed),
-        (chin, 0.0),
-    ], closed=False)  # fmt: skip
-    brow = rng.normal(3 if person.feminine else 7, 3)
-    profile = smooth([
-        (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
-        (-45, 117 + brow * 0.5), (0, 112), (60, 115), (MOUTH_V, 124), (chin - 30, 112),
-        (chin - 8, 98), (chin, 80),
-    ], closed=False)  # fmt: skip
-    nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
-    nose_length = rng.normal(94.5, 6)
-    bumps = _bumps(rng, person, nose_width, nose_length, brow, chin)
-    return Shape(half_widths, profile, bumps, nose_width, nose_length, chin, top)
+
+    def __init__(self, rng: np.random.Generator, person: Person) -> None:
+        wide, jaw = rng.normal(1.02, 0.05), rng.normal(0.93 if person.feminine else 1.02, 0.07)
+        pointed = rng.normal(1.0, 0.12)
+        chin = self.chin = CHIN_V + rng.normal(0, 8) + min(person.gap, 40) * 0.35
+        top = self.top = TOP_V + rng.normal(0, 6) + 15 * person.bald
+        self.half_widths = smooth([  # [N, 2] as (v, half width)
+            (top, 0.0), (top + 5, 38 * wide), (top + 20, 78 * wide), (top + 55, 113 * wide),
+            (-95, 131 * wide), (-30, 133 * wide), (20, 131 * wide),
+            (75, 124 * wide * (0.5 + 0.5 * jaw)), (125, 113 * jaw * wide),
+            (chin - 58, 91 * jaw * wide), (chin - 30, 67 * jaw * pointed),
+            (chin - 11, 44 * pointed), (chin - 3, 27 * pointed), (chin, 0.0),
+        ], closed=False)  # fmt: skip
+        brow = rng.normal(3 if person.feminine else 7, 3)
+        self.profile = smooth([  # depth of the middle line, [N, 2] as (v, z)
+            (top, 0), (top + 5, 32), (top + 20, 60), (top + 55, 86), (-110, 102),
+            (-45, 117 + brow * 0.5), (0, 112), (60, 115), (MOUTH_V, 124), (chin - 30, 112),
+            (chin - 8, 98), (chin, 80),
+        ], closed=False)  # fmt: skip
+        # Half the width between the wings, and v of the lower end of the nose.
+        self.nose_width = float(np.clip(rng.normal(38.5, 3.8) + 3 * person.darkness, 28, 52))
+        self.nose_length = rng.normal(94.5, 6)
+        self.bumps = _bumps(rng, person, self.nose_width, self.nose_length, brow, chin)
 
 
 def _bumps(
@@ -166,8 +155,7 @@ class Head:
         self.column_at = column_at.astype(np.float32)
         depth = sample(depth, ROW_INDICES, self.column_at)
         c, s = np.float32(np.cos(self.pose.pitch)), np.float32(np.sin(self.pose.pitch))
-        y = self.v[:, None] * c + depth * s
-        self.visible_y = _visible(y.T, float(s), whole=True).T
+        self.visible_y = _visible((self.v[:, None] * c + depth * s).T, float(s), whole=True).T
 
     def _alignment(self) -> tuple[Floats, Floats]:
         """Similarity that places eyes and mouth as in CelebA-HQ: matrix [2, 2] and shift [2]."""

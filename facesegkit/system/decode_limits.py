@@ -1,5 +1,6 @@
 """Which image files can be read: supported formats, limits on memory and decoding time."""
 
+import math
 import os
 import re
 import warnings
@@ -43,17 +44,16 @@ _MAX_SCANS = 100  # of a JPEG; each scan covers the whole image, and encoders wr
 _JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe](?=(..))", re.DOTALL)
 _START_OF_SCAN = 0xDA
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
+_Size = tuple[int, int]
 
 
 @contextmanager
 def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
     """Open an image file; the body decodes it, because only the header has been read.
 
-    Pillow's warnings, about damaged metadata and about more than 89 megapixels, are ignored:
-    photos that fit into memory are accepted, and everything that cannot be read raises an error.
-
-    Raises:
-        FaceSegKitError: if opening or decoding it fails in any way.
+    Pillow's warnings, about damaged metadata and about more than 89 megapixels, are ignored: photos
+    that fit into memory are accepted, and everything that cannot be read raises an error. Raises a
+    FaceSegKitError if opening or decoding it fails in any way.
     """
     name = str(getattr(source, "name", "the photo"))
     if isinstance(source, (str, Path)):
@@ -89,47 +89,37 @@ def _explanation(name: str, error: Exception) -> str:
     return f"{name} is not an image in a supported format."
 
 
-def check_decodable(
-    image: Image.Image, full_size: tuple[int, int], is_rotated: Callable[[], bool]
-) -> None:
+def check_decodable(image: Image.Image, full_size: _Size, is_rotated: Callable[[], bool]) -> None:
     """Check that an image, of which only the header has been read, may be decoded.
 
     It may be reduced with `draft`; `full_size` is its width and height in the file. `is_rotated`,
     whether the EXIF orientation requires a second, transposed copy, is called only if one copy
-    fits, because reading the orientation of a PNG decodes it.
-
-    Raises:
-        DecompressionBombError: if decoding would take too much memory or time.
+    fits, because reading the orientation of a PNG decodes it. Raises a DecompressionBombError if
+    decoding would take too much memory or time.
     """
-    pixels = max(image.width * image.height, _tile_pixels(image))
-    scans = 1
-    if image.info.get("progressive") or full_size[0] * full_size[1] > _MANY_PIXELS:
-        scans = _count_scans(image)
+    pixels, full_pixels = max(image.width * image.height, _tile_pixels(image)), math.prod(full_size)
+    is_suspect = image.info.get("progressive") or full_pixels > _MANY_PIXELS
+    scans = _count_scans(image) if is_suspect else 1
     max_pixels = _MAX_PIXELS.get(image.format or "", pixels)
     if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
         max_pixels = _MAX_PIXELS_IN_PYTHON
     is_rgb = image.mode == "RGB" and not image.has_transparency_data
-    needed = _peak_memory(image, full_size, pixels, scans, is_copied=not is_rgb)
+    needed = _peak_memory(image, full_pixels, pixels, scans, not is_rgb)
     if is_rgb and needed <= MAX_MEMORY and is_rotated():
-        needed = _peak_memory(image, full_size, pixels, scans, is_copied=True)
+        needed = _peak_memory(image, full_pixels, pixels, scans, True)
     if needed > MAX_MEMORY or pixels > max_pixels or scans > _MAX_SCANS:
-        raise Image.DecompressionBombError(
-            f"{full_size[0]} x {full_size[1]} pixels of this kind take too much memory or time; "
-            f"make it smaller first."
-        )
+        kind = f"{full_size[0]} x {full_size[1]} pixels of this kind take too much memory or time"
+        raise Image.DecompressionBombError(f"{kind}; make it smaller first.")
 
 
-def _peak_memory(
-    image: Image.Image, full_size: tuple[int, int], pixels: int, scans: int, *, is_copied: bool
-) -> int:
+def _peak_memory(image: Image.Image, full: int, pixels: int, scans: int, is_copied: bool) -> int:
     """Upper bound in bytes, from decoding the photo to the label maps of its faces."""
     kept = _PIXEL_BYTES.get(image.mode, _COLOUR)
     decoding = _DECODING.get(image.format or "", kept)
     needed = max(decoding, kept + _COLOUR if is_copied else kept) * pixels
-    full_pixels = full_size[0] * full_size[1]
     if scans > 1:
-        needed = max(needed, _COLOUR * pixels + _SCANS * full_pixels)
-    return needed + _LABELS * full_pixels
+        needed = max(needed, _COLOUR * pixels + _SCANS * full)
+    return needed + _LABELS * full
 
 
 def _tile_pixels(image: Image.Image) -> int:
@@ -141,16 +131,14 @@ def _tile_pixels(image: Image.Image) -> int:
 
 
 def _count_scans(image: Image.Image) -> int:
-    """Number of scans in a JPEG file: one, or several if it is progressive.
-
-    Walks the file's segments, because one of them may contain another JPEG as a thumbnail.
-    """
+    """Number of scans in a JPEG file: one, or several if it is progressive."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.fp is None:
         return 1
     before = image.fp.tell()
     image.fp.seek(0)
     content = image.fp.read()
     image.fp.seek(before)
+    # Segment by segment, because one of them may contain another JPEG as a thumbnail.
     position = scans = 0
     while segment := _JPEG_SEGMENT.search(content, position):
         scans += segment[0][1] == _START_OF_SCAN

@@ -25,12 +25,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     """Write a file completely or not at all.
 
     Yields the path of a temporary file in the same folder, with the same suffix, for the body to
-    write. It replaces `path` at the end of the body; if the body fails, it is removed and `path`
-    is unchanged. The folder is created if necessary. The temporary files of killed processes are
-    removed by the next process that writes to the folder.
-
-    Raises:
-        FaceSegKitError: if the folder or the file cannot be written, or the disk is full.
+    write. It replaces `path` at the end of the body; if the body fails, it is removed and `path` is
+    unchanged. The folder is created if necessary. The temporary files of killed processes are
+    removed by the next process that writes to the folder. Raises a FaceSegKitError if the folder or
+    the file cannot be written, or the disk is full.
     """
     path = Path(path)
     mark = f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -53,8 +51,7 @@ def _clear_unfinished(folder: Path) -> None:
     """Remove the temporary files of processes that were killed."""
     with suppress(OSError):  # another process may be faster, or the folder not be readable
         for file in os.scandir(folder):
-            match = _UNFINISHED.fullmatch(file.name)
-            if match and not _may_be_running(int(match[1])):
+            if (match := _UNFINISHED.fullmatch(file.name)) and not _may_be_running(int(match[1])):
                 os.unlink(file)
 
 

@@ -36,9 +36,8 @@ def ends_with_validation(history: History, step: int) -> bool:
 
 def summary(history: History, losses: list[float], photos_per_second: float) -> str:
     """Loss of the last steps, speed and last validation in a few words."""
-    parts = [f"{photos_per_second:.0f} photos/s"]
-    if losses:
-        parts.insert(0, f"loss {mean(losses[-20:]):.3f}")
+    parts = [f"loss {mean(losses[-20:]):.3f}"] if losses else []
+    parts.append(f"{photos_per_second:.0f} photos/s")
     if validated := validated_mean_f1(history):
         parts.append(f"val mean F1 {validated[-1]:.3f}")
     return ", ".join(parts)

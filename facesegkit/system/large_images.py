@@ -29,16 +29,13 @@ def tiles(size: tuple[int, int]) -> Iterator[BBox]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image itself if it is RGB already, else a copy."""
     if image.mode.startswith(("I", "F")):
-        return _convert_tiles(image, _conversion_to_8_bit(image))
-    if image.has_transparency_data:
-        return _convert_tiles(image, _blend_over_white)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _convert_tiles(image: Image.Image, convert: _Conversion) -> Image.Image:
-    """Convert an image to RGB tile by tile, to save memory."""
+        convert = _conversion_to_8_bit(image)
+    elif image.has_transparency_data:
+        convert = _blend_over_white
+    else:
+        return image if image.mode == "RGB" else image.convert("RGB")
     rgb = Image.new("RGB", image.size)
-    for box in tiles(image.size):
+    for box in tiles(image.size):  # to save memory
         rgb.paste(convert(image.crop(box)), box)
     return rgb
 
@@ -54,12 +51,8 @@ def _conversion_to_8_bit(image: Image.Image) -> _Conversion:
     arrays = (_finite(image.crop(box)) for box in tiles(image.size))
     ranges = np.array([(values.min(), values.max()) for values in arrays], np.float64)
     black, highest = float(ranges.min()), float(ranges.max())
-    levels = (white for white in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= white)
-    white = next(levels, None)
-    if white is None:
-        scale = 255 / max(highest - black, 1.0)
-    else:
-        scale, black = 255 / white, 0.0
+    white = next((w for w in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= w), None)
+    scale, black = (255 / white, 0.0) if white else (255 / max(highest - black, 1.0), black)
 
     def convert(tile: Image.Image) -> Image.Image:
         # Multiply before subtracting: the difference of two huge floats may overflow.

@@ -39,20 +39,7 @@ def write_onnx(graph: onnx.ModelProto, metadata: dict[str, str], path: Path | st
 
     Raises a FaceSegKitError if the file cannot be written.
     """
-    _halve_where_exact(graph)
-    helper.set_model_props(graph, metadata)
-    onnx.checker.check_model(graph, full_check=True)
-    with atomic_write(path) as unfinished:
-        unfinished.write_bytes(graph.SerializeToString())
-
-
-def _halve_where_exact(model: onnx.ModelProto) -> None:
-    """Store weights that float16 holds exactly as float16, and cast them where they are used.
-
-    ONNX Runtime casts them once, when it loads the file.
-    """
-    casts = []
-    for tensor in model.graph.initializer:
+    for tensor in reversed(graph.graph.initializer):
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.ndim < 2:
             continue
@@ -61,6 +48,10 @@ def _halve_where_exact(model: onnx.ModelProto) -> None:
         if np.array_equal(half, values):
             name, half_name = tensor.name, f"{tensor.name}.half"
             tensor.CopyFrom(numpy_helper.from_array(half, half_name))
-            casts.append(helper.make_node("Cast", [half_name], [name], to=onnx.TensorProto.FLOAT))
-    for node in reversed(casts):
-        model.graph.node.insert(0, node)
+            # ONNX Runtime casts them back once, when it loads the file.
+            cast = helper.make_node("Cast", [half_name], [name], to=onnx.TensorProto.FLOAT)
+            graph.graph.node.insert(0, cast)
+    helper.set_model_props(graph, metadata)
+    onnx.checker.check_model(graph, full_check=True)
+    with atomic_write(path) as unfinished:
+        unfinished.write_bytes(graph.SerializeToString())

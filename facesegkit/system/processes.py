@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -57,7 +57,7 @@ def process_map(
 
     with ExitStack() as stack:
         for _ in range(workers):
-            idle.put(stack.enter_context(_Worker(function, doing)))
+            idle.put(stack.enter_context(closing(_Worker(function, doing))))
         threads = stack.enter_context(ThreadPoolExecutor(max(workers, 1)))
         stack.callback(threads.shutdown, cancel_futures=True)
         futures = {threads.submit(run, item): item for item in items}
@@ -110,9 +110,7 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], doing: str) -> None:
         self._doing = doing
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            [sys.executable, "-c", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             # Ctrl-C is for the parent, which ends its workers.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
@@ -124,16 +122,14 @@ class _Worker:
                 "MALLOC_MMAP_THRESHOLD_": str(2**25),
                 "MALLOC_TRIM_THRESHOLD_": str(2**27),
             },
-        )
+        )  # fmt: skip
         assert self._process.stdin and self._process.stdout
         self._items, self._results = self._process.stdin, self._process.stdout
         with suppress(BrokenPipeError):  # it has ended already, which `run` will report
-            self._send(function)
+            pickle.dump(function, self._items)
+            self._items.flush()
 
-    def __enter__(self) -> "_Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         with suppress(BrokenPipeError):  # closing flushes, and the process may have ended
             self._items.close()
         self._process.wait()
@@ -142,27 +138,20 @@ class _Worker:
     def run(self, item: object) -> Any:
         """The function's result for an item; raises what the function raises."""
         try:
-            self._send(item)
+            pickle.dump(item, self._items)
+            self._items.flush()
             succeeded, result = pickle.load(self._results)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise FaceSegKitError(
-                f"A process that {self._doing} has ended unexpectedly (exit code "
-                f"{self._process.wait()}); run the same command again to continue."
-            ) from error
+            end = f"has ended unexpectedly (exit code {self._process.wait()})"
+            again = "run the same command again to continue."
+            raise FaceSegKitError(f"A process that {self._doing} {end}; {again}") from error
         if not succeeded:
             raise result
         return result
 
-    def _send(self, message: object) -> None:
-        pickle.dump(message, self._items)
-        self._items.flush()
-
 
 def _work() -> None:
-    """Read a pickled function and then items from standard input until it ends.
-
-    Write (True, result) or (False, error) for each item to standard output, pickled.
-    """
+    """Read a function, then items; write (True, result) or (False, error) for each, all pickled."""
     items, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what the function prints is not a result
     try:
@@ -176,6 +165,6 @@ def _work() -> None:
             pickle.dump(answer, results)
             results.flush()
     except (EOFError, pickle.UnpicklingError):  # the parent has finished, or was killed
-        return
+        pass
     except BrokenPipeError:  # the parent was killed; exit without flushing
         os._exit(1)

@@ -10,14 +10,13 @@ from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.system import distributed
 from facesegkit.system.tensor_files import load_tensors
 
+_Progress = Callable[[int, float], float]
 _KIND = "training state"
 _MODULES = ("model", "averaged", "optimizer")  # attributes of a `train.TrainState`
 _VALUES = ("step", "seconds", "history", "losses", "best_weights")
 
 
-def state_to_resume(
-    path: Path | None, resume: bool, progress: Callable[[int, float], float]
-) -> dict[str, Any] | None:
+def state_to_resume(path: Path | None, resume: bool, progress: _Progress) -> dict[str, Any] | None:
     """Load the saved state, in all processes, if the run is to be resumed; None for a fresh start.
 
     A run is resumed if the user asked to `resume`, and if torchrun restarts it after a failure.
@@ -28,9 +27,7 @@ def state_to_resume(
     return distributed.broadcast(_load(path, resume, progress) if distributed.is_first() else None)
 
 
-def _load(
-    path: Path | None, resume: bool, progress: Callable[[int, float], float]
-) -> dict[str, Any] | None:
+def _load(path: Path | None, resume: bool, progress: _Progress) -> dict[str, Any] | None:
     if path is None or not path.exists():
         return None
     if resume:
@@ -60,10 +57,8 @@ def restore(state: Any, saved: Mapping[str, Any]) -> None:
     """Set a `train.TrainState` to what `state_dict` returned.
 
     `bf16` may differ and is taken over: whether bfloat16 is faster is measured at each start.
-
-    Raises:
-        FaceSegKitError: if the recipe or metadata differ, the file is from another version, or
-            it is not a training state.
+    Raises a FaceSegKitError if the recipe or metadata differ, the file is from another version, or
+    it is not a training state.
     """
     before = saved.get("given")
     again = "start again without --resume."
@@ -72,10 +67,8 @@ def restore(state: Any, saved: Mapping[str, Any]) -> None:
     state.config = replace(state.config, bf16=bool(before.get("bf16")))
     for name, value in _given(state).items():
         if value != before.get(name):
-            raise FaceSegKitError(
-                f"The run to resume was started with {name} = {before.get(name)}, not {value}; "
-                f"give the same value, or {again}"
-            )
+            started = f"was started with {name} = {before.get(name)}, not {value}"
+            raise FaceSegKitError(f"The run to resume {started}; give the same value, or {again}")
     try:
         for name in _MODULES:
             getattr(state, name).load_state_dict(saved[name])

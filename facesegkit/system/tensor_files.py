@@ -32,8 +32,8 @@ def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
 def load_tensors(path: Path | str) -> dict[str, Any]:
     """Read what `save_tensors` wrote; anything but tensors and plain data is refused.
 
-    Raises:
-        FaceSegKitError: if there is no such file, or torch.save did not write it, or it is damaged.
+    Raises a FaceSegKitError if there is no such file, or torch.save did not write it, or it is
+    damaged.
     """
     train = "'python face_segmentation.py'"
     if not Path(path).is_file():
@@ -42,30 +42,20 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here
-            _check_bytes(Path(path))
+            size = Path(path).stat().st_size
+            if zipfile.is_zipfile(path):  # which could unpack to all the memory there is
+                with zipfile.ZipFile(path) as archive:
+                    size = max(size, sum(file.file_size for file in archive.infolist()))
+            if size > _MAX_BYTES:
+                raise ValueError(f"it has {size:,} bytes")
             plain = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
         reason = f"{path} was not saved by facesegkit, or it is damaged"
         raise FaceSegKitError(f"{reason}; train again with {train}.") from error
     if not isinstance(plain, dict):
-        raise FaceSegKitError(
-            f"{path} holds a {type(plain).__name__}, not a model of facesegkit; "
-            f"give a file that face_segmentation.py has saved."
-        )
+        kind = f"holds a {type(plain).__name__}, not a model of facesegkit"
+        raise FaceSegKitError(f"{path} {kind}; give a file that face_segmentation.py has saved.")
     return plain
-
-
-def _check_bytes(path: Path) -> None:
-    """Raise ValueError if a file is too large, before or after decompression (it may be a zip).
-
-    Otherwise a file could ask for all the memory there is.
-    """
-    size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            size = max(size, sum(file.file_size for file in archive.infolist()))
-    if size > _MAX_BYTES:
-        raise ValueError(f"it has {size:,} bytes")
 
 
 def halved(weights: Tensor) -> Tensor:

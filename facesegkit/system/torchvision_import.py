@@ -7,27 +7,21 @@ import sys
 
 import torch
 
+try:
+    import torchvision
+except RuntimeError as error:
+    if "operator torchvision::nms does not exist" not in str(error):
+        raise
+    # torchvision's CUDA build beside torch's CPU build (pip and conda can install that) does not
+    # load its compiled operators, and its import then fails because they are undefined. No data
+    # set and no transform calls one of them, so it is enough to declare their names.
+    schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    torch.library.define("torchvision::nms", schema)
+    torch.library.define("torchvision::qnms", schema)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    import torchvision
 
-def _make_importable() -> None:
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-        # torchvision's CUDA build beside torch's CPU build (pip and conda can install that) does
-        # not load its compiled operators, and its import then fails because they are undefined. No
-        # data set and no transform calls one of them, so it is enough to declare their names.
-        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        torch.library.define("torchvision::nms", schema)
-        torch.library.define("torchvision::qnms", schema)
-        for name in list(sys.modules):
-            if name.partition(".")[0] == "torchvision":
-                del sys.modules[name]
-
-
-_make_importable()
-
-import torchvision  # noqa: E402
 from torchvision.datasets import VisionDataset  # noqa: E402
 from torchvision.tv_tensors import Mask  # noqa: E402
 

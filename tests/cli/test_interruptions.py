@@ -3,7 +3,6 @@
 KILLS=50 in the environment interrupts each of them fifty times.
 """
 
-import hashlib
 import os
 import shutil
 import signal
@@ -12,16 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from damage import encoded, noise
+from measured import hashes
 
 from facesegkit.checkpoint import load
 from facesegkit.data.cache import build_cache
-from facesegkit.synthetic import synthesize_dataset
 from facesegkit.system.tensor_files import load_tensors
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no such signals")
@@ -76,8 +75,7 @@ def send(how: signal.Signals, process: subprocess.Popen[str]) -> None:
     assert "Traceback" not in errors.split("Exception ignored")[0] or process.returncode == -how
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A command, what must be equal in its result, and whether it has written anything."""
 
     arguments: list[str]
@@ -85,21 +83,12 @@ class Job:
     has_begun: Callable[[Path], bool]
 
 
-def files(folder: Path) -> dict[str, str]:
-    """Hash of every file, including hidden ones."""
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
-
-
 def trained(folder: Path) -> dict[str, str]:
     """Names of the files, which contain times, with the weights and losses of the model."""
     model = load(folder / "face_segmentation_model.pth")
     history = [row["train_loss"] for row in model.about["history"]]
     weights = {name: repr(values.tolist()) for name, values in model.model.state_dict().items()}
-    return {**dict.fromkeys(files(folder), ""), **weights, "history": repr(history)}
+    return {**dict.fromkeys(hashes(folder), ""), **weights, "history": repr(history)}
 
 
 def has_files(folder: Path) -> bool:
@@ -112,19 +101,16 @@ def has_rows(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
-    given = tmp_path_factory.mktemp("given")
-    faces, photos = given / "faces", given / "photos"
-    synthesize_dataset(faces, 40, seed=0, progress=False)
-    build_cache(faces, given / "cache", progress=False)
-    photos.mkdir()
+def jobs(synthetic: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Job]:
+    photos, cache = (tmp_path_factory.mktemp(name) for name in ("photos", "cache"))
+    build_cache(synthetic, cache, progress=False)
     for number in range(12):
         (photos / f"{number}.png").write_bytes(encoded(noise(300 + number, 200), "PNG"))
-    train = ["train", "--data", str(faces), "--cache", str(given / "cache"), "--epochs", "3"]
+    train = ["train", "--data", str(synthetic), "--cache", str(cache), "--epochs", "3"]
     return {
-        "synthesize": Job(["synthesize", ".", "--count", "12", "--seed", "3"], files, has_files),
-        "prepare": Job(["prepare", str(faces), "--cache", "cache"], files, has_rows),
-        "segment": Job(["segment", str(photos), "--view", "overlay"], files, has_files),
+        "synthesize": Job(["synthesize", ".", "--count", "12", "--seed", "3"], hashes, has_files),
+        "prepare": Job(["prepare", str(synthetic), "--cache", "cache"], hashes, has_rows),
+        "segment": Job(["segment", str(photos), "--view", "overlay"], hashes, has_files),
         "train": Job([*train, "--resume"], trained, has_files),
     }
 

@@ -46,8 +46,7 @@ def write_large(path: Path, mode: str, megapixels: float, options: dict[str, Any
     """The astronaut with so many megapixels."""
     with Image.open(ASTRONAUT) as photo:
         side = int((1e6 * megapixels) ** 0.5)
-        small = photo.convert("RGB")
-    small = {"I;16": small.convert("L"), "F": small.convert("L")}.get(mode, small)
+        small = photo.convert("L" if mode in ("I;16", "F") else "RGB")
     large = small.resize((side, side), Image.Resampling.NEAREST)
     if mode == "I;16":
         large = Image.fromarray(np.asarray(large).astype(np.uint16) * 257)

@@ -20,16 +20,9 @@ from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
-from facesegkit.synthetic import synthesize_dataset, synthesize_face
+from facesegkit.synthetic import synthesize_face
 
 TOP = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces") / "synthetic"
-    synthesize_dataset(folder, 40, seed=0, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +74,6 @@ def message(capsys):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("facesegkit")]
     assert len(lines) == 1
     return lines[0]
-
-
-# --- train and evaluate -------------------------------------------------------------------------
 
 
 def test_training_saves_model_history_curves_scores_and_figures(trained):
@@ -152,9 +142,6 @@ def test_training_on_synthetic_faces_with_a_scheme_from_a_file(tmp_path, monkeyp
     checkpoint = load("face_segmentation_model.pth")
     assert checkpoint.arch == "unet"
     assert checkpoint.scheme.class_names == ("background", "ears", "hair")
-
-
-def test_schemes_by_name():
     assert train.read_scheme("five") is FIVE_FEATURES and train.read_scheme("all") is ALL_PARTS
 
 
@@ -175,9 +162,6 @@ def test_an_invalid_scheme_is_one_sentence(tmp_path, content, expected):
         path.write_text(content)
     with pytest.raises(FaceSegKitError, match=expected):
         train.read_scheme(str(path))
-
-
-# --- segment ------------------------------------------------------------------------------------
 
 
 def test_inference_writes_the_mask_at_the_photos_size(tmp_path, photo, model):
@@ -313,9 +297,6 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
             time.sleep(0.15)  # a bar is redrawn ten times a second
             update(3, total)
         assert expected in capsys.readouterr().err
-
-
-# --- errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

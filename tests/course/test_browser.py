@@ -16,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from damage import encoded
 from PIL import Image, ImageOps
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -62,9 +63,7 @@ TO_THE_EXPLORER = """async () => {
 }"""
 
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"there is no Chromium ({', '.join(NAMES)}) on this machine"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"there is no {' or '.join(NAMES)}")
 
 
 @pytest.fixture(scope="module")
@@ -191,12 +190,6 @@ def astronaut():
     return Image.open(TOP / "figures" / "astronaut.jpg").crop((129, 11, 319, 201))
 
 
-def as_png(picture):
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
 def test_all_cells_ran_without_an_error_or_a_warning(lab):
     cells = [cell for cell in lab.page.evaluate(CELLS) if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
@@ -225,7 +218,7 @@ def test_parts_are_hidden_and_shown(lab):
     lab.page.get_by_role("button", name="mask", exact=True).click()
     box = lab.page.locator(".widget-checkbox", has_text="nose").locator("input")
     box.set_checked(True)
-    lab.upload("face.png", as_png(astronaut()))
+    lab.upload("face.png", encoded(astronaut()))
     lab.shows(lambda mask: mask.size == (190, 190) and blue_pixels(mask) > 200)
     box.uncheck()
     lab.shows(lambda mask: blue_pixels(mask) < 20)
@@ -250,7 +243,7 @@ def test_a_face_of_an_uploaded_photo_is_chosen(lab):
     group.paste(astronaut().resize((260, 260)), (20, 20))
     group.paste(ImageOps.mirror(astronaut()).resize((220, 220)), (340, 40))
     lab.page.get_by_role("button", name="mask", exact=True).click()
-    lab.upload("group.png", as_png(group))
+    lab.upload("group.png", encoded(group))
 
     def noses(mask):
         """Whether there is one in the left and in the right half."""
@@ -265,20 +258,20 @@ def test_a_face_of_an_uploaded_photo_is_chosen(lab):
 
 
 def test_a_broken_upload_shows_a_message(lab):
-    lab.upload("mine.png", as_png(ImageOps.mirror(astronaut()).resize((300, 300))))
+    lab.upload("mine.png", encoded(ImageOps.mirror(astronaut()).resize((300, 300))))
     lab.shows(lambda picture: picture.size == (300, 300))
     assert lab.message() == ""
     before = lab.picture()
     lab.upload("holiday.png", b"these bytes are no photo")
     wait_for(lambda: "holiday.png is not an image" in lab.message(), 30, lab.message)
     assert lab.picture() == before
-    lab.upload("holiday.png", as_png(astronaut()))
+    lab.upload("holiday.png", encoded(astronaut()))
     lab.shows(lambda picture: picture.size == (190, 190))
     wait_for(lambda: lab.message() == "", 30, lab.message)
 
 
 def test_the_mask_is_saved(lab, folder):
-    lab.upload("to save.png", as_png(astronaut().resize((400, 400))))
+    lab.upload("to save.png", encoded(astronaut().resize((400, 400))))
     lab.shows(lambda picture: picture.size == (400, 400))
     lab.page.get_by_role("button", name="Save the mask").click()
     wait_for(lambda: "The mask was saved as segmentations" in lab.message(), 30, lab.message)

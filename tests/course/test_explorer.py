@@ -64,9 +64,6 @@ def shown(exploration, **options):
     return np.asarray(exploration.picture(*BOXES, ViewOptions(**options, boxes=False)))
 
 
-# --- Without widgets -----------------------------------------------------------------------------
-
-
 def test_no_data_set_is_needed_to_start(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert list(module.samples())[:2] == ["astronaut, cropped", "astronaut, whole"]
@@ -179,9 +176,6 @@ def test_models(tmp_path):
     (tmp_path / "damaged.onnx").write_bytes(b"no model")
     with pytest.raises(FaceSegKitError, match="damaged.onnx"):
         exploration.add_model(tmp_path / "damaged.onnx")
-
-
-# --- The widgets, controlled through their traits ------------------------------------------------
 
 
 @pytest.fixture
@@ -372,9 +366,8 @@ def test_an_uploaded_photo_is_shown(explorer):
         ("<b>x</b>.jpg", b"?", "x&lt;/b&gt;.jpg is not an image"),
     ],
 )
-def test_a_broken_photo_shows_a_message_and_changes_nothing(
-    explorer, caplog, capfd, name, content, message
-):
+def test_a_broken_photo_shows_a_message(explorer, caplog, capfd, name, content, message):
+    """And changes nothing."""
     before = explorer.picture.value, explorer.photo.value, explorer.photo.options
     upload(explorer, name, content)
     assert message in explorer.message.value

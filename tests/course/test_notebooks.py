@@ -56,9 +56,6 @@ def is_checked(cell):
     return "nbval-check-output" in tags(cell)
 
 
-# --- How they were run ---------------------------------------------------------------------------
-
-
 def test_cells_were_run_once_in_order_without_errors_or_warnings(cells):
     counts = [cell["execution_count"] for cell in code(cells)]
     assert counts == list(range(1, len(counts) + 1))
@@ -82,9 +79,6 @@ def test_enough_outputs_of_a_lesson_are_checked(lesson):
     checked = [cell for cell in code(read(lesson)["cells"]) if is_checked(cell)]
     assert len(checked) >= 3
     assert all(cell["outputs"] for cell in checked)
-
-
-# --- What they show ------------------------------------------------------------------------------
 
 
 def output_texts(cell):
@@ -116,9 +110,6 @@ def test_what_counts_as_a_path_on_a_machine():
         "<td>1</td></tr>",
     ):
         assert not MACHINE_PATH.search(text), text
-
-
-# --- What they do --------------------------------------------------------------------------------
 
 
 def forbidden(source, first=False):
@@ -180,8 +171,6 @@ def test_it_needs_no_shell_no_network_and_no_unknown_magic(cells):
 
 
 INSTALL = 'if "google.colab" in sys.modules:\n    %pip install -q facesegkit\n'
-
-
 FORBIDDEN = [
     "!ls", "files = !ls", "if True:\n    !pip install torch", "%%bash\nls", "%run other.ipynb",
     "%timeit 1 + 1", "%pip install torch", "get_ipython().system('ls')", "import requests",
@@ -200,28 +189,13 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize("source", FORBIDDEN)
-def test_what_a_lesson_must_not_do(source):
-    assert forbidden(source)
-
-
-@pytest.mark.parametrize("source", ALLOWED)
-def test_what_a_lesson_may_do(source):
-    assert forbidden(source, first=True) == []
-
-
-def test_pip_is_for_colab_alone():
-    assert forbidden(INSTALL + "else:\n    %pip install facesegkit", first=True)
-    assert forbidden("if sys.platform:\n    %pip install facesegkit", first=True)
-
-
-# --- nbval --------------------------------------------------------------------------------------
-
-
-def up_to_the_first_checked_cell(notebook):
-    cells = notebook["cells"]
-    end = next(number for number, cell in enumerate(cells) if is_checked(cell))
-    return {**notebook, "cells": cells[: end + 1]}
+def test_what_a_lesson_must_not_and_may_do():
+    for source in FORBIDDEN:
+        assert forbidden(source), source
+    for source in ALLOWED:
+        assert forbidden(source, first=True) == [], source
+    for not_colab in (INSTALL + "else:", "if sys.platform:"):
+        assert forbidden(f"{not_colab}\n    %pip install facesegkit", first=True), not_colab
 
 
 def with_another_number(notebook):
@@ -236,7 +210,9 @@ def with_another_number(notebook):
 
 def test_a_changed_output_of_a_tagged_cell_fails(tmp_path):
     """A real lesson passes as committed and fails when changed, run as in `make test`."""
-    lesson = up_to_the_first_checked_cell(read(MERGING))
+    notebook = read(MERGING)
+    end = next(number for number, cell in enumerate(notebook["cells"]) if is_checked(cell))
+    lesson = {**notebook, "cells": notebook["cells"][: end + 1]}
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "data").symlink_to(TOP / "data", target_is_directory=True)

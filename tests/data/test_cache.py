@@ -8,9 +8,10 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -185,10 +186,6 @@ def edit_manifest(cache: Path, **changes: Any) -> None:
     (cache / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def edit(**changes: Any) -> Callable[[Path], object]:
-    return lambda cache: edit_manifest(cache, **changes)
-
-
 def write(name: str, content: str) -> Callable[[Path], object]:
     return lambda cache: (cache / name).write_text(content)
 
@@ -202,12 +199,12 @@ DAMAGES: list[tuple[str, Callable[[Path], object]]] = [
     (ANOTHER_VERSION, write("manifest.json", "{")),
     (ANOTHER_VERSION, write("manifest.json", "[1]")),
     (ANOTHER_VERSION, write("manifest.json", "[" * 100_000)),
-    ("its manifest is damaged", edit(ids=[0, 2])),
-    ("its manifest is damaged", edit(ids=[0, "1"])),
-    ("its manifest is damaged", edit(splits=["val", "test"])),
-    ("its manifest is damaged", edit(splits=["val", []])),
-    ("its manifest is damaged", edit(bad=None)),
-    ("its manifest is damaged", edit(bad={"first": "?"})),
+    ("its manifest is damaged", partial(edit_manifest, ids=[0, 2])),
+    ("its manifest is damaged", partial(edit_manifest, ids=[0, "1"])),
+    ("its manifest is damaged", partial(edit_manifest, splits=["val", "test"])),
+    ("its manifest is damaged", partial(edit_manifest, splits=["val", []])),
+    ("its manifest is damaged", partial(edit_manifest, bad=None)),
+    ("its manifest is damaged", partial(edit_manifest, bad={"first": "?"})),
     ("its file labels.npy is missing", lambda cache: (cache / "labels.npy").unlink()),
     ("its file state is missing or damaged", lambda cache: (cache / "state").unlink()),
     ("its file state is missing or damaged", write("state", "\1")),
@@ -319,8 +316,7 @@ def test_invalid_arguments(data_set, cache, tmp_path):
 
 
 def test_too_little_space_is_reported_in_advance(data_set, cache, monkeypatch):
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=3_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3_000_000))
     with pytest.raises(FaceSegKitError) as caught:
         build(data_set.root, cache)
     assert str(caught.value) == (
@@ -331,7 +327,7 @@ def test_too_little_space_is_reported_in_advance(data_set, cache, monkeypatch):
     build(data_set.root, cache)
     edit_manifest(cache, complete=False)
     (cache / "state").write_bytes(bytes(12))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=100_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
     assert len(build(data_set.root, cache).rows()) == 12  # the files occupy the space already
 
 

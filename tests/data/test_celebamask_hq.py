@@ -14,18 +14,11 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 import pytest
 from conftest import TinyDataSet, mask_image
-from damage import damaged
+from damage import refusals
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.data.celebamask_hq import (
-    HASH_SPLIT,
-    OFFICIAL_SPLIT,
-    Archive,
-    BadPair,
-    hash_split,
-    read_photo,
-)
+from facesegkit.data.celebamask_hq import Archive, BadPair, hash_split, read_photo
 from facesegkit.errors import FaceSegKitError
 
 
@@ -136,9 +129,8 @@ def test_other_folders(tmp_path, data_set):
     assert message_of(folder) == f"{folder} is empty; {expected} in it."
     for name in "gfedcba":
         (folder / name).mkdir()
-    assert message_of(folder) == (
-        f"{folder} is not CelebAMask-HQ: {expected}, found a, b, c, d, e and 2 more."
-    )
+    found = "found a, b, c, d, e and 2 more."
+    assert message_of(folder) == f"{folder} is not CelebAMask-HQ: {expected}, {found}"
 
 
 def test_no_photos(data_set):
@@ -234,21 +226,15 @@ def test_a_zip_that_unpacks_to_more_than_it_says(data_set, tmp_path):
 
 
 def test_any_damage_to_a_zip_is_reported_in_one_sentence(data_set, tmp_path):
-    rng, refused = np.random.default_rng(3), 0
+    def read(path):
+        archive = Archive(path)
+        for photo_id in archive.pairs:
+            with suppress(BadPair):
+                archive.read_pair(photo_id)
+
     path = data_set.zip(tmp_path / "faces.zip")
-    content = path.read_bytes()
-    table = content.rindex(b"PK\x01\x02") - 4000  # the last part of the table of contents
-    for _ in range(200):
-        path.write_bytes(content[:table] + damaged(content[table:], rng))
-        try:
-            archive = Archive(path)
-            for photo_id in archive.pairs:
-                with suppress(BadPair):
-                    archive.read_pair(photo_id)
-        except FaceSegKitError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 20
+    table = path.read_bytes().rindex(b"PK\x01\x02") - 4000  # the last part of the contents
+    assert refusals(read, path, 200, intact=table) > 20
 
 
 def test_unknown_compression_inside_a_zip(data_set, tmp_path):
@@ -264,7 +250,7 @@ def test_official_split_by_the_mapping_file(data_set, tmp_path, zipped):
     mapping = data_set.root / "CelebA-HQ-to-CelebA-mapping.txt"
     mapping.write_text(heading + "\n".join(lines) + "\n")
     archive = Archive(data_set.zip(tmp_path / "a.zip", "x/") if zipped else data_set.root)
-    assert archive.split_rule == OFFICIAL_SPLIT == "official"
+    assert archive.split_rule == "official"
     assert [archive.split_of(i) for i in (0, 1, 5, 6)] == ["train", "val", "val", "test"]
     with pytest.raises(BadPair, match=r"CelebA-HQ-img/9\.jpg has no line in CelebA-HQ-to-CelebA"):
         archive.split_of(9)
@@ -278,7 +264,7 @@ def test_damaged_mapping_file(data_set):
 
 def test_hash_split_never_changes(data_set):
     archive = Archive(data_set.root)  # without a mapping file
-    assert archive.split_rule == HASH_SPLIT == "hash of the id, 80/10/10"
+    assert archive.split_rule == "hash of the id, 80/10/10"
     assert [archive.split_of(i) for i in archive.pairs] == [hash_split(i) for i in archive.pairs]
     splits = [hash_split(photo_id) for photo_id in range(60)]
     assert [i for i, split in enumerate(splits) if split == "val"] == [9, 14, 17, 23, 28]

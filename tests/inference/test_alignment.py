@@ -136,16 +136,10 @@ def test_landmarks_that_fit_no_face_give_the_least_squares_solution():
 
 @pytest.mark.parametrize(
     ("change", "misaligned"),
-    [
-        ({"angle": math.radians(7)}, False),
-        ({"angle": math.radians(-9)}, True),
-        ({"size": 108}, False),
-        ({"size": 110}, True),
-        ({"size": 91}, True),
-        ({"x": 104}, False),
-        ({"x": 104, "y": 96}, True),
-    ],
-)
+    [({"angle": math.radians(7)}, False), ({"angle": math.radians(-9)}, True),
+     ({"size": 108}, False), ({"size": 110}, True), ({"size": 91}, True),
+     ({"x": 104}, False), ({"x": 104, "y": 96}, True)],
+)  # fmt: skip
 def test_from_when_a_roi_is_misaligned(change, misaligned):
     roi = FaceROI(100, 100, 100, 0)
     assert is_misaligned(replace(roi, **change), roi, SearchConfig()) == misaligned

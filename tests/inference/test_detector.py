@@ -16,8 +16,8 @@ SCALES, DISTANCE = SearchConfig().scales, SearchConfig().same_face_distance
 def output_with(*faces, height=8, width=12):
     """Output [6, h, w] of a detector: (row, column, logit, dx, dy, log size, angle) per face."""
     output = np.full((6, height, width), -9, dtype=np.float32)
-    for row, column, logit, dx, dy, size, angle in faces:
-        output[:, row, column] = (logit, dx, dy, size, math.cos(angle), math.sin(angle))
+    for row, column, *values, angle in faces:
+        output[:, row, column] = (*values, math.cos(angle), math.sin(angle))
     return output
 
 
@@ -58,12 +58,9 @@ def test_a_face_seen_at_several_scales_is_one_detection():
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [
-        ((20, 15), [(64, 48)]),
-        ((100, 80), [(64, 48), (128, 104)]),
-        ((3, 900), [(8, 64), (8, 128), (8, 256), (8, 512)]),
-    ],
-)
+    [((20, 15), [(64, 48)]), ((100, 80), [(64, 48), (128, 104)]),
+     ((3, 900), [(8, 64), (8, 128), (8, 256), (8, 512)])],
+)  # fmt: skip
 def test_levels_of_the_pyramid(size, expected):
     """Multiples of the stride; no upsampling by 2 or more, but always a first level."""
     levels = []

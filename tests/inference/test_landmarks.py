@@ -31,9 +31,7 @@ NO_FACES = {
     "nothing": face_logits({}),
     "eyes alone": face_logits(without("nose", "lips")),
     "low confidence": face_logits(margin=1.0),
-    "specks": face_logits(
-        {name: (centroid, (0.01, 0.01)) for name, (centroid, _) in PARTS.items()}
-    ),
+    "specks": face_logits({name: (at, (0.01, 0.01)) for name, (at, _) in PARTS.items()}),
     "upside down": face_logits()[:, ::-1],
     "off centre": face_logits({n: ((x - 0.25, y), size) for n, ((x, y), size) in PARTS.items()}),
 }

@@ -33,13 +33,8 @@ ASTRONAUT = TOP / "figures" / "astronaut.jpg"
 FACE = np.array((129, 11, 319, 201))  # of the astronaut, aligned as in CelebAMask-HQ
 
 # Where the centroid of each part is in that box, by eye, in fractions of its side.
-CENTROIDS = {
-    "eyes": (0.51, 0.48),
-    "eyebrows": (0.52, 0.42),
-    "nose": (0.50, 0.56),
-    "mouth": (0.50, 0.71),
-    "lips": (0.50, 0.71),
-}
+CENTROIDS = {"eyes": (0.51, 0.48), "eyebrows": (0.52, 0.42), "nose": (0.50, 0.56),
+             "mouth": (0.50, 0.71), "lips": (0.50, 0.71)}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -126,9 +121,6 @@ def test_unknown_and_incomplete_models(tmp_path, monkeypatch):
     (tmp_path / "unet.json").write_text("{")
     with pytest.raises(FaceSegKitError, match="unet.json .* damaged"):
         model_card("unet")
-
-
-# --- The wheel ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

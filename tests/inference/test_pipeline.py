@@ -79,8 +79,6 @@ def test_a_face_of_low_confidence_is_also_tried_upside_down(upright, upside_down
     assert (abs(analyze(pixels).roi.angle) > 3) == rotated
 
 
-# --- Scales -------------------------------------------------------------------------------------
-
 FIRST = [64, 128, 256, 512]
 SECOND = [88, 184, 360]  # the second try; rounded to multiples of the stride
 KNOWN_PIXELS = 36  # smaller faces are not known to the shipped detector either
@@ -104,13 +102,10 @@ def test_small_faces_of_a_large_photo_are_detected_at_finer_scales(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "faces", "expected"),
-    [
-        ((4000, 3000), [(0.5, 0.5, 0.3)], FIRST),
-        ((4000, 3000), [], [*FIRST, *SECOND, 1024, 2048]),
-        ((600, 500), [], [*FIRST, *SECOND, 1024]),
-    ],
+    [((4000, 3000), [(0.5, 0.5, 0.3)], FIRST), ((4000, 3000), [], [*FIRST, *SECOND, 1024, 2048]),
+     ((600, 500), [], [*FIRST, *SECOND, 1024])],
     ids=["a large face", "no face", "no face in a small photo"],
-)
+)  # fmt: skip
 def test_finer_scales_are_used_only_if_a_face_is_likely_there(size, faces, expected):
     scales = []
     detector = detector_of(*faces, min_pixels=KNOWN_PIXELS, scales=scales)

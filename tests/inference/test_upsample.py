@@ -20,19 +20,10 @@ def smooth_logits(classes, height, width, background):
 @pytest.mark.parametrize("background", [-1.0, 1.0, 9.0])
 @pytest.mark.parametrize(
     ("classes", "height", "width", "size"),
-    [
-        (6, 64, 64, (128, 128)),
-        (6, 64, 64, (61, 157)),
-        (6, 64, 40, (20, 30)),
-        (6, 64, 1, (3000, 17)),
-        (6, 3, 64, (1, 1)),
-        (6, 1, 1, (5, 4)),
-        (6, 256, 192, (1024, 768)),
-        (1, 40, 40, (90, 70)),
-        (2, 40, 40, (90, 70)),
-        (19, 40, 40, (90, 70)),
-    ],
-)
+    [(6, 64, 64, (128, 128)), (6, 64, 64, (61, 157)), (6, 64, 40, (20, 30)),
+     (6, 64, 1, (3000, 17)), (6, 3, 64, (1, 1)), (6, 1, 1, (5, 4)), (6, 256, 192, (1024, 768)),
+     (1, 40, 40, (90, 70)), (2, 40, 40, (90, 70)), (19, 40, 40, (90, 70))],
+)  # fmt: skip
 def test_the_same_classes_as_pytorch(classes, height, width, size, background):
     logits = smooth_logits(classes, height, width, background)
     found = upsample_argmax(logits, size)

@@ -39,7 +39,8 @@ def test_mask_has_the_exact_colours_and_labels_the_class_ids():
 @pytest.mark.parametrize("opacity", [0, 0.25, 0.5, 1])
 def test_overlay_keeps_the_background_and_has_opaque_contours(opacity):
     result = checkered()
-    photo, labels, colours = np.asarray(result.photo), result.labels, result.colours()
+    photo, labels = np.asarray(result.photo), result.labels
+    colours = FIVE_FEATURES.colour(labels)
     image = overlay(photo, labels, FIVE_FEATURES, opacity)
     np.testing.assert_array_equal(image[labels == 0], photo[labels == 0])
     np.testing.assert_array_equal(image[0, 10], colours[0, 10])  # the corner of class 1's block
@@ -70,7 +71,7 @@ def test_panel_is_photo_mask_and_overlay_above_a_legend():
     result = checkered(height=100, width=400)
     panel = np.asarray(render(result, "panel"))
     np.testing.assert_array_equal(panel[:100, :400], np.asarray(result.photo))
-    np.testing.assert_array_equal(panel[:100, 412:812], result.colours())
+    np.testing.assert_array_equal(panel[:100, 412:812], FIVE_FEATURES.colour(result.labels))
     np.testing.assert_array_equal(panel[:100, 824:], np.asarray(render(result, "overlay")))
     legend = panel[100:].reshape(-1, 3)
     for colour in FIVE_FEATURES.palette[1:]:
@@ -90,9 +91,6 @@ def test_an_unknown_view(view):
     message = f"no image of the view '{view}'; choose one of mask, overlay, panel, labels"
     with pytest.raises(FaceSegKitError, match=message):
         render(checkered(), view)
-
-
-# --- Saving -------------------------------------------------------------------------------------
 
 
 def test_the_json_view_is_the_result_as_plain_data(tmp_path):
@@ -122,16 +120,12 @@ def test_lossy_formats_are_allowed_for_overlay_and_panel_only(suffix, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "view", "message"),
-    [
-        ("out", "overlay", "as out; use .png, .tif, .tiff, .bmp, .jpg"),
-        ("out.npy", "overlay", "as out.npy; use .png, .tif, .tiff, .bmp, .jpg"),
-        ("out.json", "mask", "as out.json; use .png, .tif"),
-        ("out.png", "json", "as out.png; use .json"),
-    ],
-)
-def test_suffixes_that_do_not_fit_the_view(name, view, message):
-    with pytest.raises(FaceSegKitError, match=message):
+    ("name", "view", "use"),
+    [("out", "overlay", ".png, .tif, .tiff, .bmp, .jpg"), ("out.json", "mask", ".png, .tif"),
+     ("out.npy", "overlay", ".png, .tif, .tiff, .bmp, .jpg"), ("out.png", "json", ".json")],
+)  # fmt: skip
+def test_suffixes_that_do_not_fit_the_view(name, view, use):
+    with pytest.raises(FaceSegKitError, match=f"as {name}; use {use}"):
         check_view_path(name, view)
 
 

@@ -24,32 +24,20 @@ from facesegkit.synthetic import synthesize_dataset
 
 SCRIPT = Path(__file__).parents[1] / "one_of_several.py"
 
-pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="this PyTorch was built without gloo",
-)
+GLOO = torch.distributed.is_available() and torch.distributed.is_gloo_available()
+pytestmark = pytest.mark.skipif(not GLOO, reason="this PyTorch was built without gloo")
 
 
 def torchrun(*arguments: object, cwd: Path, restarts: int = 0, status: int = 0, **env: str) -> Any:
     """Run two processes to their end, and check whether they fail (status 1) or not (0)."""
+    options = "-m torch.distributed.run --standalone --nproc-per-node 2 --local-addr 127.0.0.1"
+    command = [sys.executable, *options.split(), "--max-restarts", str(restarts), str(SCRIPT)]
     finished = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-            "--local-addr", "127.0.0.1", "--max-restarts", str(restarts),
-            str(SCRIPT), *map(str, arguments),
-        ],
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=240,
         cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1", **env},
-        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert bool(finished.returncode) == status, finished.stderr
     return finished
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faces") / "synthetic"
-    synthesize_dataset(folder, 40, seed=0, progress=False)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,8 @@ def test_a_file_is_written_completely_or_not_at_all(tmp_path):
 
 def test_a_file_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with (
-        pytest.raises(FaceSegKitError, match="Cannot write .*out.txt: "),
-        atomic_write(tmp_path / "file" / "out.txt"),
-    ):
+    below_a_file = atomic_write(tmp_path / "file" / "out.txt")
+    with pytest.raises(FaceSegKitError, match="Cannot write .*out.txt: "), below_a_file:
         pass
     with pytest.raises(FaceSegKitError, match="No space left"), atomic_write(tmp_path / "out.txt"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -6,10 +6,10 @@ import sys
 from functools import partial
 from math import sqrt
 from operator import truediv
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from measured import hashes
 
 from facesegkit.data.cache import build_cache
 from facesegkit.errors import FaceSegKitError
@@ -86,11 +86,6 @@ def test_the_second_process_waits_and_says_so(tmp_path, monkeypatch):
     assert f"Waiting for another process that is writing to {tmp_path}." in "".join(said)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def test_two_processes_that_fill_the_same_folder(tmp_path):
     for arguments in (
         ["synthesize", tmp_path / "faces", "--count", "6", "--seed", "2"],
@@ -99,9 +94,9 @@ def test_two_processes_that_fill_the_same_folder(tmp_path):
         both = [subprocess.Popen([sys.executable, "-c", MAIN, *arguments]) for _ in range(2)]
         assert [process.wait(300) for process in both] == [0, 0]
     synthesize_dataset(tmp_path / "alone", 6, seed=2, progress=False)
-    assert contents(tmp_path / "faces") == contents(tmp_path / "alone")
+    assert hashes(tmp_path / "faces") == hashes(tmp_path / "alone")
     build_cache(tmp_path / "faces", tmp_path / "own", progress=False)
-    assert contents(tmp_path / "cache") == contents(tmp_path / "own")
+    assert hashes(tmp_path / "cache") == hashes(tmp_path / "own")
 
 
 def test_two_trainings_on_one_cache(tmp_path):

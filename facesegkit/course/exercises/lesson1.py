@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, expect_number, expect_numbers
 from facesegkit.labels import PART_IDS
+
+from . import expect, expect_number, expect_numbers
 
 Numbers = NDArray[np.float64]
 
@@ -15,7 +16,7 @@ Numbers = NDArray[np.float64]
 def check_eye_pixels(prediction: float | None, at_512: float) -> None:
     """Exercise 1: pixels of an eye at 64 x 64, given those `at_512`, to within a quarter."""
     expected = at_512 / 8**2
-    hint = "What remains of a square of 8 x 8 pixels when the sides of the image are divided by 8?"
+    hint = "Divide the sides of a square of 8 x 8 pixels by 8. What remains of its area?"
     expect_number(prediction, expected, "prediction", hint, rtol=0.25, reveal=False)
     print(f"Right: about {expected:.0f} of {at_512:.0f} pixels remain.")
 
@@ -40,20 +41,20 @@ def check_class_weights(class_weights: Callable[[Numbers], Numbers | None]) -> N
     name = "class_weights([900, 90, 10])"
     weights = expect_numbers(class_weights(pixels), 3, name)
     products = weights * pixels
-    if not np.all(np.isfinite(weights)) or not np.allclose(products, products[0]):
-        raise TryAgain(
-            f"expected all classes to have the same total weight in {name}, got {_list(products)}. "
-            f"Hint: a class with ten times fewer pixels needs a weight ten times as high."
-        )
+    are_equal = np.all(np.isfinite(weights)) and np.allclose(products, products[0])
+    message = f"expected the same total weight for all classes in {name}, got {_list(products)}."
+    hint = "A class with ten times fewer pixels needs a weight ten times as high."
+    expect(are_equal, message, hint)
     hint = "The ratios are right; by what do you have to divide all weights?"
     expect_number(weights.mean(), 1, f"the mean of {name}", hint)
     with np.errstate(all="ignore"):  # the message below explains more than NumPy's warning
         with_absent = np.asarray(class_weights(np.array([900.0, 0.0, 100.0])), dtype=float)
-    if not np.allclose(with_absent, [0.2, 0, 1.8]):
-        raise TryAgain(
-            f"expected a weight of 0 for the class without pixels in class_weights([900, 0, 100]), "
-            f"and a mean of 1 over the other two, got {_list(with_absent)}."
-        )
+    expect(
+        np.allclose(with_absent, [0.2, 0, 1.8]),
+        f"expected a weight of 0 for the class without pixels in class_weights([900, 0, 100]), and "
+        f"a mean of 1 over the other two, got {_list(with_absent)}.",
+        "Compute the weights of the classes that have pixels, and leave the others at 0.",
+    )
     print("Right: every class that is present has the same total weight.")
 
 

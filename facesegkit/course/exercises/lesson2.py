@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, expect_array, expect_unchanged, require_answer
 from facesegkit.labels import FIVE_FEATURES, PART_IDS, PARTS, LabelScheme, mirror_label_map
+
+from . import TryAgain, expect, expect_array, expect_unchanged, require_answer
 
 Ids = NDArray[np.uint8]
 
@@ -26,18 +27,18 @@ def check_interpolated_classes(
     ):
         name = f"{one}_and_{other}"
         require_answer(answer, name)
-        if isinstance(answer, str) or not isinstance(answer, (set, frozenset, list, tuple)):
+        if not isinstance(answer, (set, frozenset, list, tuple)):
             raise TryAgain(f"expected a set of class names for {name}, got {answer!r}.")
         if unknown := sorted(set(answer) - set(known)):
             raise TryAgain(f"expected names from {', '.join(known)} in {name}, got {unknown[0]!r}.")
-        if set(answer) != expected:
-            wrong = "too many" if set(answer) > expected else "some are missing or wrong"
-            low, high = PART_IDS[one], PART_IDS[other]
-            raise TryAgain(
-                f"expected the classes that appear between {one} ({low}) and {other} ({high}), "
-                f"without their own, got {sorted(answer) or 'none'}: {wrong}. Hint: which parts "
-                f"have the numbers between {low} and {high}, and which classes have these parts?"
-            )
+        wrong = "too many" if set(answer) > expected else "some are missing or wrong"
+        low, high = PART_IDS[one], PART_IDS[other]
+        expect(
+            set(answer) == expected,
+            f"expected the classes that appear between {one} ({low}) and {other} ({high}), without "
+            f"their own, got {sorted(answer) or 'none'}: {wrong}.",
+            f"Which parts have the numbers between {low} and {high}, and which classes have these?",
+        )
     print("Right: interpolation only uses the numbers, not what they stand for.")
 
 
@@ -76,7 +77,10 @@ def _forehead() -> dict[str, NDArray[np.bool_]]:
 
 def check_resize_nearest(resize_nearest: Callable[[Ids, int, int], Ids | None]) -> None:
     """Exercise 3: ids uint8 [H, W], height, width -> ids uint8 [height, width], by indexing."""
-    hint = "A new pixel takes the id of the old pixel that contains its *centre*."
+    hint = (
+        "A new pixel takes the id of the old pixel that contains its *centre*; the centre of new "
+        "row 0 lies half a new row below the upper edge."
+    )
     for old, new, case in [
         ((4, 6), (4, 6), "the same size"),
         ((4, 6), (8, 12), "twice the size"),
@@ -89,8 +93,8 @@ def check_resize_nearest(resize_nearest: Callable[[Ids, int, int], Ids | None]) 
         name = f"resize_nearest() from {list(old)} to {list(new)}, {case}"
         result = expect_array(resize_nearest(ids.copy(), *new), new, np.uint8, name)
         if len(invented := np.setdiff1d(result, ids)):
-            got = f"got {invented[0]}, which is none of them"
-            raise TryAgain(f"expected ids of the input from {name}, {got}. Hint: copy ids.")
+            message = f"expected ids of the input from {name}, got {invented[0]}, none of them."
+            raise TryAgain(message, "copy ids, do not compute with them.")
         _expect_ids(result, ids[np.ix_(*map(_nearest, new, old))], name, hint)
     print("Right: every new pixel has the id of the right old pixel.")
 
@@ -108,24 +112,24 @@ def check_mirror_classes(mirror_classes: Callable[[Ids, LabelScheme], Ids | None
     labels = np.random.default_rng(0).integers(0, len(PARTS), (9, 14), dtype=np.uint8)
     for scheme, hint in (
         (FIVE_FEATURES, "A class that contains both eyes keeps its id."),
-        (LabelScheme("apart", apart, colours), "Mirror parts: a lower lip stays a lower lip."),
-        (LabelScheme("sides", sides, colours[:2]), "Classes and parts may be in any order."),
+        (LabelScheme("apart", apart, colours), "Mirror each part; a lower lip stays a lower lip."),
+        (LabelScheme("sides", sides, colours[:2]), "Classes, and parts, may be in any order."),
     ):
         name = f"mirror_classes() with the classes {', '.join(scheme.classes)}"
         given = scheme.merge(labels)
         result = expect_array(mirror_classes(given, scheme), labels.shape, np.uint8, name)
-        if np.array_equal(result, given):
-            raise TryAgain(f"expected a mirrored class map from {name}, got the same, not flipped.")
+        is_flipped = not np.array_equal(result, given)
+        expect(is_flipped, f"expected a mirrored class map from {name}, got the same, not flipped.")
         _expect_ids(result, scheme.merge(mirror_label_map(labels)), name, hint)
     print("Right: the pixels are flipped, and left and right classes are swapped.")
 
 
 def _expect_ids(result: Ids | None, expected: Ids, name: str, hint: str) -> None:
     ids = expect_array(result, expected.shape, np.uint8, name)
-    wrong = np.argwhere(ids != expected)
-    if len(wrong):
+    if len(wrong := np.argwhere(ids != expected)):
         row, column = wrong[0]
         raise TryAgain(
             f"expected id {expected[row, column]} at row {row}, column {column} from {name}, got "
-            f"{ids[row, column]}; {len(wrong)} of {ids.size} pixels are wrong. Hint: {hint}"
+            f"{ids[row, column]}; {len(wrong)} of {ids.size} pixels are wrong.",
+            hint,
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from facesegkit.course.exercises import TryAgain, expect_number, expect_pair, require_answer
+from . import TryAgain, expect, expect_number, expect_pair, require_answer
 
 Layers = Sequence[tuple[int, int]]  # (kernel, stride), first to last
 Shape = tuple[int, ...]
@@ -27,19 +27,18 @@ def _receptive_field(layers: Layers) -> int:
 def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
     """Exercise 1: receptive fields of two chains of layers; a chain of at most 8 that sees 200."""
     hint = (
-        "Each layer adds (kernel - 1) steps of the product of all strides *before* it to 1 pixel."
+        "Start with 1. Each layer adds (kernel - 1) steps, and a step has as many pixels as the "
+        "product of the strides of all layers *before* it."
     )
     expect_number(early, _receptive_field([(3, 2), (3, 2), (3, 1)]), "early", hint, reveal=False)
     expect_number(late, _receptive_field([(3, 1), (3, 2), (3, 2)]), "late", hint, reveal=False)
     require_answer(chain, "chain")
     if wrong := [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]:
         raise TryAgain(f"chain has the layer {wrong[0]!r}; only (3, 1) and (3, 2) are allowed.")
-    if len(chain) > 8:
-        raise TryAgain(f"chain has {len(chain)} layers; at most 8 are allowed.")
+    expect(len(chain) <= 8, f"chain has {len(chain)} layers; at most 8 are allowed.")
     field = _receptive_field(chain)
-    if field < 200:
-        hint = "Hint: a layer adds more pixels if more strides of 2 come before it."
-        raise TryAgain(f"chain has a receptive field of {field} pixels, less than 200. {hint}")
+    hint = "A layer adds more pixels if more strides of 2 come before it."
+    expect(field >= 200, f"chain has a receptive field of {field} pixels, less than 200.", hint)
     print(f"Right: {early} with early strides, {late} with late ones, and {field} with your chain.")
 
 
@@ -72,15 +71,15 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
         shape = (1, channels_out, 16 // stride, 16 // stride)
         output, calls = _run(module, name, shape, features)
         wide = channels_in * expand
-        if wide not in (groups := [layer.groups for layer, _, _ in calls]):
-            wanted = f"expected a depthwise one on the {wide} channels"
-            raise TryAgain(f"{name} has convolutions with groups {groups}; {wanted}.")
+        groups = [layer.groups for layer, _, _ in calls]
+        depthwise = f"expected a depthwise one on the {wide} channels, with groups={wide}"
+        expect(wide in groups, f"{name} has convolutions with groups {groups}; {depthwise}.")
         weights = wide * (channels_in + kernel**2 + channels_out)
         _expect_parameters(module, weights + 2 * (wide + wide + channels_out), name)
-        if output.min() >= 0:
-            raise TryAgain(f"{name} ends with a ReLU, which discards half of what it has computed.")
-        if min(float(inputs.min()) for _, inputs, _ in calls[1:]) < 0:
-            raise TryAgain(f"{name} lacks a ReLU after the first or after the second convolution.")
+        hint = "The output stays linear; a ReLU would discard half of what these few channels hold."
+        expect(output.min() < 0, f"{name} ends with a ReLU: no number is negative.", hint)
+        lowest = min(float(inputs.min()) for _, inputs, _ in calls[1:])
+        expect(lowest >= 0, f"{name} lacks a ReLU after the first or after the second convolution.")
         _expect_residual(module, features, shape, name)
     print("Right: widened, filtered channel by channel, narrowed without a ReLU, and added.")
 
@@ -95,22 +94,22 @@ def check_add_fuse(block: Callable[..., nn.Module]) -> None:
     shape = (1, skip, 16, 16)
     output, calls = _run(module, name, shape, below, aside)
     _expect_parameters(module, coarse * skip + 2 * skip + skip * skip * 9 + 2 * skip, name)
-    if output.min() < 0:
-        raise TryAgain(f"{name} returns negative numbers. Hint: a ReLU comes last, as in FuseConv.")
+    hint = "A ReLU comes last, as in FuseConv."
+    expect(output.min() >= 0, f"{name} returns negative numbers.", hint)
     for which, changed in (("coarse", (below + 1, aside)), ("skip", (below, aside + 1))):
-        if torch.equal(_run(module, name, shape, *changed)[0], output):
-            raise TryAgain(f"the output of {name} does not depend on `{which}`; add the two.")
+        is_used = not torch.equal(_run(module, name, shape, *changed)[0], output)
+        expect(is_used, f"the output of {name} does not depend on `{which}`; add the two.")
     macs = sum(outputs.numel() * layer.weight[0].numel() for layer, _, outputs in calls)
-    if macs != 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9:
-        hint = "Hint: narrow the coarse features while they are still small, then upsample them."
-        raise TryAgain(f"{name} takes {macs:,} MACs, which is too many. {hint}")
+    least = 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9
+    hint = "Narrow the coarse features while they are still small, then upsample them."
+    expect(macs == least, f"{name} takes {macs:,} MACs, which is too many.", hint)
     print("Right: narrowed, upsampled, added and filtered, with fewer channels to convolve.")
 
 
 def _as_module(module: Any, name: str) -> nn.Module:
     if not isinstance(module, nn.Module) or not list(module.parameters()):
         hint = "Create them where it says 'your code here', in __init__."
-        raise TryAgain(f"{name} has no layers yet. {hint}")
+        raise TryAgain(f"{name} has no layers yet.", hint)
     return module.eval()
 
 
@@ -127,26 +126,27 @@ def _run(module: nn.Module, name: str, shape: Shape, *inputs: Tensor) -> tuple[T
             output = module(*inputs)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         shapes = " and ".join(str(tuple(features.shape)) for features in inputs)
-        reason = str(error).splitlines()[0]
-        raise TryAgain(f"{name} fails for features of shape {shapes}: {reason}.") from error
+        message = f"{name} fails for features of shape {shapes}: {str(error).splitlines()[0]}."
+        raise TryAgain(message, "Follow the shapes through forward().") from error
     require_answer(output, f"the output of {name}")
-    if tuple(output.shape) != shape:
-        raise TryAgain(f"expected shape {shape} from {name}, got {tuple(output.shape)}.")
+    got = tuple(output.shape)
+    expect(got == shape, f"expected shape {shape} from {name}, got {got}.")
     return output, calls
 
 
 def _expect_parameters(module: nn.Module, expected: int, name: str) -> None:
-    parameters = sum(weights.numel() for weights in module.parameters())
-    if parameters != expected:
-        hint = "Hint: each convolution has batch normalization and no bias."
-        raise TryAgain(f"{name} has {parameters:,} parameters; expected {expected:,}. {hint}")
+    number = sum(weights.numel() for weights in module.parameters())
+    hint = "Check each layer's channels. Each convolution has batch normalization and no bias."
+    expect(number == expected, f"{name} has {number:,} parameters; expected {expected:,}.", hint)
 
 
 def _expect_residual(module: nn.Module, features: Tensor, shape: Shape, name: str) -> None:
     for weights in module.parameters():
         nn.init.zeros_(weights)
     output, _ = _run(module, name, shape, features)  # all layers add 0 now
-    if features.shape == output.shape and not torch.equal(output, features):
-        raise TryAgain(f"{name} does not add its input, although the output has the same shape.")
-    if features.shape != output.shape and output.any():
-        raise TryAgain(f"{name} adds something of another shape; it has no residual connection.")
+    if features.shape == output.shape:
+        is_added = torch.equal(output, features)
+        expect(is_added, f"{name} does not add its input, although the output has the same shape.")
+    else:
+        message = f"{name} adds something of another shape; it has no residual connection."
+        expect(not output.any(), message)

@@ -7,13 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesegkit.course.exercises import (
-    TryAgain,
-    as_number,
-    expect_number,
-    expect_pair,
-    expect_unchanged,
-)
+from . import TryAgain, as_number, expect, expect_number, expect_pair, expect_unchanged
 
 
 def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
@@ -22,7 +16,7 @@ def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:
     epochs = minutes * 60 * photos_per_second / photos
     hint = "How many photos does the network see in 30 minutes, and how many data sets are that?"
     expect_number(at_256, epochs, "epochs_at_256", hint, rtol=0.05, reveal=False)
-    hint = "Half of the *time* is spent on small photos, not half of the photos."
+    hint = "Half of the *time* is spent on small photos. Count the photos of each half separately."
     name = "epochs_with_small_photos"
     expect_number(with_small_photos, 2.5 * epochs, name, hint, rtol=0.05, reveal=False)
     print(f"Right: {epochs:.1f} epochs, and {2.5 * epochs:.1f} with small photos at first.")
@@ -45,12 +39,12 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
         expected = 1 - float(_tversky_indices(probabilities, target, alpha, beta)[1:].mean())
         cause = _cause_of(as_number(answer, name), probabilities, target, alpha, beta)
         expect_number(answer, expected, name, cause or hint, atol=1e-4)
-        if not (isinstance(answer, Tensor) and answer.requires_grad):
-            hint = "Hint: item(), numpy() and detach() cut the graph."
-            raise TryAgain(f"the number is right, but {name} has no gradient. {hint}")
+        has_gradient = isinstance(answer, Tensor) and answer.requires_grad
+        hint = "Use only PyTorch's operations; item(), numpy() and detach() cut the graph."
+        expect(has_gradient, f"the number is right, but {name} has no gradient.", hint)
         answer.backward()
-        if leaf.grad is None or not torch.any(leaf.grad != 0):
-            raise TryAgain(f"the number is right, but the gradient of {name} is 0 everywhere.")
+        is_used = leaf.grad is not None and torch.any(leaf.grad != 0)
+        expect(is_used, f"the number is right, but the gradient of {name} is 0 everywhere.")
     print("Right: false negatives and false positives cost what they should.")
 
 
@@ -102,7 +96,7 @@ def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
             answer = trapezoid(progress, warmup, cooldown)
         except ZeroDivisionError:
             hint = "warmup and cooldown may be 0; divide only if progress lies within them."
-            raise TryAgain(f"{name} ends in a division by zero. Hint: {hint}") from None
+            raise TryAgain(f"{name} ends in a division by zero.", hint) from None
         expect_number(answer, expected, name, hint)
     print("Right: up, constant, and down to 0.")
 
@@ -133,13 +127,13 @@ def _expect_mixed(mixed: Tensor, own: Tensor, box: tuple[int, int, int, int], na
     top, left, bottom, right = box
     inside = torch.zeros(own.shape[-2:], dtype=torch.bool)
     inside[top:bottom, left:right] = True
-    if not torch.equal(mixed[..., ~inside], own[..., ~inside]):
-        hint = f"rows come first; the box ends before row {bottom} and before column {right}."
-        raise TryAgain(f"outside the box, {name} have changed. Hint: {hint}")
+    is_same = torch.equal(mixed[..., ~inside], own[..., ~inside])
+    hint = f"rows come first; the box ends before row {bottom} and before column {right}."
+    expect(is_same, f"outside the box, {name} have changed.", hint)
     got = mixed[..., inside]
-    if torch.equal(got, own.roll(1, dims=0)[..., inside]):
-        raise TryAgain(f"inside the box, {name} come from the previous photo, not the next one.")
-    if not torch.equal(got, own.roll(-1, dims=0)[..., inside]):
-        which = "unchanged" if torch.equal(got, own[..., inside]) else "of another photo"
-        hint = "Hint: mix images and labels in the same way, at the same position."
-        raise TryAgain(f"inside the box, {name} are {which}, not of the next one. {hint}")
+    before, same, after = (own.roll(-n, dims=0)[..., inside] for n in (-1, 0, 1))
+    message = f"inside the box, {name} come from the previous photo, not the next one."
+    expect(not torch.equal(got, before), message, "In which direction does roll(1) move them?")
+    which = "unchanged" if torch.equal(got, same) else "of another photo"
+    hint = "Mix images and labels in the same way, at the same position."
+    expect(torch.equal(got, after), f"inside the box, {name} are {which}, not the next.", hint)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, expect_number, expect_numbers, require_answer
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
+
+from . import expect, expect_number, expect_numbers, require_answer
 
 MODELS = {"A": np.array([0.9, 0.1]), "B": np.array([0.5, 0.45])}  # IoU of two classes
 
@@ -25,10 +26,9 @@ def check_reading(f1: float, iou: float, best_by_iou: str, best_by_f1: str) -> N
         ("best_by_f1", best_by_f1, by_f1, "First convert each IoU to F1, then take the mean."),
     ):
         require_answer(answer, name)
-        if answer not in MODELS:
-            raise TryAgain(f"{name} is {answer!r}; expected one of {', '.join(MODELS)}.")
-        if means[answer] < max(means.values()):
-            raise TryAgain(f"{name} is {answer!r}, but the other mean is higher. Hint: {hint}")
+        expect(answer in MODELS, f"{name} is {answer!r}; expected one of {', '.join(MODELS)}.")
+        is_best = means[answer] == max(means.values())
+        expect(is_best, f"{name} is {answer!r}, but the other mean is higher.", hint)
     print(
         f"Right: A leads by mean IoU, {by_iou['A']:.3f} to {by_iou['B']:.3f}, and B by mean F1, "
         f"{by_f1['B']:.3f} to {by_f1['A']:.3f}."
@@ -49,9 +49,9 @@ def check_photo_f1(photo_f1: Callable[..., Any]) -> None:
     }.items():
         answer = expect_numbers(photo_f1(true, guess, 4), 4, "photo_f1() of 4 classes")
         expected = SegmentationMetrics(confusion_matrix(true, guess, 4)).f1
-        if not np.allclose(answer, expected, equal_nan=True):
-            wanted, got = (np.round(f1, 3).tolist() for f1 in (expected, answer))
-            raise TryAgain(f"expected {wanted} from photo_f1(), got {got}. Hint: {hint}.")
+        wanted, got = (np.round(f1, 3).tolist() for f1 in (expected, answer))
+        is_right = np.allclose(answer, expected, equal_nan=True)
+        expect(is_right, f"expected {wanted} from photo_f1(), got {got}.", f"{hint}.")
     print("Right for classes that are correct, missed, only predicted or absent.")
 
 
@@ -60,7 +60,10 @@ def check_boundary_f1(boundary_f1: Callable[..., Any]) -> None:
     target, wider, half, twice = np.zeros((4, 60, 60), dtype=bool)
     target[20:40, 20:40] = wider[17:43, 17:43] = half[20:40, 20:30] = True
     twice[20:40, 20:40] = twice[2:12, 2:12] = True
-    hint = "Precision is the fraction of the predicted *boundary* within the tolerance of the true."
+    hint = (
+        "Precision is the fraction of the predicted *boundary* within the tolerance of the true "
+        "one, recall the other way round. The area inside does not count."
+    )
     for predicted, tolerance, expected, case in (
         (target, 0, 1.0, "the target itself"),
         (np.roll(target, 1, axis=1), 1, 1.0, "the target shifted by one pixel, tolerance 1"),

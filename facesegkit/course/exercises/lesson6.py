@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.course.exercises import TryAgain, as_number, expect_array, expect_number
 from facesegkit.inference.results import SegmentationResult
 from facesegkit.labels import FIVE_FEATURES
+
+from . import TryAgain, as_number, expect, expect_array, expect_number
 
 
 def check_face_width(prediction: float | None) -> None:
     """Exercise 1: width, in the network's 256 x 256 input, of a face 600 pixels wide on 4000."""
-    hint = "By what do you have to divide the sides of the photo, so that the longer one is 256?"
+    hint = "By what do you divide the sides of the photo, and so the face, to make the longer 256?"
     expect_number(prediction, 38.4, "prediction", hint, rtol=0.1, reveal=False)
     print(f"Right: about 38 of 600 pixels remain (your answer: {prediction:g}).")
 
@@ -31,15 +32,17 @@ def check_cutout(cutout: Callable[[SegmentationResult, Sequence[str]], Any]) -> 
         answer = expect_array(cutout(segmentation, names), (6, 9, 4), np.uint8, name, hint)
         visible = np.isin(labels, ids)
         alpha = answer[..., 3]
-        if wrong := int((alpha != np.where(visible, 255, 0)).sum()):
-            raise TryAgain(
-                f"expected an alpha of 255 on {visible.sum()} pixels of {name} and of 0 on all "
-                f"others; {wrong} of {alpha.size} pixels differ, the values are "
-                f"{np.unique(alpha)[:5].tolist()}. Hint: how do you combine the masks of several "
-                f"classes, and turn True into 255?"
-            )
-        if not np.array_equal(answer[visible, :3], pixels[visible]):
-            raise TryAgain(f"expected the photo's own colours where {name} is opaque, got others.")
+        wrong = int((alpha != np.where(visible, 255, 0)).sum())
+        values = np.unique(alpha)[:5].tolist()
+        expect(
+            wrong == 0,
+            f"expected an alpha of 255 on {visible.sum()} pixels of {name} and of 0 on all others; "
+            f"{wrong} of {alpha.size} pixels differ, the values are {values}.",
+            "How do you combine the masks of several classes, and turn True into 255?",
+        )
+        is_photo = np.array_equal(answer[visible, :3], pixels[visible])
+        hint = "The first three channels are those of the photo, only the fourth is new."
+        expect(is_photo, f"expected the photo's own colours where {name} is opaque.", hint)
     print("Right: only the named parts are visible.")
 
 
@@ -53,16 +56,16 @@ def check_segment_box(segment_box: Callable[..., Any]) -> None:
     try:
         answer = segment_box(_segment_by_redness, Image.fromarray(pixels), box)
     except ValueError as error:
-        hint = "Hint: in an array rows come first, then columns."
-        raise TryAgain(f"expected class ids from {name}, got the error {error}. {hint}") from error
+        hint = "Do both arrays have the same shape? In an array rows come first, then columns."
+        raise TryAgain(f"expected class ids from {name}, got the error {error}.", hint) from error
     hint = "Start with zeros of the whole photo's height and width."
     answer = expect_array(answer, (40, 60), np.uint8, name, hint)
-    if answer[~inside].any():
-        hint = "Hint: fill only the rows from top to bottom and the columns from left to right."
-        raise TryAgain(f"expected background outside the box from {name}, got a class. {hint}")
-    if np.any(answer[inside] != pixels[inside][:, 0] % 6):
-        hint = "Hint: pass the crop to the segmenter, at its own size."
-        raise TryAgain(f"expected the segmentation of the crop inside the box from {name}. {hint}")
+    is_empty = not answer[~inside].any()
+    hint = "fill only the rows from top to bottom and the columns from left to right."
+    expect(is_empty, f"expected background outside the box from {name}, got a class.", hint)
+    is_right = np.array_equal(answer[inside], pixels[inside][:, 0] % 6)
+    hint = "pass the crop to the segmenter, at its own size."
+    expect(is_right, f"expected the segmentation of the crop inside the box from {name}.", hint)
     print("Right: the segmentation of the crop is in the right place.")
 
 
@@ -80,17 +83,18 @@ def check_best_angle(best_angle: Callable[..., Any]) -> None:
     answer = best_angle(_segment_by_rotation, photo, angles)
     hints = {
         0: "It has the most pixels of parts, but the model is not confident of them.",
-        90: "No part is detected at this angle, so it scores 0. Handle this case first.",
+        90: "No part is detected at this angle, so it scores 0. Handle this case before the mean.",
         180: "",
         270: "The mean over all pixels includes the background; use only pixels of parts.",
         angles.index(180): "This is an index into the list; return the angle at that index.",
     }
     hint = hints.get(as_number(answer, name), "Return one of the given angles.")  # type: ignore[call-overload]
-    if hint:
-        raise TryAgain(
-            f"expected 180 from {name}: there the mean confidence over the pixels of parts is "
-            f"0.95, at the other angles at most 0.7; got {answer!r}. Hint: {hint}"
-        )
+    expect(
+        not hint,
+        f"expected 180 from {name}: there the mean confidence over the pixels of parts is 0.95, at "
+        f"the other angles at most 0.7; got {answer!r}.",
+        hint,
+    )
     print("Right: at this angle the model is most confident of the parts.")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from facesegkit.course.exercises import (
-    TryAgain,
+from . import (
+    expect,
     expect_array,
     expect_number,
     expect_numbers,
@@ -30,10 +30,10 @@ def check_limits(roofline_ms: float, best_speedup: float, better: str) -> None:
     hint = "Divide the time of all steps before by their time after. How long do the others take?"
     expect_number(best_speedup, 100 / 96, "best_speedup", hint, rtol=0.005, reveal=False)
     require_answer(better, "better")
-    if better not in ("network", "decode"):
-        raise TryAgain(f'better is {better!r}; expected "network" or "decode".')
-    if better != "decode":
-        raise TryAgain(f"better is {better!r}. How many milliseconds does each change save?")
+    is_known = better in ("network", "decode")
+    expect(is_known, f'better is {better!r}; expected "network" or "decode".')
+    hint = "How many milliseconds does each change save?"
+    expect(better == "decode", f"better is {better!r}, but the other saves more.", hint)
     print(
         "Right: a roofline estimate of 5.8 ms, and at most 1.04 times as fast. A fifth off "
         "decoding saves 10 ms, a network ten times as fast 3.6 ms."
@@ -56,9 +56,8 @@ def check_quantize(quantize: Callable[..., Any]) -> None:
         expect_number(scale, high / 127, name, hint, rtol=1e-3, atol=0)
     errors = np.abs(weights - quantized * scales[:, None, None, None]).max(axis=(1, 2, 3))
     steps = (errors / scales).max()
-    if steps > 0.501:
-        hint = "Hint: round to the *nearest* whole number; astype() alone truncates."
-        raise TryAgain(f"a weight is off by {steps:.2f} steps; expected at most half. {hint}")
+    hint = "Round to the *nearest* whole number; astype() alone truncates."
+    expect(steps <= 0.501, f"a weight is off by {steps:.2f} steps; expected at most half.", hint)
     print("Right: each channel has its own scale, and no weight is off by more than half a step.")
 
 
@@ -72,17 +71,17 @@ def check_fold(fold: Callable[..., Any]) -> None:
     folded = fold(conv, scale)
     require_answer(folded, "the result of fold()")
     expect_unchanged(before.values(), conv.state_dict().values(), "fold()")
-    if not isinstance(folded, nn.Module):
-        raise TryAgain(f"fold() returns a {type(folded).__name__}; expected a convolution.")
+    kind = type(folded).__name__
+    expect(isinstance(folded, nn.Module), f"fold() returns a {kind}; expected a convolution.")
     with torch.inference_mode():
         expected, output = conv(photo * scale[:, None, None]), folded(photo)
-    if output.shape != expected.shape:
-        shapes = f"{list(expected.shape)} from the folded convolution, got {list(output.shape)}"
-        raise TryAgain(f"expected shape {shapes}. Hint: keep kernel, stride and padding.")
-    if not torch.allclose(output, expected, atol=1e-5):
-        hint = "Weights are [out, in, k, k]. Which of these does the scale belong to?"
-        shift = output - expected
-        if (shift - shift[:, :, :1, :1]).abs().max() < 1e-5:
-            hint = "It differs by a constant in each channel; the bias is added after the product."
-        raise TryAgain(f"the folded convolution has another output. Hint: {hint}")
+    shapes = f"{list(expected.shape)} from the folded convolution, got {list(output.shape)}"
+    hint = "keep kernel, stride and padding."
+    expect(output.shape == expected.shape, f"expected shape {shapes}.", hint)
+    hint = "Weights are [out, in, k, k]. Which of these does the scale belong to?"
+    shift = output - expected
+    if (shift - shift[:, :, :1, :1]).abs().max() < 1e-5:
+        hint = "It differs by a constant in each channel; the bias is added after the product."
+    is_same = torch.allclose(output, expected, atol=1e-5)
+    expect(is_same, "the folded convolution has another output.", hint)
     print("Right: the same output, and one multiplication less for each value of the photo.")

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import TryAgain, expect_array, expect_number, expect_unchanged
 from facesegkit.labels import PART_IDS
 from facesegkit.synthetic.face import draw_scene, set_up
 from facesegkit.synthetic.scene import Scene
 from facesegkit.synthetic.traits import Pose, choose_light, choose_person
+
+from . import TryAgain, expect, expect_array, expect_number, expect_unchanged
 
 Pixels = NDArray[np.uint8]
 
@@ -22,7 +23,10 @@ def check_one_pixel(f1_of_eye: float | None, f1_of_nose: float | None) -> None:
     for name, answer, width, height in answers:
         annotated, predicted = width * height, (width + 2) * (height + 2)
         expected = 2 * annotated / (annotated + predicted)
-        hint = f"{width} x {height} pixels are annotated. How wide and high is the prediction?"
+        hint = (
+            f"{width} x {height} pixels are annotated. How wide and high is the prediction? It "
+            f"contains all annotated pixels, so TP is the area of the smaller rectangle."
+        )
         expect_number(answer, expected, name, hint, atol=0.01, reveal=False)
     print("Right: one pixel costs an eye more than three times as much as a nose.")
 
@@ -54,35 +58,29 @@ def _bare_face(pose: Pose) -> Scene:
 def _expect_covered(before: Pixels, after: Pixels, painted: NDArray[np.bool_], name: str) -> None:
     """Compare the part ids before and after: mouth, lips and nose have become background."""
     relabelled = after != before
-    if not painted.any() and not relabelled.any():
-        hint = "Write your answer where it says 'your code here', run that cell, then this one."
-        raise TryAgain(f"expected a mask on {name}, but nothing has been painted. {hint}")
-    if after[relabelled].any():
-        hint = "Hint: part='background'."
-        raise TryAgain(f"expected the mask on {name} to belong to the background. {hint}")
+    is_changed = painted.any() or relabelled.any()
+    hint = "Write your answer where it says 'your code here', run that cell, then this one."
+    expect(is_changed, f"expected a mask on {name}, but nothing has been painted.", hint)
+    is_background = not after[relabelled].any()
+    hint = "part='background'."
+    expect(is_background, f"expected the mask on {name} to belong to the background.", hint)
     for part, fraction in (("mouth", 0.99), ("u_lip", 0.98), ("l_lip", 0.98), ("nose", 0.4)):
         of_part = before == PART_IDS[part]
         visible = np.mean(after[of_part] == PART_IDS[part])
-        if visible > 1 - fraction:
-            hint = (
-                "Does the contour on_head() reach from above the tip of the nose to below the lips?"
-            )
-            if painted[of_part].mean() > 0.9:
-                hint = "It is painted over, but still labelled; pass the part to paint()."
-            raise TryAgain(
-                f"expected the mask to hide {fraction:.0%} of {part} on {name}, but {visible:.0%} "
-                f"of it is still labelled as {part}. Hint: {hint}"
-            )
+        hint = "Does the contour on_head() reach from above the tip of the nose to below the lips?"
+        if painted[of_part].mean() > 0.9:
+            hint = "It is painted over, but still labelled; pass the part to paint()."
+        message = f"expected the mask to hide {fraction:.0%} of {part} on {name}, but {visible:.0%}"
+        expect(visible <= 1 - fraction, f"{message} of it is still labelled as {part}.", hint)
 
 
 def _expect_uncovered(before: Pixels, covered: NDArray[np.bool_], name: str) -> None:
     eyes = covered[np.isin(before, [PART_IDS["l_eye"], PART_IDS["r_eye"]])]
-    if eyes.any():
-        hint = "Hint: the lower lids are at about v = 15."
-        raise TryAgain(f"expected the mask to leave the eyes on {name} uncovered. {hint}")
-    if covered.mean() > 0.25:
-        hint = "Hint: the cheeks end at about u = 110."
-        raise TryAgain(f"expected the mask on {name} to cover only a part of the face. {hint}")
+    hint = "The lower lids are at about v = 15."
+    expect(not eyes.any(), f"expected the mask to leave the eyes on {name} uncovered.", hint)
+    is_small = covered.mean() <= 0.25
+    hint = "The cheeks end at about u = 110."
+    expect(is_small, f"expected the mask on {name} to cover only a part of the face.", hint)
 
 
 def check_replace_background(replace_background: Callable[..., Any]) -> None:
@@ -113,7 +111,8 @@ def check_replace_background(replace_background: Callable[..., Any]) -> None:
             hint = "This is a hard edge; smooth the mask, then blend."
         raise TryAgain(
             f"expected {alpha[where].item():.2f} of the photo and the rest from the background at "
-            f"photo {where[0]}, row {where[1]}, column {where[2]} from {name}. Hint: {hint}"
+            f"photo {where[0]}, row {where[1]}, column {where[2]} from {name}.",
+            hint,
         )
     print("Right: another background, without hard edges.")
 

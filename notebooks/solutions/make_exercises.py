@@ -1,12 +1,16 @@
-"""Makes exercise notebooks from solution notebooks, so that the two cannot drift apart.
+"""Make notebooks/exercises/ from the solutions here, so that the two cannot drift apart.
+
+    python notebooks/solutions/make_exercises.py     # overwrites all answers in exercises/
 
 In a solution's code cell, the lines between `# BEGIN SOLUTION` and `# END SOLUTION` are what a
 learner has to write. Markdown cells tagged `solution` explain the solution and are left out of the
 exercises.
 """
 
+import argparse
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +30,7 @@ Notebook = dict[str, Any]  # parsed JSON
 def blank_source(source: str) -> str:
     """Source of a cell with each solution replaced by one line at the same indentation.
 
-    Raises:
-        FaceSegKitError: if the markers are not in pairs.
+    Raises a FaceSegKitError if the markers are not in pairs.
     """
     blanked = _SOLUTION.sub(rf"\g<indent>{BLANK}", source)
     if unpaired := _MARKER.search(blanked):
@@ -39,8 +42,7 @@ def blank_source(source: str) -> str:
 def blank_notebook(solved: Notebook) -> Notebook:
     """Exercises of a notebook of solutions, without outputs; raises as `blank_source`."""
     cells = [_blank_cell(cell) for cell in solved["cells"] if "solution" not in tags(cell)]
-    kernel = solved["metadata"]["kernelspec"]
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    metadata = {"kernelspec": solved["metadata"]["kernelspec"], "language_info": {"name": "python"}}
     return {**solved, "cells": cells, "metadata": metadata}
 
 
@@ -62,13 +64,12 @@ def tags(cell: Notebook) -> list[str]:
 def write_exercises(notebooks: Path) -> list[Path]:
     """Make `<notebooks>/exercises/` from `<notebooks>/solutions/` and return the written paths.
 
-    Raises:
-        FaceSegKitError: if there are no solutions, one cannot be blanked, or writing fails.
+    Raises a FaceSegKitError if there are no solutions, one cannot be blanked, or writing fails.
     """
     solutions = sorted((notebooks / "solutions").glob("*.ipynb"))
     if not solutions:
         what = f"There are no notebooks in {notebooks / 'solutions'}"
-        raise FaceSegKitError(f"{what}; run this in the project's folder, or use --notebooks.")
+        raise FaceSegKitError(f"{what}; give their folder with --notebooks.")
     written = []
     for path in solutions:
         exercise = blank_notebook(json.loads(path.read_text(encoding="utf-8")))
@@ -81,3 +82,19 @@ def write_exercises(notebooks: Path) -> list[Path]:
 def as_text(notebook: Notebook) -> str:
     """A notebook in the format that Jupyter writes."""
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    folder = Path(__file__).parents[1]
+    parser.add_argument("--notebooks", type=Path, default=folder, help="their folder")
+    try:
+        print(*write_exercises(parser.parse_args().notebooks), sep="\n")
+    except FaceSegKitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
