@@ -113,10 +113,8 @@ def load(path: Path | str) -> Checkpoint:
     except FaceSegKitError:
         raise
     except Exception as error:  # any entry may be of any type
-        raise FaceSegKitError(
-            f"{path} is damaged, its contents do not fit together ({first_line(error)}); "
-            f"train again."
-        ) from error
+        problem = f"its contents do not fit together ({first_line(error)})"
+        raise FaceSegKitError(f"{path} is damaged, {problem}; train again.") from error
     # PyTorch's own type hints do not know memory_format.
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Checkpoint(plain["arch"], model, scheme, size, about, crop)

@@ -28,10 +28,7 @@ class Budget:
     def __post_init__(self) -> None:
         given = [value for value in (self.minutes, self.epochs) if value is not None]
         if len(given) != 1 or not 0 < given[0] < math.inf:
-            raise FaceSegKitError(
-                f"A budget needs either minutes or epochs, as a number above 0; got "
-                f"minutes={self.minutes}, epochs={self.epochs}."
-            )
+            raise FaceSegKitError(f"A budget needs either minutes or epochs above 0, not {self}.")
 
     def progress(self, step: int, steps_per_epoch: int, seconds: float) -> float:
         """Fraction of the run that is done after `step` steps and `seconds` of training, 0..1."""

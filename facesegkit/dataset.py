@@ -148,10 +148,8 @@ class TrainingData:
         The target covers every second row and column, starting at random: neighbouring pixels
         are nearly redundant, and the loss at full resolution takes a quarter of a step's time.
 
-        Args:
-            step: number of the step, from 0. The same step always gives the same batch.
-            progress: fraction of the run that is done, for `config.resize_schedule`.
-            config, device: batch size, augmentation and seed; where to augment.
+        The same `step`, from 0, always gives the same batch. `progress` is the fraction of the run
+        that is done, for `config.resize_schedule`. Photos are augmented on `device`.
         """
         indices = batch_indices(step, len(self), min(config.batch_size, len(self)), config.seed)
         indices = distributed.shard(indices)

@@ -148,21 +148,17 @@ class FaceROI:
         """Transform from the photo to the aligned face of `side` x `side` pixels."""
         scale = side / self.size
         cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
-        x, y, half = self.x, self.y, side / 2
-        return (
-            cosine, sine, half - cosine * x - sine * y,
-            -sine, cosine, half + sine * x - cosine * y,
-        )  # fmt: skip
+        left = side / 2 - cosine * self.x - sine * self.y
+        top = side / 2 + sine * self.x - cosine * self.y
+        return cosine, sine, left, -sine, cosine, top
 
     def from_aligned(self, side: int) -> Affine:
         """Transform from the aligned face of `side` x `side` pixels to the photo."""
         scale = self.size / side
         cosine, sine = math.cos(self.angle) * scale, math.sin(self.angle) * scale
-        half = side / 2
-        return (
-            cosine, -sine, self.x - half * (cosine - sine),
-            sine, cosine, self.y - half * (sine + cosine),
-        )  # fmt: skip
+        left = self.x - side / 2 * (cosine - sine)
+        top = self.y - side / 2 * (sine + cosine)
+        return cosine, -sine, left, sine, cosine, top
 
 
 def aligned_roi(size: tuple[int, int]) -> FaceROI:

@@ -41,10 +41,8 @@ def read_reduced(source: Path | str | BinaryIO, side: int) -> tuple[Image.Image,
     A JPEG decoder can skip the finest detail and decode directly to a half, a quarter or an eighth
     of the size (W. Pennebaker, J. Mitchell, "JPEG", 1993, on hierarchical decoding).
 
-    The longer side of the result has at least `side` pixels, unless it is shorter in the file.
-
-    Returns:
-        The upright photo as 8-bit RGB, and the width and height of the upright photo in the file.
+    Returns the upright photo as 8-bit RGB, and the width and height of the upright photo in the
+    file. Its longer side has at least `side` pixels, unless it is shorter in the file.
 
     Raises:
         FaceSegKitError: as `read_photo`.
@@ -113,10 +111,8 @@ def fit_square(
     """Resize an RGB photo, keeping its aspect ratio, into the centre of a grey square.
 
     `size` is the side of the square in pixels; `shape` is the width and height in the file, if the
-    photo is from `read_reduced`, which rounds them.
-
-    Returns:
-        The square, RGB, and the box of the photo in it (at least one pixel wide and high).
+    photo is from `read_reduced`, which rounds them. Returns the square, RGB, and the box of the
+    photo in it (at least one pixel wide and high).
     """
     shape = shape or photo.size
     width, height = _scaled(shape, size / max(shape))

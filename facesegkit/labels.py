@@ -36,9 +36,8 @@ MIRROR = np.array([PART_IDS[_MIRRORED.get(name, name)] for name in PARTS], dtype
 def paint_parts(masks: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Merge part masks into a label map, uint8 [H, W], in the order of the ids, later over earlier.
 
-    Args:
-        masks: part name -> [H, W], non-zero where the part is. Parts without a mask are absent.
-        shape: (H, W) of the result.
+    `masks` are [H, W] by part name, non-zero where the part is; a part without a mask is absent.
+    `shape` is the (H, W) of the result.
     """
     label_map = np.zeros(shape, dtype=np.uint8)
     for part_id, name in enumerate(PARTS):
@@ -87,10 +86,8 @@ class LabelScheme:
                     both = f"{owner[part]!r} and {name!r}"
                     return f"has the part {part!r} in both {both}; a part belongs to one class."
                 owner[part] = name
-        if len(self.colours) != len(self.classes):
-            return (
-                f"has {len(self.classes)} classes but {len(self.colours)} colours; give one each."
-            )
+        if (given := len(self.colours)) != (needed := len(self.classes)):
+            return f"has {needed} classes but {given} colours; give one each."
         for colour in self.colours:
             if not _is_colour(colour):
                 return f"has the colour {colour!r}; a colour is three integers from 0 to 255."
@@ -160,10 +157,9 @@ class LabelScheme:
 
 def no_such_part(part_id: int) -> FaceSegKitError:
     """The error for a label map with an invalid part id."""
-    return FaceSegKitError(
-        f"A label map contains the part id {part_id}, but ids end at {len(PARTS) - 1}: the data "
-        f"set cache is damaged; delete it and build it again."
-    )
+    problem = f"the part id {part_id}, but ids end at {len(PARTS) - 1}"
+    advice = "the data set cache is damaged; delete it and build it again"
+    return FaceSegKitError(f"A label map contains {problem}: {advice}.")
 
 
 def _is_colour(value: Any) -> bool:

@@ -40,9 +40,8 @@ def confusion_matrix(
 ) -> NDArray[np.int64]:
     """Count how often each true class (row) was predicted as each class (column), int64 [C, C].
 
-    Args:
-        target, predicted: class ids, uint8 of any shape.
-        classes: number of classes C, at most 256.
+    `target` and `predicted` are class ids, uint8 of any shape; C, the number of `classes`, is at
+    most 256.
 
     Raises:
         ValueError: if the shapes differ, or a class id is not below `classes`.
@@ -67,10 +66,8 @@ class SegmentationMetrics:
     predicted anywhere, precision of one never predicted, recall of one never annotated. Means are
     over all classes but the background, without nan; they are nan if all are nan.
 
-    Args:
-        matrix: pixel counts, int64 [C, C]; rows are the ground truth, columns the prediction.
-
     Attributes:
+        matrix: pixel counts, int64 [C, C]; rows are the ground truth, columns the prediction.
         true_positives, annotated, predicted: pixels, TP, TP + FN and TP + FP, int64 [C].
         f1: 2TP / (2TP + FP + FN), also called the Dice coefficient, float64 [C] like the next.
         iou: intersection over union, TP / (TP + FP + FN).
@@ -178,7 +175,7 @@ class Evaluation:
         """
         path = Path(folder) / "scores.json"
         with atomic_write(path) as unfinished:
-            unfinished.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+            unfinished.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         return path
 
 

@@ -47,9 +47,8 @@ _NO_METADATA: dict[str, dict[str, Any]] = {
 def training_curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
     """Training and validation loss, and validation mean F1, over the minutes of training.
 
-    Args:
-        history: rows as `train.fit` returns them, with `minutes`, `train_loss`, `val_loss` and
-            `val_mean_f1`; the latter two are None or nan in rows without a validation.
+    `history` has rows as `train.fit` returns them, with `minutes`, `train_loss`, `val_loss` and
+    `val_mean_f1`; the latter two are None or nan in rows without a validation.
     """
     figure = Figure(figsize=(10, 4))
     loss, mean_f1 = figure.subplots(1, 2)
@@ -149,10 +148,8 @@ def example_cases(
     scores = evaluation.per_image_mean_f1
     picked = pick_cases(scores, each)
     if not picked:
-        raise FaceSegKitError(
-            f"None of the {len(evaluation.rows):,} photos shows any of "
-            f"{', '.join(evaluation.scheme.classes)}; there are no cases to show."
-        )
+        shown = f"{len(scores):,} photos shows any of {', '.join(evaluation.scheme.classes)}"
+        raise FaceSegKitError(f"None of the {shown}; there are no cases to show.")
     titles = [f"{name}\nmean F1 {scores[index]:.3f}" for name, index in picked]
     photos, labels = data.batch(np.array([index for _, index in picked]))
     targets = data.scheme.merge(labels.numpy())

@@ -192,10 +192,8 @@ def train_step(
     state.step += 1
     state.losses.append(value.item())
     if not math.isfinite(state.losses[-1]):
-        raise FaceSegKitError(
-            f"The loss is no longer finite after {state.step} steps; train again with a "
-            f"learning rate below {config.lr}."
-        )
+        problem = f"The loss is no longer finite after {state.step} steps"
+        raise FaceSegKitError(f"{problem}; train again with a learning rate below {config.lr}.")
 
 
 def fit(
@@ -266,16 +264,12 @@ def _start(
 ) -> TrainState:
     """Check that there are enough samples, and return a fresh state or one to resume from."""
     if len(train) == 0 or (val is not None and len(val) == 0):
-        raise FaceSegKitError(
-            f"There are {len(train)} photos to train on and {len(val or [])} to validate on; "
-            f"both need at least one, so give a larger data set."
-        )
-    batch_size = _batch_size(train, config)
-    if batch_size < distributed.world_size():
-        raise FaceSegKitError(
-            f"A batch of {batch_size} photos cannot be shared by {distributed.world_size()} "
-            f"processes; start fewer."
-        )
+        given = f"{len(train)} photos to train on and {len(val or [])} to validate on"
+        raise FaceSegKitError(f"There are {given}; give a data set with at least one for both.")
+    batch_size = min(config.batch_size, len(train))
+    if batch_size < (count := distributed.world_size()):
+        batch = f"a batch of {batch_size} photos"
+        raise FaceSegKitError(f"{count} processes cannot share {batch}; start fewer.")
     keep_freed_memory()
     state = TrainState(model, config, run, batch_size)
     progress = partial(_progress, train, config)
@@ -292,14 +286,10 @@ def _finish(state: TrainState, val: TrainingData | None, loss: Loss, done: float
         state.add_row(0.0, *state.validate(val, loss))
 
 
-def _batch_size(train: BatchSource, config: TrainConfig) -> int:
-    """Photos in a batch: fewer than configured if there are fewer."""
-    return min(config.batch_size, len(train))
-
-
 def _progress(train: BatchSource, config: TrainConfig, step: int, seconds: float) -> float:
     """Fraction of the budget that is used up after `step` steps and `seconds`, 0..1."""
-    return config.budget.progress(step, len(train) // _batch_size(train, config), seconds)
+    steps_per_epoch = len(train) // min(config.batch_size, len(train))
+    return config.budget.progress(step, steps_per_epoch, seconds)
 
 
 def _passes(before: float, after: float, count: int) -> bool:

@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
 
 from facesegkit.config import TrainConfig
 from facesegkit.data.cache import build_cache
 from facesegkit.data.celebamask_hq import hash_split
-from facesegkit.dataset import CelebAMaskHQ, TrainingData
+from facesegkit.dataset import CelebAMaskHQ, TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, paint_parts
+from facesegkit.system import distributed
 from facesegkit.system.torchvision_import import Mask, VisionDataset
+from facesegkit.transforms import augment
+
+# isort: split
+from torchvision.transforms import v2  # after torchvision_import, which may have to mend it
 
 
 def test_photos_and_label_maps_have_their_own_sizes(data_set):
@@ -68,6 +72,9 @@ def test_folder_and_zip_can_be_pickled_and_read_by_workers(data_set, tmp_path, z
         np.testing.assert_array_equal(label_map, target)
 
 
+CPU = torch.device("cpu")
+
+
 def numbered(count: int, size: int = 32) -> TrainingData:
     """Photos and label maps filled with their index."""
     labels = np.arange(count, dtype=np.uint8)[:, None, None].repeat(size, 1).repeat(size, 2)
@@ -98,10 +105,8 @@ def test_batches_and_subsets_pair_photos_with_their_label_maps():
 
 def test_training_batches_can_be_repeated():
     data, config = numbered(10), TrainConfig(batch_size=4, resize_schedule=((0.5, 16),))
-    first, again, later, other = (
-        data.training_batch(step, progress, config, torch.device("cpu"))
-        for step, progress in ((3, 0.2), (3, 0.2), (3, 0.5), (4, 0.2))
-    )
+    runs = (3, 0.2), (3, 0.2), (3, 0.5), (4, 0.2)  # step, progress
+    first, again, later, other = (data.training_batch(*run, config, CPU) for run in runs)
     assert first.images.shape == (4, 3, 16, 16) and first.target.shape == (4, 8, 8)
     assert first.images.is_contiguous(memory_format=torch.channels_last)
     assert later.images.shape == (4, 3, 32, 32) and later.target.dtype == torch.int64
@@ -109,4 +114,27 @@ def test_training_batches_can_be_repeated():
     assert torch.equal(first.target, again.target)
     assert not torch.equal(first.images, other.images)
     few = replace(data, rows=data.rows[:3])
-    assert len(few.training_batch(0, 1.0, config, torch.device("cpu")).images) == 3
+    assert len(few.training_batch(0, 1.0, config, CPU).images) == 3
+
+
+def test_random_numbers_depend_on_seed_and_step_and_never_change():
+    assert generator_for(0, 1, 2).initial_seed() == 1535930435702422785
+    assert batch_indices(0, 8, 8, seed=0).tolist() == [3, 2, 5, 1, 7, 4, 6, 0]
+    orders = {tuple(batch_indices(step, 8, 8, seed)) for step, seed in ((0, 0), (1, 0), (0, 1))}
+    assert len(orders) == 3
+    data, config = replace(numbered(4), crop=FACE_CROP), TrainConfig(batch_size=4, seed=5)
+    batch, generator = data.training_batch(3, 1.0, config, CPU), generator_for(5, 1, 3)
+    files = data.batch(np.arange(4)[::-1])
+    images, parts = augment(*files, config.augmentation, generator, None, FACE_CROP)
+    row, column = torch.randint(2, (2,), generator=generator).tolist()
+    assert torch.equal(batch.images, images) and batch.offset == (row, column)
+    assert torch.equal(batch.target, parts[:, row::2, column::2].long())
+
+
+def test_processes_share_a_batch_and_augment_it_differently(monkeypatch):
+    data, images = replace(numbered(8), rows=np.full(8, 3)), []
+    for rank in (0, 1):
+        for name, value in {"are_several": True, "world_size": 2, "rank": rank}.items():
+            monkeypatch.setattr(distributed, name, lambda value=value: value)
+        images.append(data.training_batch(0, 1.0, TrainConfig(batch_size=8), CPU).images)
+    assert len(images[0]) == len(images[1]) == 4 and not torch.equal(*images)

@@ -62,8 +62,9 @@ def test_imports_run_one_way(module: str) -> None:
         assert not tops & {"course", "cli"}, f"{module} imports {tops} inside a function"
 
 
-def test_inference_imports_no_torch() -> None:
-    reached, waiting = set(), [name for name in MODULES if name.startswith("facesegkit.inference")]
+@pytest.mark.parametrize("package", ["facesegkit.inference", "facesegkit.synthetic"])
+def test_imports_no_torch(package: str) -> None:
+    reached, waiting = set(), [name for name in MODULES if name.startswith(package)]
     while waiting:
         module = waiting.pop()
         if module not in reached:

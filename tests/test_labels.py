@@ -96,10 +96,18 @@ def test_distinct_colours_are_those_of_pascal_voc():
 @pytest.mark.parametrize(
     ("classes", "colours", "said"),
     [
-        ({}, [], "has no class"),
+        ({}, [], "has no class; define at least one.$"),
         ({"eyes": ["l_eye", "left"]}, [(1, 2, 3)], "unknown part 'left' in the class 'eyes'"),
-        ({"rest": ["background"]}, [(1, 2, 3)], "unknown part 'background'"),
-        ({"background": ["skin"]}, [(1, 2, 3)], "names a class 'background'"),
+        (
+            {"rest": ["background"]},
+            [(1, 2, 3)],
+            "in the class 'rest'; parts are skin, nose, eye_g",
+        ),
+        (
+            {"background": ["skin"]},
+            [(1, 2, 3)],
+            "'background', which is the name of class 0; rename it.$",
+        ),
         ({"eyes": []}, [(1, 2, 3)], "a class needs a list of part names"),
         ({"nose": "nose"}, [(1, 2, 3)], "a class needs a list of part names"),
         ({"a": ["nose"], "b": ["nose"]}, [(1, 2, 3)] * 2, "the part 'nose' in both 'a' and 'b'"),

@@ -5,6 +5,7 @@ So a photo implies that its face is complete, and an interrupted call can be rep
 """
 
 import json
+from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -37,8 +38,8 @@ def synthesize_dataset(
     is below 1, or the folder contains something else, cannot be written or has no space left.
     """
     if count < 0 or seed < 0:
-        problem = f"{count} faces with seed {seed}; count and seed must be 0 or more."
-        raise FaceSegKitError(f"Cannot synthesize {problem}")
+        given = f"{count} faces with seed {seed}"
+        raise FaceSegKitError(f"Cannot synthesize {given}; both must be 0 or more.")
     if workers is not None and workers < 1:
         raise FaceSegKitError(f"Cannot synthesize faces with {workers} workers; give 1 or more.")
     out = Path(out)
@@ -70,9 +71,7 @@ def _claim(out: Path, count: int, seed: int) -> None:
             return
     # Unfinished files of a killed process start with a dot.
     elif others := sorted(p.name for p in out.iterdir() if not p.name.startswith(".")):
-        raise FaceSegKitError(
-            f"{out} already contains {others[0]!r}; choose an empty or new folder."
-        )
+        raise FaceSegKitError(f"{out} contains {others[0]!r}; choose an empty or new folder.")
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -92,12 +91,10 @@ def _synthesize_all(
 ) -> None:
     """Write the missing faces, in this process if one worker is enough."""
     workers = workers or cores()
-    if workers == 1 or len(missing) <= 1:
-        for index in missing:
-            write_face(index)
-            bar.update()
-        return
-    with closing(process_map(write_face, missing, workers, doing="synthesized faces")) as done:
+    done: Generator[Any, None, None] = (write_face(index) for index in missing)
+    if workers > 1 and len(missing) > 1:
+        done = process_map(write_face, missing, workers, doing="synthesized faces")
+    with closing(done):
         for _ in done:
             bar.update()
 

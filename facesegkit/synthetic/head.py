@@ -160,7 +160,7 @@ class Head:
     def _alignment(self) -> tuple[Floats, Floats]:
         """Similarity that places eyes and mouth as in CelebA-HQ: matrix [2, 2] and shift [2]."""
         marks = np.array([(-EYE_U, 0), (EYE_U, 0), (0, MOUTH_V)], dtype=np.float32)
-        right, left, mouth = self.view(self.on_surface(marks))
+        right, left, mouth = self.view(marks)
         eyes = (right + left) / 2
         across, down = left - right, mouth - eyes
         scale = min(EYE_DISTANCE / np.hypot(*across), EYE_TO_MOUTH / np.hypot(*down))
@@ -174,17 +174,13 @@ class Head:
         shift = centre - matrix @ (eyes + CENTRE_FROM_EYES * down)
         return matrix, shift.astype(np.float32)
 
-    def on_surface(self, points: Floats) -> Floats:
-        """Grid positions (row, column) of face coordinates (u, v), both [N, 2]."""
+    def view(self, points: Floats) -> Floats:
+        """View coordinates of face coordinates (u, v) on the surface, both [N, 2]."""
         u, v = points.T
         rows = (v - self.shape.top) / (self.shape.chin - self.shape.top) * (ROWS - 1)
         angle = np.arcsin(np.clip(u / np.interp(v, self.v, self.half_width), -1, 1))
         cols = (angle + WIDEST) / (2 * WIDEST) * (COLS - 1)
-        return np.stack([rows, cols], 1).astype(np.float32)
-
-    def view(self, positions: Floats) -> Floats:
-        """View coordinates of grid positions (row, column), both [N, 2]."""
-        return sample(self._view_of_grid, positions[:, 0], positions[:, 1])
+        return sample(self._view_of_grid, *np.stack([rows, cols]).astype(np.float32))
 
     @cached_property
     def _view_of_grid(self) -> Floats:
@@ -198,7 +194,7 @@ class Head:
 
     def lift(self, points: ArrayLike) -> Floats:
         """Canvas pixels of face coordinates (u, v) [N, 2] on the surface."""
-        return self.to_canvas(self.view(self.on_surface(np.asarray(points, dtype=np.float32))))
+        return self.to_canvas(self.view(np.asarray(points, dtype=np.float32)))
 
     def project(self, points: ArrayLike) -> Floats:
         """Canvas pixels of points in space (u, v, z) [N, 3], on the surface or not."""

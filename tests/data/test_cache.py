@@ -298,6 +298,16 @@ def test_all_pairs_bad(empty_data_set, cache):
     )
 
 
+def test_what_a_worker_writes(broken, cache):
+    cached, expected = build(broken.root, cache), digests(cache)
+    for name in ("photos.npy", "labels.npy"):
+        np.load(cache / name, mmap_mode="r+")[...] = 0
+    archive = Archive(broken.root)
+    jobs = list(enumerate(archive.pairs.values()))
+    assert write_rows(archive.files, cache, jobs) == cached.bad
+    assert digests(cache) == expected
+
+
 def test_a_file_that_is_unreadable_for_now_is_no_bad_pair(data_set, cache):
     build(data_set.root, cache)
     archive = Archive(data_set.root)

@@ -57,6 +57,8 @@ def test_a_large_photo_can_be_read_reduced(data_set):
     archive = Archive(data_set.root)
     assert [archive.read_pair(photo_id)[0].size for photo_id in (0, 1)] == [(96, 96), (520, 520)]
     assert read_photo(archive.files, archive.pairs[1], at_least=256).size == (260, 260)
+    Image.new("L", (8, 8), 99).save(data_set.photo(1))
+    assert archive.read_pair(1)[0].getpixel((0, 0)) == (99, 99, 99)
 
 
 def all_arrays(root: Path) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
@@ -93,6 +95,8 @@ def test_hidden_and_foreign_files_are_ignored(data_set, tmp_path):
         archive.writestr("__MACOSX/CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/._00005_nose.png", b"x")
         archive.writestr("CelebAMask-HQ/CelebA-HQ-img/.DS_Store", b"x")
         archive.writestr("CelebAMask-HQ/README.txt", b"x")
+        archive.writestr("A longer path/CelebA-HQ-img/77.jpg", b"x")  # as of a second copy
+        archive.writestr("A longer path/CelebAMask-HQ-mask-anno/0/00077_skin.png", b"x")
     for name in (".DS_Store", "._5.jpg", "notes.txt", "cover.jpg"):
         (data_set.root / "CelebA-HQ-img" / name).write_bytes(b"x")
     shutil.copy(data_set.mask(0, "skin"), data_set.mask(0, "dimple"))  # an unknown part
@@ -127,10 +131,10 @@ def test_other_folders(tmp_path, data_set):
     folder.mkdir()
     expected = "expected the folders CelebA-HQ-img and CelebAMask-HQ-mask-anno"
     assert message_of(folder) == f"{folder} is empty; {expected} in it."
-    for name in "gfedcba":
-        (folder / name).mkdir()
-    found = "found a, b, c, d, e and 2 more."
-    assert message_of(folder) == f"{folder} is not CelebAMask-HQ: {expected}, {found}"
+    for names, found in (("edcba", "a, b, c, d, e."), ("f", "a, b, c, d, e and 1 more.")):
+        for name in names:
+            (folder / name).mkdir()
+        assert message_of(folder) == f"{folder} is not CelebAMask-HQ: {expected}, found {found}"
 
 
 def test_no_photos(data_set):
@@ -145,7 +149,7 @@ def test_files_that_are_not_the_data_set(data_set, tmp_path):
         path.write_bytes(content)
         assert "faces.zip is not a zip, or is damaged" in message_of(path)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("cats/1.jpg", b"x")
+        archive.writestr("cats/black/1.jpg", b"x")
     assert message_of(path).endswith("CelebAMask-HQ-mask-anno, found cats.")
     zipfile.ZipFile(path, "w").close()
     assert "faces.zip is empty; expected the folders" in message_of(path)
@@ -175,6 +179,14 @@ BAD_PAIRS: dict[str, tuple[Callable[[TinyDataSet], object], str]] = {
     "not a photo": (
         lambda data: data.photo(5).write_text("<html>no quota</html>"),
         r"CelebA-HQ-img/5\.jpg cannot be read: it is not an image, or is damaged\.",
+    ),
+    "a format that the data set does not have": (
+        lambda data: Image.new("L", (9, 9)).save(data.photo(5), "SGI"),
+        r"CelebA-HQ-img/5\.jpg cannot be read: it is not an image, or is damaged\.",
+    ),
+    "a photo of too many pixels": (
+        lambda data: Image.new("L", (6000, 5001)).save(data.photo(5)),
+        r"CelebA-HQ-img/5\.jpg cannot be read: it has 6000 x 5001 pixels\.",
     ),
     "truncated mask": (
         lambda data: os.truncate(data.mask(5, "skin"), 60),

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesegkit.course.exercises import expect, expect_number, expect_numbers
 from facesegkit.labels import PART_IDS
-
-from . import expect, expect_number, expect_numbers
 
 Numbers = NDArray[np.float64]
 

@@ -6,9 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesegkit.course.exercises import (
+    TryAgain,
+    expect,
+    expect_array,
+    expect_unchanged,
+    require_answer,
+)
 from facesegkit.labels import FIVE_FEATURES, PART_IDS, PARTS, LabelScheme, mirror_label_map
-
-from . import TryAgain, expect, expect_array, expect_unchanged, require_answer
 
 Ids = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from . import TryAgain, expect, expect_number, expect_pair, require_answer
+from facesegkit.course.exercises import TryAgain, expect, expect_number, expect_pair, require_answer
 
 Layers = Sequence[tuple[int, int]]  # (kernel, stride), first to last
 Shape = tuple[int, ...]

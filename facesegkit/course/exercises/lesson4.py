@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import TryAgain, as_number, expect, expect_number, expect_pair, expect_unchanged
+from facesegkit.course.exercises import (
+    TryAgain,
+    as_number,
+    expect,
+    expect_number,
+    expect_pair,
+    expect_unchanged,
+)
 
 
 def check_epochs(at_256: float | None, with_small_photos: float | None) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesegkit.course.exercises import expect, expect_number, expect_numbers, require_answer
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
-
-from . import expect, expect_number, expect_numbers, require_answer
 
 MODELS = {"A": np.array([0.9, 0.1]), "B": np.array([0.5, 0.45])}  # IoU of two classes
 

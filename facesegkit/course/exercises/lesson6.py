@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facesegkit.course.exercises import TryAgain, as_number, expect, expect_array, expect_number
 from facesegkit.inference.results import SegmentationResult
 from facesegkit.labels import FIVE_FEATURES
-
-from . import TryAgain, as_number, expect, expect_array, expect_number
 
 
 def check_face_width(prediction: float | None) -> None:

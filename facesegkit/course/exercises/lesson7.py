@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import (
+from facesegkit.course.exercises import (
     expect,
     expect_array,
     expect_number,

@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facesegkit.course.exercises import (
+    TryAgain,
+    expect,
+    expect_array,
+    expect_number,
+    expect_unchanged,
+)
 from facesegkit.labels import PART_IDS
 from facesegkit.synthetic.face import draw_scene, set_up
 from facesegkit.synthetic.scene import Scene
 from facesegkit.synthetic.traits import Pose, choose_light, choose_person
-
-from . import TryAgain, expect, expect_array, expect_number, expect_unchanged
 
 Pixels = NDArray[np.uint8]
 
