@@ -252,7 +252,7 @@ def _find_prefix(path: Path, names: Sequence[str]) -> str:
     candidates = [p for p in set.intersection(*before) if not p or p.endswith("/")]
     if not candidates:
         raise _not_the_data_set(path, {name.partition("/")[0] for name in names})
-    return min(candidates, key=len)
+    return min(sorted(candidates), key=len)
 
 
 def _not_the_data_set(root: Path, names: Collection[str]) -> FaceSegKitError:

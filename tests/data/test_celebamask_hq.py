@@ -95,8 +95,8 @@ def test_hidden_and_foreign_files_are_ignored(data_set, tmp_path):
         archive.writestr("__MACOSX/CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/._00005_nose.png", b"x")
         archive.writestr("CelebAMask-HQ/CelebA-HQ-img/.DS_Store", b"x")
         archive.writestr("CelebAMask-HQ/README.txt", b"x")
-        archive.writestr("A longer path/CelebA-HQ-img/77.jpg", b"x")  # as of a second copy
-        archive.writestr("A longer path/CelebAMask-HQ-mask-anno/0/00077_skin.png", b"x")
+        archive.writestr("A much longer path/CelebA-HQ-img/77.jpg", b"x")  # as of a second copy
+        archive.writestr("A much longer path/CelebAMask-HQ-mask-anno/0/00077_skin.png", b"x")
     for name in (".DS_Store", "._5.jpg", "notes.txt", "cover.jpg"):
         (data_set.root / "CelebA-HQ-img" / name).write_bytes(b"x")
     shutil.copy(data_set.mask(0, "skin"), data_set.mask(0, "dimple"))  # an unknown part
