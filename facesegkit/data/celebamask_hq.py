@@ -126,8 +126,10 @@ class Archive:
 
     def __init__(self, root: str | Path) -> None:
         self.files, entries = _open(Path(root).expanduser())
-        lines = "".join(f"{name}\0{size}\0{stamp}\n" for name, size, stamp, *_ in entries)
-        self.fingerprint = hashlib.sha256(os.fsencode(lines)).hexdigest()
+        digest = hashlib.sha256()
+        for name, size, stamp, *_ in entries:
+            digest.update(os.fsencode(f"{name}\0{size}\0{stamp}\n"))
+        self.fingerprint = digest.hexdigest()
         self.pairs = _pairs(entries)
         if not self.pairs:
             raise FaceSegKitError(f"{root} has no photos: there is no {PHOTO_FOLDER}/<id>.jpg.")
@@ -207,7 +209,7 @@ def _open(root: Path) -> tuple[Files, list[Entry]]:
 def _find_base(root: Path) -> Path:
     here = root.resolve()
     inside = [here.parent] if here.name in (PHOTO_FOLDER, MASK_FOLDER) else []
-    for base in (here, *inside, *(here / item.name for item in _visible(here))):
+    for base in (here, *inside, *(here / item.name for item in _visible(here) if item.is_dir())):
         if (base / PHOTO_FOLDER).is_dir() and (base / MASK_FOLDER).is_dir():
             return base
     raise _not_the_data_set(root, [item.name for item in _visible(here)])

@@ -55,10 +55,11 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
     that fit into memory are accepted, and everything that cannot be read raises an error. Raises a
     FaceSegKitError if opening or decoding it fails in any way.
     """
-    name = str(getattr(source, "name", "the photo"))
     if isinstance(source, (str, Path)):
         name = str(source)
         check_is_file(source)
+    else:
+        name = str(getattr(source, "name", "the photo"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -69,14 +70,14 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
 
 
 def _explanation(name: str, error: Exception) -> str:
-    for kind, explanation in {
-        Image.DecompressionBombError: f"{name} is too large: {error}",
-        MemoryError: f"There is not enough memory for {name}; make it smaller first.",
-        FileNotFoundError: f"There is no photo {name}.",
-        IsADirectoryError: f"{name} is a folder, not a photo.",
-    }.items():
-        if isinstance(error, kind):
-            return explanation
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{name} is too large: {error}"
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory for {name}; make it smaller first."
+    if isinstance(error, FileNotFoundError):
+        return f"There is no photo {name}."
+    if isinstance(error, IsADirectoryError):
+        return f"{name} is a folder, not a photo."
     if isinstance(error, OSError) and error.strerror:  # from the operating system, not Pillow
         return f"Cannot read {name}: {error.strerror}."
     if not isinstance(error, UnidentifiedImageError):
@@ -104,9 +105,9 @@ def check_decodable(image: Image.Image, full_size: _Size, is_rotated: Callable[[
     if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
         max_pixels = _MAX_PIXELS_IN_PYTHON
     is_rgb = image.mode == "RGB" and not image.has_transparency_data
-    needed = _peak_memory(image, full_pixels, pixels, scans, not is_rgb)
+    needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=not is_rgb)
     if is_rgb and needed <= MAX_MEMORY and is_rotated():
-        needed = _peak_memory(image, full_pixels, pixels, scans, True)
+        needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=True)
     if needed > MAX_MEMORY or pixels > max_pixels or scans > _MAX_SCANS:
         kind = f"{full_size[0]} x {full_size[1]} pixels of this kind take too much memory or time"
         raise Image.DecompressionBombError(f"{kind}; make it smaller first.")
