@@ -7,6 +7,8 @@ MINUTES ?= 4.5
 FACES ?= 700
 # CelebAMask-HQ, a folder or CelebAMask-HQ.zip; synthetic faces if empty.
 DATA ?=
+# A folder of photos with marked faces, for `make bench`; see benchmarks/real_photos.py.
+PHOTOS ?=
 # Python of an environment with MediaPipe, for `make bench`; see benchmarks/inference_speed.py.
 MEDIAPIPE ?=
 
@@ -56,6 +58,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
 	$(BIN)/python benchmarks/video_speed.py
+	$(BIN)/python benchmarks/worst_case.py
 	$(BIN)/python benchmarks/synthesis_speed.py
 	$(if $(DATA),,$(BIN)/facesegkit synthesize data/synthetic --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/synthetic)"
@@ -63,7 +66,9 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep \
 	    --model separable-synthetic)
 	$(if $(DATA),$(BIN)/python benchmarks/hard_photos.py --data "$(DATA)" --split test --keep)
-	$(BIN)/python benchmarks/train_detector.py --card
+	$(if $(PHOTOS),$(BIN)/python benchmarks/calibration.py --photos "$(PHOTOS)" --keep)
+	$(if $(PHOTOS),$(BIN)/python benchmarks/real_photos.py --photos "$(PHOTOS)" --keep)
+	$(BIN)/python benchmarks/train_detector.py --cards
 	$(BIN)/python benchmarks/ship_weights.py --cards
 	$(BIN)/python benchmarks/readme_tables.py
 

@@ -31,7 +31,6 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.geometry import FaceROI, wrap_angle
-from facesegkit.inference.onnx_model import open_detector
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import FIVE_FEATURES, PART_IDS
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
@@ -216,12 +215,10 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = parser_of(__doc__.splitlines()[0])
-    parser.add_argument("--detector", type=Path, help="a detector other than the shipped one")
     parser.add_argument("--scenes", type=int, default=420)
     options = parser.parse_args()
     cache = build_cache(options.data, options.cache)
-    detector = open_detector(options.detector) if options.detector else None
-    segmenter = FaceSegmenter(options.model, detector=detector)
+    segmenter = FaceSegmenter(options.model)
     tally = Tally()
     for number in range(options.scenes):
         tally.segment(make_scene(number, cache, cache.rows(options.split)), segmenter)

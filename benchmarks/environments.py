@@ -128,6 +128,17 @@ def oldest_packages(here: Environment) -> None:
     _environment(here, sys.executable, [*oldest, *TESTERS])
 
 
+def other_detectors(here: Environment) -> None:
+    """With MediaPipe and face_recognition, the tests of the examples in docs/inference.md."""
+    wanted = ["mediapipe==0.10.14", "numpy<2", "pillow", "onnxruntime", "tqdm", "setuptools<80"]
+    _environment(here, sys.executable, [*wanted, "pytest", "pytest-xdist", "click"])
+    # Their dlib is compiled when it is installed; dlib-bin is the same, compiled.
+    pip = [here.python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    models = ["face_recognition_models==0.3.0", "face_recognition==1.3.0", "dlib-bin==20.0.1.post1"]
+    subprocess.run([*pip, *models], check=True)
+    here.tests = ["tests/inference/test_other_detectors.py"]
+
+
 def another_python(here: Environment, python: str) -> None:
     """All packages of requirements.txt, for this version."""
     _environment(here, python, (here.project / "requirements.txt").read_text().splitlines())
@@ -154,7 +165,7 @@ ENVIRONMENTS: dict[str, Callable[[Environment], None]] = {
     arrange.__name__.replace("_", " "): arrange
     for arrange in (
         any_order, one_core, old_processor, processor_of_2008, no_browser, read_only,
-        without_torch, oldest_packages,
+        without_torch, oldest_packages, other_detectors,
     )
 }  # fmt: skip
 

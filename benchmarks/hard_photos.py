@@ -121,7 +121,7 @@ KINDS: dict[str, Callable[[Maker], Scene]] = {
     "a thumbnail of 64 x 64": Maker.thumbnail,
     "brows to chin fill the photo": Maker.close_up,
     "a panorama of 3200 x 320": Maker.panorama,
-    "heads of 40 pixels in 12 megapixels": Maker.crowd,
+    "heads of 40 pixels in 12 megapixels, search thorough": Maker.crowd,
     "two heads that overlap": Maker.overlapping,
 }
 
@@ -146,9 +146,10 @@ def evaluate_kind(kind: str, maker: Maker, segmenter: FaceSegmenter) -> dict[str
 def main() -> None:
     options = parser_of(__doc__.splitlines()[0]).parse_args()
     cache = build_cache(options.data, options.cache)
-    segmenter = FaceSegmenter(options.model)
     kinds = {}
     for number, kind in enumerate(KINDS):
+        search = "thorough" if "12 megapixels" in kind else "default"
+        segmenter = FaceSegmenter(options.model, search=search)
         maker = Maker(cache, cache.rows(options.split), seed=number)
         kinds[kind] = evaluate_kind(kind, maker, segmenter)
         print(kind, kinds[kind], flush=True)

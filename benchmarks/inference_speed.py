@@ -34,9 +34,9 @@ from common import ASTRONAUT, TOP, load_results, save_results  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from facesegkit.image_io import read_photo, read_reduced  # noqa: E402
-from facesegkit.inference.detector import detect_faces  # noqa: E402
 from facesegkit.inference.model_zoo import MODEL_NAMES, load_model, model_card  # noqa: E402
 from facesegkit.inference.overlapping_faces import assign_pixels  # noqa: E402
+from facesegkit.inference.pipeline import ScaledImage  # noqa: E402
 from facesegkit.inference.results import AnalyzedFace, SegmentationResult  # noqa: E402
 from facesegkit.inference.segmenter import FaceSegmenter  # noqa: E402
 from facesegkit.inference.visualize import save_view  # noqa: E402
@@ -152,18 +152,17 @@ def whole_path(folder: Path) -> dict[str, Any]:
     segmenter = FaceSegmenter()
     analyzer = segmenter.analyzer
     assert analyzer is not None
-    config, scales = analyzer.config, analyzer.config.scales
-    search = (scales, config.low_detection_threshold, config.same_face_distance)
-    small, size = read_reduced(path, scales[-1])
+    side = analyzer.config.scale_without_faces
+    small, size = read_reduced(path, side)
     photo = np.random.default_rng(0).random((1, 3, 256, 256), dtype=np.float32)
     result, scheme = segmenter(path), segmenter.model.scheme
     assert result.faces
-    faces = [AnalyzedFace(face.roi, face.roi_logits) for face in result.faces]
+    faces = [AnalyzedFace(face.roi, face.roi_logits, face.confidence) for face in result.faces]
     steps: dict[str, Callable[[], object]] = {
         "whole path, class ids to PNG": lambda: save_view(segmenter(path), "labels", output),
         "whole path, colours to PNG": lambda: save_view(segmenter(path), "mask", output),
-        "decode at a quarter": lambda: read_reduced(path, scales[-1]),
-        "detect faces": lambda: detect_faces(small, analyzer.detector, *search),
+        "decode at a quarter": lambda: read_reduced(path, side),
+        "detect faces": lambda: analyzer.candidates(ScaledImage(small, size)),
         "network": lambda: segmenter.model.predict_logits(photo),
         "classes of 12 million pixels": lambda: SegmentationResult.from_faces(
             assign_pixels(faces, scheme, size), size, scheme, path

@@ -45,6 +45,33 @@ def table_of(head: str, values: Mapping[str, Mapping[str, Any]], patterns: str) 
     return table(head, [[name, *cells(row, patterns)] for name, row in values.items()])
 
 
+REAL_PHOTOS = {  # group in the results: its name in the table
+    "all": "all",
+    "clear frontal, >= 128 px": "clear, frontal, 128 pixels and more",
+    "clear frontal, 64-128 px": "64 to 128 pixels",
+    "clear frontal, 40-64 px": "40 to 64 pixels",
+    "clear frontal, 24-40 px": "24 to 40 pixels",
+    "clear frontal, dark skin or shade": "clear, frontal, dark skin or shade (median grey 55-90)",
+    "clear frontal, light": "clear, frontal, light (130 and more)",
+    "three-quarter": "three-quarter view",
+    "profile": "profile",
+    "beside another face": "beside another face",
+    "group of 5 to 9": "in a group of 5 to 9",
+    "group of 10 or more": "in a group of 10 or more",
+    "sunglasses": "sunglasses",
+    "medical mask": "medical mask",
+    "dark photo": "dark photo",
+    "black and white": "black and white",
+    "cut": "cut by the border",
+}
+OTHER_DETECTORS = ("MediaPipe face mesh", "MediaPipe full-range", "YuNet")  # in the results
+FALSE_FACES = {
+    "people": "photos of people",
+    "none": "photos without anyone",
+    "animals": "photos of animals and things",
+}
+
+
 def lessons() -> str:
     """The lessons, as listed in notebooks/README.md."""
     lines = (TOP / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
@@ -89,6 +116,58 @@ def robustness() -> str:
     rows = [[reference, *(f"{f1[reference]:.3f}" for f1 in of_models)]]
     rows += [[name, *(f"{f1[name] - f1[reference]:+.3f}" for f1 in of_models)] for name in changes]
     return table("every second test photo | `" + "` | `".join(MODEL_NAMES) + "`", rows)
+
+
+def faces_found(names: Sequence[str]) -> str:
+    """Faces found in everyday photos by models and other detectors, by group."""
+    of_models = {name: results("real_photos")[name] for name in names}
+    first = next(iter(of_models.values()))
+    rows = []
+    for group, name in REAL_PHOTOS.items():
+        row = [name, str(first["groups"][group]["faces"])]
+        for result in of_models.values():
+            row += cells(result["groups"][group], "{found %:.0f} %")
+        rows.append(row)
+    for kind, (_, photos) in first["false faces, in photos"].items():
+        counts = [str(of["false faces, in photos"][kind][0]) for of in of_models.values()]
+        rows.append([f"false faces in {photos} {FALSE_FACES[kind]}", "", *counts])
+    return table("faces of 24 pixels and more | faces | " + " | ".join(names), rows)
+
+
+def real_photos() -> str:
+    """The same, all models and other detectors."""
+    return faces_found([*results("real_photos")])
+
+
+def calibration() -> str:
+    """Expected calibration error of the detectors."""
+    patterns = "{regions} | {ECE:.3f} | {likely regions} | {ECE of likely regions:.3f}"
+    detectors = {f"`{name}`": row for name, row in results("calibration").items()}
+    head = "detector | regions | ECE | with a confidence of 0.1 or more | ECE of these"
+    return table_of(head, detectors, patterns)
+
+
+def end_to_end() -> str:
+    """Milliseconds from photo to masks, beside other programs."""
+    kinds = ("one face", "group", "no face")
+    rows = []
+    for name, of in results("end_to_end").items():
+        row = [name]
+        for kind in kinds:
+            row += cells(of[kind], "{median ms:.1f} ms | {times MediaPipe face mesh:.1f}")
+        rows.append(row)
+    head = " | ".join(f"{kind} | times MediaPipe" for kind in kinds)
+    return table(f"one core | {head}", rows)
+
+
+def worst_case() -> str:
+    """Photos that no one takes."""
+    rows = {}
+    for name, of in results("worst_case").items():
+        each = {"each": f"{of['ms'] / of['megapixels']:.0f} ms"} if of["megapixels"] >= 1 else {}
+        rows[name] = of | each
+    patterns = "{megapixels:.1f} | {ms:.0f} ms | {each} | {faces}"
+    return table_of("image | megapixels | time | per megapixel | faces", rows, patterns)
 
 
 ANY_PHOTO = {  # group in the results: its name in the table
@@ -241,8 +320,9 @@ def tested() -> str:
 
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
-    "docs/results.md": (models, second_annotator, robustness, any_photo, hard_photos, video, speed,
-                        photo_to_file, costs, data_speed, time_to_quality, two_processes),
+    "docs/results.md": (models, second_annotator, robustness, real_photos, calibration, any_photo,
+                        hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
+                        data_speed, time_to_quality, two_processes),
     "docs/testing.md": (tested,),
 }  # fmt: skip
 

@@ -139,23 +139,23 @@ GEOMETRY = {
 LIGHT = {"a quarter of the light": darken, "light from one side": light_from_left}
 
 
-def robustness(model: Path, cache: DatasetCache, rows: NDArray[np.int64]) -> dict[str, float]:
-    """Mean F1 on photos with changed geometry or light; faces are detected first."""
+def robustness(name: str, cache: DatasetCache, rows: NDArray[np.int64]) -> dict[str, float]:
+    """Mean F1 of a shipped model on photos with changed geometry or light, detected first."""
     found = {}
-    for name in (ALIGNED, *GEOMETRY, *LIGHT):
-        segmenter = FaceSegmenter(model, aligned=name == ALIGNED)
+    for change in (ALIGNED, *GEOMETRY, *LIGHT):
+        segmenter = FaceSegmenter(name, aligned=change == ALIGNED)
         scheme = segmenter.model.scheme
         matrix = np.zeros((len(scheme.class_names),) * 2, dtype=np.int64)
         for row in rows:
             photos, labels = cache.photos[row : row + 1], cache.labels[row : row + 1]
-            photos, labels = transform(photos, labels, GEOMETRY.get(name, affine()))
-            if name in LIGHT:
-                light = LIGHT[name]((photos / np.float32(255)) ** 2.2)  # linear
+            photos, labels = transform(photos, labels, GEOMETRY.get(change, affine()))
+            if change in LIGHT:
+                light = LIGHT[change]((photos / np.float32(255)) ** 2.2)  # linear
                 photos = ((np.clip(light, 0, 1) ** (1 / 2.2)) * 255).astype(np.uint8)
             classes = segmenter(photos[0]).labels
             matrix += metrics.confusion_matrix(scheme.merge(labels[0]), classes, len(matrix))
-        found[name] = round(metrics.SegmentationMetrics(matrix).mean_f1, 4)
-        print(f"{name}: {found[name]}", flush=True)
+        found[change] = round(metrics.SegmentationMetrics(matrix).mean_f1, 4)
+        print(f"{change}: {found[change]}", flush=True)
     return found
 
 
@@ -171,7 +171,7 @@ def ship(name: str, file: Path, data: str, command: str, before: tuple[float, in
     onnx = FOLDER / f"{name}.onnx"
     save(shipped, FOLDER / f"{name}.pth")
     export_onnx(shipped, onnx)
-    figures["robustness"] = robustness(onnx, cache, cache.rows("test")[::2])
+    figures["robustness"] = robustness(name, cache, cache.rows("test")[::2])
     crops = checkpoint.crop.of(cache.photos[cache.rows("val")[:64]])
     images = to_float_images(torch.from_numpy(crops)).contiguous().numpy()
     agreement = compare(shipped, onnx, images)

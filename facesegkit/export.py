@@ -31,7 +31,8 @@ def export_onnx(checkpoint: Checkpoint, path: Path | str) -> None:
     FaceSegKitError if the file cannot be written.
     """
     metadata = {METADATA_KEY: json.dumps(description(checkpoint))}
-    graph = trace_onnx(checkpoint.model, checkpoint.input_size, "logits", {0: "batch"}, OPSET)
+    free = {"images": {0: "batch"}, "logits": {0: "batch"}}
+    graph = trace_onnx(checkpoint.model, checkpoint.input_size, free, OPSET)
     write_onnx(graph, metadata, path)
 
 

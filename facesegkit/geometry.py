@@ -27,6 +27,11 @@ class BBox(NamedTuple):
         """Rows and columns, to index an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def overlaps(self, other: "BBox") -> bool:
+        """Whether the two share a pixel."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        return left < min(self.right, other.right) and top < min(self.bottom, other.bottom)
+
 
 @dataclass(frozen=True)
 class RelativeCrop:
@@ -113,22 +118,22 @@ class FaceROI:
 
     def cropped(self, crop: RelativeCrop) -> "FaceROI":
         """The region of a crop of the aligned face."""
-        x, y = self._on_photo(crop.x, crop.y)
+        ((x, y),) = self.on_photo(np.array([[crop.x, crop.y]])).tolist()
         return replace(self, x=x, y=y, size=self.size * crop.size)
 
-    def rotated(self, angle: float) -> "FaceROI":
-        """The same square, rotated clockwise by an angle in radians."""
-        return replace(self, angle=wrap_angle(self.angle + angle))
+    def change_to(self, other: "FaceROI") -> float:
+        """The largest of: shift in sides, change of size (logarithm), half the rotation (radians).
 
-    def is_visible(self, x: float, y: float, size: tuple[int, int]) -> bool:
-        """Whether a point, in fractions of the ROI's side, lies on a photo of (width, height)."""
-        across, down = self._on_photo(x, y)
-        return 0 <= across < size[0] and 0 <= down < size[1]
+        Half, since the points of a face are about half a side from each other.
+        """
+        shift = math.hypot(other.x - self.x, other.y - self.y) / self.size
+        rotation = abs(wrap_angle(other.angle - self.angle))
+        return max(shift, abs(math.log(other.size / self.size)), rotation / 2)
 
-    def _on_photo(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point, in fractions of the ROI's side, lies on the photo."""
+    def on_photo(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Where points, [n, 2] in fractions of the ROI's side, lie on the photo."""
         xx, xy, left, yx, yy, top = self.from_aligned(1)
-        return xx * x + xy * y + left, yx * x + yy * y + top
+        return points @ np.array([[xx, yx], [xy, yy]]) + (left, top)
 
     @property
     def corners(self) -> NDArray[np.float64]:

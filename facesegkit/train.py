@@ -39,7 +39,7 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class BatchSource(Protocol):
-    """What `fit` trains on: `dataset.TrainingData`, or `detection.scenes.SceneMaker`."""
+    """What `fit` trains on: `dataset.TrainingData`, or `detection.canvases.CanvasMaker`."""
 
     def __len__(self) -> int: ...
 

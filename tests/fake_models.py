@@ -3,31 +3,13 @@
 import numpy as np
 from PIL import Image
 
-from facesegkit.geometry import FULL_IMAGE
-from facesegkit.inference.landmarks import MEAN_EYES, MEAN_MOUTH, MEAN_NOSE
-from facesegkit.inference.onnx_model import Model
+from facesegkit.geometry import FaceROI
+from facesegkit.inference.alignment import MEAN_BOX, MEAN_POINTS
+from facesegkit.inference.onnx_model import DetectorModel, Model
 from facesegkit.labels import FIVE_FEATURES, LabelScheme
 
 GREY = (128, 128, 128)
-NOSES = LabelScheme("noses", {"nose": ("nose",)}, [(0, 0, 255)])  # not enough to verify a face
-
-# Centroid, and width and height, of parts on an aligned photo, in fractions of its side.
-PARTS = {
-    "eyes": (MEAN_EYES, (0.3, 0.03)),
-    "nose": (MEAN_NOSE, (0.12, 0.12)),
-    "lips": (MEAN_MOUTH, (0.16, 0.06)),
-}
-
-
-def face_logits(parts=PARTS, crop=FULL_IMAGE, margin=6.0, side=128):
-    """Logits float32 [6, side, side] of FIVE_FEATURES for the crop of a face with these parts."""
-    logits = np.zeros((6, side, side), dtype=np.float32)
-    rows, columns = (np.mgrid[:side, :side] + 0.5) / side - 0.5
-    x, y = crop.x + crop.size * columns, crop.y + crop.size * rows
-    for name, (centroid, (width, height)) in parts.items():
-        inside = (abs(x - centroid[0]) < width / 2) & (abs(y - centroid[1]) < height / 2)
-        logits[FIVE_FEATURES.class_names.index(name), inside] = margin
-    return logits
+NOSES = LabelScheme("noses", {"nose": ("nose",)}, [(0, 0, 255)])
 
 
 def model_by_colour(scheme=FIVE_FEATURES):
@@ -50,25 +32,57 @@ def photo_with(boxes, width, height):
     return photo
 
 
-def detector_of(*faces, min_pixels=0, scales=None, confidence_logit=4):
-    """A detector that sees upright faces (x and size in fractions of the width, y of the height).
+def detector_of(*rois, score=0.9):
+    """A detector that sees faces in these ROIs, in every photo."""
 
-    It misses faces below `min_pixels`, and appends the longest side of each image to `scales`;
-    `confidence_logit` is that of a face of 64 pixels.
-    """
-
-    def detect(images):
-        if scales is not None:
-            scales.append(max(images.shape[2:]))
-        height, width = (side // 8 for side in images.shape[2:])
-        output = np.full((1, 6, height, width), -9, dtype=np.float32)
-        for x, y, size in faces:
-            column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
-            log_size = np.log2(size * 8 * width / 64)
-            offsets = x * width - column - 0.5, y * height - row - 0.5
-            if size * 8 * width >= min_pixels:
-                logit = confidence_logit - 0.1 * abs(log_size)
-                output[0, :, row, column] = (logit, *offsets, log_size, 1, 0)
-        return output
+    def detect(photo):
+        assert photo.dtype == np.uint8 and photo.ndim == 3
+        points = [roi.on_photo(MEAN_POINTS) for roi in rois]
+        boxes = [np.concatenate([five.min(0), five.max(0)]) for five in points]
+        scores = np.full(len(rois), score)
+        return np.array(boxes).reshape(-1, 4), np.array(points).reshape(-1, 5, 2), scores
 
     return detect
+
+
+def upright(x, y, size):
+    return FaceROI(x, y, size, 0.0)
+
+
+def output_with(size, *faces):
+    """A detection network's output, [N, 15], for an image of (width, height).
+
+    Each face is a ROI, and the logit that the cell of stride 8 at its nose has.
+    """
+    width, height = size
+    cells = sum((width // stride) * (height // stride) for stride in (8, 16, 32))
+    output = np.full((cells, 15), -9, dtype=np.float32)
+    for roi, logit in faces:
+        ((x, y),) = roi.on_photo((MEAN_BOX[None, :2] + MEAN_BOX[None, 2:]) / 2)
+        column, row = (min(int(v / 8), n // 8 - 1) for v, n in ((x, width), (y, height)))
+        half = roi.size * (MEAN_BOX[2:] - MEAN_BOX[:2]) / 2
+        centre = np.array([column + 0.5, row + 0.5]) * 8
+        points = (roi.on_photo(MEAN_POINTS) - centre) / 8
+        offset, shape = (np.array([x, y]) - centre) / 8, np.log(half / 8)
+        output[row * (width // 8) + column] = (logit, *offset, *shape, *points.ravel())
+    return output
+
+
+def network_of(*rois, size, sides, second_logit=4):
+    """A detector's network that sees these ROIs of a photo of `size` at every scale.
+
+    It appends the longest side of each image to `sides`, and in every aligned crop sees a face with
+    the second logit.
+    """
+
+    def predict(images):
+        batch, _, height, width = images.shape
+        if batch == 2:  # an aligned crop and its mirror image
+            face = upright(width / 2, height / 2, width), second_logit
+            return np.stack([output_with((width, height), face)] * 2)
+        sides.append(max(width, height))
+        scale = width / size[0]
+        seen = [upright(r.x * scale, r.y * height / size[1], r.size * scale) for r in rois]
+        return output_with((width, height), *((roi, 3) for roi in seen))[None]
+
+    return DetectorModel(predict, (0.0, 0.5, 0.5))

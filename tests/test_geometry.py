@@ -13,7 +13,7 @@ from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.export import export_onnx
-from facesegkit.geometry import FACE_CROP, FULL_IMAGE, FaceROI, RelativeCrop
+from facesegkit.geometry import FACE_CROP, FULL_IMAGE, BBox, FaceROI, RelativeCrop
 from facesegkit.inference.onnx_model import Model, open_onnx
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import FIVE_FEATURES, PART_IDS
@@ -151,3 +151,14 @@ def test_a_segmenter_sees_the_crop_of_the_aligned_photo(size, crop):
     if min(box) >= 0 and box[2] <= width and box[3] <= height:
         expected = np.asarray(photo.crop(box), np.float32).mean(axis=(0, 1)) / 255
         assert np.abs(seen[-1][0, :, 28:36, 28:36].mean(axis=(1, 2)) - expected).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [((1, 1, 2, 2), True), ((3, 3, 9, 9), True), ((4, 0, 9, 9), False), ((0, 4, 9, 9), False),
+     ((2, 2, 2, 2), False)],
+    ids=["inside", "a corner", "beside", "below", "empty"],
+)  # fmt: skip
+def test_boxes_overlap_where_they_share_a_pixel(other, expected):
+    box = BBox(0, 0, 4, 4)
+    assert box.overlaps(BBox(*other)) == BBox(*other).overlaps(box) == expected

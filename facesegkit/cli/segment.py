@@ -11,6 +11,7 @@ from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
+from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.video import check_video_path, is_video, segment_video
 from facesegkit.inference.visualize import VIEWS, check_view_path, save_view
@@ -18,6 +19,10 @@ from facesegkit.system.decode_limits import FORMATS
 from facesegkit.system.files import check_writable
 
 RESULT = Path("segmentation_result.png")
+SEARCH_HELP = (
+    "fast: only large faces, for webcams; thorough: also the smallest faces in the full resolution "
+    "of large photos (default: default)"
+)
 PHOTO_VIEW, VIDEO_VIEW = "mask", "overlay"  # defaults of --view
 
 
@@ -44,13 +49,16 @@ def add_segment(commands: Commands) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser, default_model: str) -> None:
-    """Add --model (None if it is not given), --faces, --require-face, --aligned and --view."""
+    """Add the options that both commands have; of `--model` and `--view` the default is None."""
     add = parser.add_argument
     about = f"{', '.join(MODEL_NAMES)}, or an .onnx or .pth file (default: {default_model})"
     add("--model", help=about)
     about = "faces of a photo to segment (default: all)"
     add("--faces", choices=("all", "largest"), default="all", help=about)
     add("--require-face", action="store_true", help="fail if no face is detected in a photo")
+    add("--search", choices=tuple(SEARCHES), default="default", help=SEARCH_HELP)
+    about = f"lowest confidence of a face, 0..1 (default: {MIN_CONFIDENCE})"
+    add("--min-confidence", type=float, help=about)
     about = "skip face detection: each photo is one face, aligned as in CelebAMask-HQ"
     add("--aligned", action="store_true", help=about)
     views = "; ".join(f"{name}: {about}" for name, about in VIEWS.items())
@@ -153,7 +161,12 @@ def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
 
 def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
     """Open a segmenter, and print the licence notice of a model that ships to standard error."""
-    segmenter = FaceSegmenter(model, aligned=options.aligned)
+    segmenter = FaceSegmenter(
+        model,
+        aligned=options.aligned,
+        search=options.search,
+        min_confidence=options.min_confidence,
+    )
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
     return segmenter

@@ -20,7 +20,6 @@ from facesegkit.data.cache import PHOTO_SIZE, DatasetCache, build_cache
 from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import CROPS, RelativeCrop
-from facesegkit.inference.pipeline import CONFIDENCE_KEY, typical_confidence
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
 from facesegkit.metrics import Evaluation, evaluate
 from facesegkit.plots import confusion_figure, example_cases, save_figure, training_curves
@@ -76,14 +75,14 @@ def run_train(options: argparse.Namespace) -> None:
     if is_complete(history, train, config):
         data, evaluation = _evaluate_split(checkpoint, cache, options.split)
         if distributed.is_first():
-            _save(checkpoint, evaluation, val, options.model)
+            _save(checkpoint, evaluation, options.model)
             _report(evaluation, data, checkpoint, options.report)
         return
     if sum(row["val_mean_f1"] >= 0 for row in history) < 2:
         print("Training was stopped too early for a model; only the state for --resume is saved.")
         raise KeyboardInterrupt
     if distributed.is_first():  # after Ctrl-C, nobody wants to wait for an evaluation
-        _save(checkpoint, None, val, options.model)
+        _save(checkpoint, None, options.model)
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
         raise KeyboardInterrupt
 
@@ -122,11 +121,10 @@ def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
     )
 
 
-def _save(checkpoint: Checkpoint, scores: Evaluation | None, val: TrainingData, path: Path) -> None:
+def _save(checkpoint: Checkpoint, scores: Evaluation | None, path: Path) -> None:
     """Save a trained model with its metadata, the training history and its curves."""
     checkpoint.model.cpu()
     about: dict[str, Any] = dict(checkpoint.about)
-    about[CONFIDENCE_KEY] = typical_confidence(checkpoint.runnable(), val.photos[val.rows[:64]])
     if scores:
         about["scores"] = scores.to_dict()
     save(replace(checkpoint, about=about), path)

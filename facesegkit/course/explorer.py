@@ -52,8 +52,8 @@ _ASTRONAUTS_FACE = (129, 11, 319, 201)
 _SYNTHETIC = (55, 160, 150)  # indices of synthetic faces with seed 0
 
 _NO_FACE = (
-    "No face was detected. It should be at least 40 pixels wide and show eyes, nose or mouth: try "
-    "another photo, or a crop of this one."
+    "No face was detected. It should be at least 20 pixels wide, and neither very dark nor in "
+    "profile: try another photo, or a crop of this one."
 )
 _UPLOAD_NOTE = "The upload of a file over 10 MB may fail. Give its path: Explorer(['photo.png'])"
 

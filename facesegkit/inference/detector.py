@@ -1,92 +1,182 @@
-"""Face detection: an image pyramid, decoding of the network's output, non-maximum suppression."""
+"""Face detection at one scale: the network's output as boxes and points, and NMS by IoU."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.geometry import FaceROI
+from facesegkit.geometry import BBox
 from facesegkit.image_io import to_float_nchw
+from facesegkit.inference.onnx_model import Network
 
-# Of the network in detection/train.py: its stride in pixels, and the ROI size whose log2 is 0.
-# They stand here because detection runs without PyTorch.
-STRIDE, SIZE_UNIT = 8, 64.0
+# Of the network in detection/model.py: strides in pixels, and values of each cell. They stand here
+# because detection runs without PyTorch.
+STRIDES = (8, 16, 32)
+VALUES = 15
 
-# Images float32 [1, 3, H, W], RGB in 0..1, to float32 [1, 6, H / 8, W / 8]: confidence logit, x and
-# y of the centre in cells, log2 of the size over SIZE_UNIT, cosine and sine of the angle.
-Detector = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+# Levels larger than this are searched in parts, to save memory; a face in the overlap of two is
+# whole in one of them.
+_PART, _OVERLAP = 1280, 192  # pixels
+
+Floats = NDArray[np.floating[Any]]
+
+# A face detector of any kind: a photo, RGB uint8 [h, w, 3], to the boxes of its n faces
+# (left, top, right, bottom), [n, 4]; five points of each (image-left eye, image-right eye, nose
+# tip, image-left and image-right corner of the mouth), [n, 5, 2] of x and y, or None; and their
+# confidences in 0..1, [n]. All positions are in pixels of the photo.
+Detector = Callable[[NDArray[np.uint8]], tuple[Floats, Floats | None, Floats]]
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A region in which the detector sees a face."""
+def run_detector(
+    detector: Detector, photo: NDArray[np.uint8]
+) -> tuple[Floats, Floats | None, Floats]:
+    """Boxes, points and confidences that a detector of any kind returns; arrays or lists.
 
-    roi: FaceROI
-    confidence: float  # the detector's, 0..1
+    Raises ValueError if their shapes do not fit together, or they are not finite, or a confidence
+    is not in 0..1.
+    """
+    boxes, points, scores = detector(photo)
+    scores = np.asarray(scores, np.float64).ravel()
+    n = len(scores)
+    shapes = {"boxes": (boxes, (n, 4)), "points": (points, (n, 5, 2)), "scores": (scores, (n,))}
+    checked = {}
+    for name, (values, shape) in shapes.items():
+        if values is None and name == "points":
+            continue
+        array = np.asarray(values, np.float64)
+        if array.size == n == 0:
+            array = array.reshape(shape)
+        if array.shape != shape or not np.isfinite(array).all():
+            problem = f"the detector returned {name} {list(array.shape)} for {n} scores"
+            raise ValueError(f"{problem}; expected {list(shape)}, finite")
+        checked[name] = array
+    if ((scores < 0) | (scores > 1)).any():
+        raise ValueError(f"the detector returned a score of {abs(scores).max():g}; expected 0..1")
+    return checked["boxes"], checked.get("points"), scores
 
 
-def detect_faces(
-    photo: Image.Image,
-    detector: Detector,
-    scales: Sequence[int],
-    threshold: float,
-    same_face_distance: float,
-) -> list[Detection]:
-    """Detect faces on an image pyramid of an RGB photo, most confident first.
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes, points and confidences as a `Detector` returns them, float32."""
+
+    boxes: Floats  # [n, 4]
+    points: Floats  # [n, 5, 2]
+    scores: Floats  # [n]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(
+        self, chosen: Sequence[int] | NDArray[np.intp] | NDArray[np.bool_]
+    ) -> "Detections":
+        return Detections(self.boxes[chosen], self.points[chosen], self.scores[chosen])
+
+    def moved(
+        self, scale: tuple[float, float], offset: tuple[float, float] = (0, 0)
+    ) -> "Detections":
+        """All positions times `scale`, plus `offset` (x and y)."""
+        by, to = np.array(scale, np.float32), np.array(offset, np.float32)
+        boxes = self.boxes * np.tile(by, 2) + np.tile(to, 2)
+        return Detections(boxes, self.points * by + to, self.scores)
+
+
+def joined(several: Sequence[Detections]) -> Detections:
+    """All detections of several."""
+    of_each = [(one.boxes, one.points, one.scores) for one in several]
+    empty = np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+    boxes, points, scores = map(np.concatenate, zip(empty, *of_each, strict=True))
+    return Detections(boxes, points, scores)
+
+
+def detect(photo: Image.Image, network: Network, side: int, threshold: float) -> Detections:
+    """Detect faces at one scale, without NMS.
 
     Args:
-        photo, detector: what is searched, and by what.
-        scales: longest side, in pixels, of the photo at each level of the pyramid, ascending.
+        photo, network: RGB; a face detector as `detection.model.FaceDetector`.
+        side: longest side, in pixels, that the photo is resized to.
         threshold: lowest confidence of a detection, 0..1.
-        same_face_distance: see `overlaps`.
     """
-    detections: list[Detection] = []
-    longest = max(photo.size)
-    fine = photo.reduce(max(1, round(longest / scales[-1])))  # fast; the levels are made of it
-    for scale in scales:
-        if scale > 64 and scale >= 2 * longest:
-            break  # upsampling by more than 2 shows nothing new
-        factor = scale / longest
-        size = [max(STRIDE, round(side * factor / STRIDE) * STRIDE) for side in photo.size]
-        level = fine.resize((size[0], size[1]), Image.Resampling.BILINEAR)
-        output = detector(to_float_nchw(level))[0]
-        across, down = photo.size[0] / size[0], photo.size[1] / size[1]
-        for found in decode_detections(output, threshold):
-            roi = found.roi
-            roi = FaceROI(roi.x * across, roi.y * down, roi.size / factor, roi.angle)
-            detections.append(Detection(roi, found.confidence))
-    return nms(detections, same_face_distance)
+    scale, step = side / max(photo.size), STRIDES[-1]
+    width, height = (max(step, round(length * scale / step) * step) for length in photo.size)
+    # Reducing first is several times faster than the wide filter that resizing would need.
+    photo_at = photo.reduce(max(1, int(1 / scale)))
+    level = photo_at.resize((width, height), Image.Resampling.BILINEAR)
+    found = [_in_part(level, part, network, threshold) for part in _parts(level.size)]
+    return joined(found).moved((photo.width / width, photo.height / height))
 
 
-def decode_detections(output: NDArray[np.float32], threshold: float) -> list[Detection]:
-    """The local maxima of the confidence in a detector's output, float32 [6, h, w]."""
-    height, width = output.shape[1:]
-    logit = output[0]
-    padded = np.pad(logit, 1, constant_values=-np.inf)
-    around = np.max([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)], 0)
-    peaks = (logit >= around) & (logit > math.log(threshold / (1 - threshold)))
-    detections = []
-    for row, column in zip(*np.nonzero(peaks), strict=True):
-        confidence, dx, dy, size, cosine, sine = map(float, output[:, row, column])
-        x, y = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
-        roi = FaceROI(x, y, SIZE_UNIT * 2 ** min(max(size, -2.0), 2.0), math.atan2(sine, cosine))
-        detections.append(Detection(roi, 1 / (1 + math.exp(-confidence))))
-    return detections
+def _parts(size: tuple[int, int]) -> list[BBox]:
+    """Boxes of at most `_PART` pixels that cover a level of (width, height)."""
+    across, down = ([*range(0, max(1, length - _OVERLAP), _PART - _OVERLAP)] for length in size)
+    ends = [(x, y, min(x + _PART, size[0]), min(y + _PART, size[1])) for y in down for x in across]
+    return [BBox(*end) for end in ends]
 
 
-def nms(detections: Sequence[Detection], same_face_distance: float) -> list[Detection]:
-    """Non-maximum suppression: the most confident of the detections that overlap, descending."""
-    kept: list[Detection] = []
-    for detection in sorted(detections, key=lambda detection: -detection.confidence):
-        if not any(overlaps(detection.roi, other.roi, same_face_distance) for other in kept):
-            kept.append(detection)
+def _in_part(level: Image.Image, part: BBox, network: Network, threshold: float) -> Detections:
+    """Detections in a part of a level, without those that its border cuts: another has them."""
+    image = level if part == (0, 0, *level.size) else level.crop(part)
+    found = decode(network(to_float_nchw(image))[0], image.size, threshold)
+    found = found.moved((1, 1), part[:2])
+    inner = np.array([part.left or -math.inf, part.top or -math.inf,
+                      part.right if part.right < level.width else math.inf,
+                      part.bottom if part.bottom < level.height else math.inf])  # fmt: skip
+    sticks_out = np.hstack([found.boxes[:, :2] < inner[:2], found.boxes[:, 2:] > inner[2:]])
+    return found[np.flatnonzero(~sticks_out.any(axis=1))]
+
+
+def decode(output: Floats, size: tuple[int, int], threshold: float) -> Detections:
+    """Detections from the network's output for an image of (width, height), float32 [N, 15].
+
+    The values of a cell are the logit of the confidence; x and y of the box's centre from the
+    cell's centre, in strides; log of its half width and half height, in strides; and five points,
+    x and y each, like the centre.
+    """
+    centres, strides = cells(size)
+    (chosen,) = np.nonzero(output[:, 0] > math.log(threshold / (1 - threshold)))
+    values, stride, origin = output[chosen], strides[chosen, None], centres[chosen]
+    centre = origin + values[:, 1:3] * stride
+    half = np.exp(values[:, 3:5].clip(-4, 5)) * stride
+    points = origin[:, None] + values[:, 5:].reshape(-1, 5, 2) * stride[:, None]
+    scores = 1 / (1 + np.exp(-values[:, 0]))
+    return Detections(np.hstack([centre - half, centre + half]), points, scores)
+
+
+@lru_cache(maxsize=8)
+def cells(size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Centres (x and y, in pixels) of all cells of an image, [N, 2], and their strides, [N]."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        rows, columns = np.mgrid[: size[1] // stride, : size[0] // stride].astype(np.float32)
+        centres.append((np.stack([columns, rows], axis=-1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(np.full(rows.size, stride, np.float32))
+    return np.concatenate(centres), np.concatenate(strides)
+
+
+def nms(found: Detections, max_iou: float) -> Detections:
+    """Non-maximum suppression: of boxes that overlap by more than `max_iou`, the most confident.
+
+    A large box never suppresses a small one inside it, since their IoU is small.
+    """
+    return found[nms_order(found.boxes, found.scores, max_iou)]
+
+
+def nms_order(boxes: Floats, scores: Floats, max_iou: float) -> list[int]:
+    """Indices of the boxes, [n, 4], that NMS keeps, by descending score, [n]."""
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        kept.append(int(order[0]))
+        order = order[1:][iou(boxes[order[0]], boxes[order[1:]]) <= max_iou]
     return kept
 
 
-def overlaps(one: FaceROI, other: FaceROI, same_face_distance: float) -> bool:
-    """Whether two ROIs show the same face: their centres are that near, in larger sides."""
-    distance = math.hypot(one.x - other.x, one.y - other.y)
-    return distance <= same_face_distance * max(one.size, other.size)
+def iou(box: Floats, boxes: Floats) -> Floats:
+    """Intersection over union of a box, [4], and each of others, [n, 4]."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    intersection = (high - low).clip(0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return intersection / np.maximum(areas + (box[2:] - box[:2]).prod() - intersection, 1e-9)

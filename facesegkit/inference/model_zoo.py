@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.inference.onnx_model import Model, Network, open_detector, open_onnx
+from facesegkit.inference.onnx_model import DetectorModel, Model, open_detector, open_onnx
 
 FOLDER = Path(__file__).parents[1] / "weights"
 
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
 DEFAULT_MODEL = "separable"
-DETECTOR = FOLDER / "detector.onnx"  # of faces, which all of them share
+
+# Face detectors, for the models of research photos and for all others; and what their scores mean,
+# as benchmarks/calibration.py fits it.
+CALIBRATION = {"detector": (-1.37, 1.91, 1.67), "detector-open": (-0.73, 0.78, 2.69)}
+DETECTOR_NAMES = tuple(CALIBRATION)
 
 
 def list_models() -> list[str]:
@@ -87,9 +91,20 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
     return load(path).runnable()
 
 
-def load_detector(*, threads: int = 1) -> Network:
-    """The face detector that ships with the package, see `detector.Detector`.
+def detector_for(model: str) -> str:
+    """Name of the detector for a model: free for any use, unless the model itself is not."""
+    is_research = is_shipped(model) and licence_notice(model)
+    return "detector" if is_research else "detector-open"
 
-    Raises a FaceSegKitError if its file is missing or damaged.
+
+def load_detector(name: str = "detector", *, threads: int = 1) -> DetectorModel:
+    """Load one of the face detectors that ship with the package.
+
+    Raises a FaceSegKitError if there is no detector of that name, or its file is missing or
+    damaged.
     """
-    return open_detector(_installed(DETECTOR), threads=threads)
+    if name not in DETECTOR_NAMES:
+        problem = f"There is no detector {name!r}"
+        raise FaceSegKitError(f"{problem}; the names are {', '.join(DETECTOR_NAMES)}.")
+    network = open_detector(_installed(FOLDER / f"{name}.onnx"), threads=threads)
+    return DetectorModel(network, CALIBRATION[name])

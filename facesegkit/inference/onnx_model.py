@@ -4,6 +4,7 @@ On small networks ONNX Runtime is a few times faster than PyTorch, and far small
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -67,8 +68,27 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
     return Model(predict_logits, scheme, size, about, crop)
 
 
+@dataclass(frozen=True, eq=False)
+class DetectorModel:
+    """The network of a face detector, and what its scores mean."""
+
+    # Images float32 [B, 3, H, W], RGB in 0..1, to float32 [B, N, 15]; see `detector.decode`.
+    predict: Network
+    calibration: tuple[float, ...]  # bias, and weight of each of two logits
+
+    def confidence(self, first: float, second: float) -> float:
+        """Probability of a face from two scores in 0..1: in the photo, and in the aligned crop.
+
+        A logistic regression (J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999).
+        """
+        bias, *weights = self.calibration
+        logits = (math.log(score / (1 - score)) for score in (min(first, 1 - 1e-6), second))
+        summed = bias + sum(weight * x for weight, x in zip(weights, logits, strict=True))
+        return 1 / (1 + math.exp(-summed))
+
+
 def open_detector(path: Path, *, threads: int = 1) -> Network:
-    """Open a face detector written by `detection.train.export_detector`; see `detector.Detector`.
+    """Open the network of a face detector written by `detection.train.export_detector`.
 
     Raises a FaceSegKitError if there is no such file, or it is damaged, of another version or kind.
     """

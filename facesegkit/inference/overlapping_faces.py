@@ -20,12 +20,13 @@ def assign_pixels(
     is nearest, in units of the face's size.
     """
     faces = []
-    for face in found:
-        classes, window = face.roi_logits.classes(size)
-        for other in found:
-            if other is not face:
+    parts = [face.roi_logits.classes(size) for face in found]
+    for face, (classes, window) in zip(found, parts, strict=True):
+        for other, (_, other_window) in zip(found, parts, strict=True):
+            if other is not face and window.overlaps(other_window):
                 classes = np.where(_is_nearer(face.roi, other.roi, window), classes, np.uint8(0))
-        faces.append(Face(face.roi, face.roi_logits, classes, window, scheme, size))
+        of_face = face.roi, face.roi_logits, face.confidence
+        faces.append(Face(*of_face, classes, window, scheme, size))
     return tuple(faces)
 
 

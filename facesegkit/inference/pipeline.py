@@ -1,25 +1,43 @@
-"""Search for faces: detect, verify with the segmentation model, realign, refine."""
+"""Search for faces: detect, look again at each aligned face, segment those that are believed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from facesegkit.geometry import FaceROI, aligned_roi
+from facesegkit.geometry import FaceROI
 from facesegkit.image_io import read_reduced, to_float_nchw
-from facesegkit.inference.alignment import align_to_landmarks, is_misaligned, warp_crop
-from facesegkit.inference.detector import Detector, detect_faces, overlaps
-from facesegkit.inference.landmarks import LANDMARKS, Landmarks
-from facesegkit.inference.onnx_model import Model
+from facesegkit.inference.alignment import (
+    MEAN_BOX,
+    box_of,
+    roi_of,
+    roi_of_box,
+    roi_of_points,
+    warp_crop,
+)
+from facesegkit.inference.detector import (
+    Detections,
+    Detector,
+    Floats,
+    decode,
+    detect,
+    iou,
+    joined,
+    nms,
+    nms_order,
+    run_detector,
+)
+from facesegkit.inference.onnx_model import DetectorModel, Model
 from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.search_config import SearchConfig
 
-CONFIDENCE_KEY = "certain"  # of `FaceAnalyzer.min_confidence` in a model's metadata
+_LOOK_SIDE = 160  # pixels of the aligned face that the detector sees; a multiple of its strides
+_MISALIGNED = 0.12  # `FaceROI.change_to` from which it looks once more
+_HOPELESS = 0.1  # confidence below which it does not
+_MIN_SCORE = 1e-4  # of a second look: logits below say nothing more
 
 
 @dataclass(frozen=True)
@@ -42,157 +60,115 @@ class ScaledImage:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A region that may contain a face, and how likely it does."""
+
+    roi: FaceROI
+    confidence: float  # calibrated, 0..1
+
+
+@dataclass(frozen=True)
 class FaceAnalyzer:
-    """A model that segments an aligned face, and a detector that proposes where to run it."""
+    """Finds faces with a detector, and segments each of them with a model, once."""
 
     model: Model
-    detector: Detector
+    network: DetectorModel  # the detector that ships
+    detector: Detector | None = None  # used instead of it to find faces
     config: SearchConfig = field(default_factory=SearchConfig)
 
-    @cached_property
-    def can_verify(self) -> bool:
-        """Whether the model's classes tell a face: at least two of eyes, nose and mouth.
-
-        With other models every detection is taken for an upright face.
-        """
-        return sum(bool(self.model.scheme.classes_within(parts)) for parts in LANDMARKS) >= 2
-
-    @cached_property
-    def min_confidence(self) -> float:
-        """Confidence from which a ROI is taken for a face, from the model's metadata if there."""
-        typical = self.model.about.get(CONFIDENCE_KEY)
-        if not isinstance(typical, (int, float)):
-            return self.config.min_confidence
-        return min(max(typical, self.config.lowest_min_confidence), self.config.min_confidence)
-
     def search(self, photo: ScaledImage) -> list[AnalyzedFace]:
-        """All faces of a photo: coarse scales, then finer ones, then at full resolution."""
-        config = self.config
-        faces = self.detect(photo, config.scales)
-        if not faces and self.can_verify:  # one may be too large for the detector
-            faces = self.analyze_full_image(photo)
-        faces = faces or self.detect(photo, config.second_scales)
-        scale = config.scales[-1]
-        while finer := config.next_scale(scale, [face.roi for face in faces], max(photo.size)):
-            scale, photo = finer, photo.at_least(finer)
-            faces = self.detect(photo, (scale,), faces)
-        if not faces and not self.can_verify:
-            faces = self.analyze_full_image(photo)
-        return self._refine(photo, faces) if faces else []
-
-    def _refine(self, photo: ScaledImage, faces: list[AnalyzedFace]) -> list[AnalyzedFace]:
-        """Segment again with as much detail as the smallest face needs; reading more takes long."""
-        smallest = self.model.crop.size * min(face.roi.size for face in faces)
+        """All faces of a photo, most confident first."""
+        candidates = self.candidates(photo)
+        found = [one for one in candidates if one.confidence >= self.config.min_confidence]
+        if not found:
+            return []
+        # Read the photo with as much detail as the smallest face needs; more takes long.
+        smallest = self.model.crop.size * min(one.roi.size for one in found)
         side = max(photo.size) * self.config.refined_size * self.model.input_size / smallest
-        finest = photo.at_least(math.ceil(side))
-        return faces if finest is photo else self.verify(finest, [face.roi for face in faces])
+        photo = photo.at_least(math.ceil(side))
+        return [self.segment(photo, one) for one in found]
 
-    def detect(
-        self, photo: ScaledImage, scales: Sequence[int], known: Sequence[AnalyzedFace] = ()
-    ) -> list[AnalyzedFace]:
-        """The known faces, and those that are detected and verified at these scales.
+    def segment(self, photo: ScaledImage, candidate: Candidate) -> AnalyzedFace:
+        """Run the segmentation model on the face in a ROI."""
+        roi = candidate.roi.cropped(self.model.crop)
+        crop = photo.warp_crop(roi, self.model.input_size)
+        logits = self.model.predict_logits(to_float_nchw(crop))[0]
+        return AnalyzedFace(candidate.roi, FaceLogits(logits, roi), candidate.confidence)
 
-        Detections of low confidence are verified only if there is no face otherwise.
-        """
-        config, scale = self.config, photo.size[0] / photo.image.width
-        threshold, distance = config.low_detection_threshold, config.same_face_distance
-        found = detect_faces(photo.image, self.detector, scales, threshold, distance)
-        high: list[FaceROI] = []
-        low: list[FaceROI] = []
-        for detection in found:
-            if not self._is_among(roi := detection.roi.scaled(scale), known):
-                (high if detection.confidence > config.detection_threshold else low).append(roi)
-        return self.verify(photo, high, known) or self.verify(photo, low)
+    def candidates(self, photo: ScaledImage) -> list[Candidate]:
+        """All regions that may contain a face, each face once, most confident first."""
+        if self.detector is not None:
+            return self._proposed(self.detector, photo.at_least(max(photo.size)))
+        found = nms(joined(list(self._at_scales(photo))), self.config.max_iou)
+        rois = [roi_of(*one) for one in zip(found.boxes, found.points, strict=True)]
+        seen = [self.look(photo, *one) for one in zip(rois, found.scores, strict=True)]
+        return self._distinct(seen)  # now that boxes and scores are final: two may show one face
 
-    def verify(
-        self, photo: ScaledImage, rois: Sequence[FaceROI], known: Sequence[AnalyzedFace] = ()
-    ) -> list[AnalyzedFace]:
-        """The known faces, and those ROIs that contain a face, each face once."""
-        faces = list(known)
-        for roi in rois:
-            face = self.analyze(photo, roi)
-            if face and not self._is_among(face.roi, faces):
-                faces.append(face)
-        return faces
-
-    def _is_among(self, roi: FaceROI, faces: Sequence[AnalyzedFace]) -> bool:
-        return any(overlaps(roi, face.roi, self.config.same_face_distance) for face in faces)
-
-    def analyze_full_image(self, photo: ScaledImage) -> list[AnalyzedFace]:
-        """The face that fills the photo, if there is one."""
-        face = self.analyze(photo, aligned_roi(photo.size), any_rotation=False)
-        return [face] if face else []
-
-    def analyze(
-        self,
-        photo: ScaledImage,
-        roi: FaceROI,
-        *,
-        any_rotation: bool = True,
-        candidates: bool = False,
-    ) -> AnalyzedFace | None:
-        """Segment and realign the face in a ROI; None if there is none.
-
-        Args:
-            photo, roi: where the face may be.
-            any_rotation: whether it may be upside down or on its side in the ROI.
-            candidates: accept what may be a face. In a video, a face that was verified a frame
-                ago may have an eye shut or be blurred.
-        """
-        crop = self.model.crop
-        whole = np.asarray(photo.warp_crop(roi, crop.full_size(self.model.input_size)))
-        config, best, best_confidence = self.config, None, -math.inf
-        certain = min(config.certain_confidence, self.min_confidence + config.certain_margin)
-        for quarters in config.quarter_turns if any_rotation else (0,):
-            logits = self._predict(crop.of(np.rot90(whole, quarters)[None])[0])
-            upright = roi.rotated(quarters * math.pi / 2)
-            if not self.can_verify:
-                return AnalyzedFace(upright, FaceLogits(logits, upright.cropped(crop)))
-            found = self._verify_aligned(photo, upright, logits, candidates)
-            if found and found[1] > best_confidence:
-                best, best_confidence = found
-            if best_confidence > certain:
-                break  # otherwise: a face upside down can look like one with odd parts
-        return best
-
-    def _verify_aligned(
-        self, photo: ScaledImage, roi: FaceROI, logits: NDArray[np.float32], candidates: bool
-    ) -> tuple[AnalyzedFace, float] | None:
-        """The upright face in a ROI that was segmented, and its confidence; None if it is none."""
-        config, crop, threshold = self.config, self.model.crop, self.min_confidence
-        landmarks = _landmarks(self.model, logits, config)
-        if not landmarks.may_be_a_face(config, threshold):
-            return None
-        for _ in range(config.max_runs - 1):
-            aligned = align_to_landmarks(roi, landmarks)
-            if not is_misaligned(aligned, roi, config):
+    def _at_scales(self, photo: ScaledImage) -> Iterator[Detections]:
+        """Detections at the coarsest scale, and at finer ones as long as `config` asks for them."""
+        config, longest = self.config, max(photo.size)
+        lowest = max(min(config.detection_threshold, config.small_face_threshold), _MIN_SCORE)
+        before, any_face, any_small = 0, False, True
+        for scale in config.scales:
+            side = config.side(scale, longest, enlarge=any_small)
+            if side <= before:  # the photo has no more detail
                 break
-            roi = aligned
-            logits = self._predict(photo.warp_crop(roi.cropped(crop), self.model.input_size))
-            landmarks = _landmarks(self.model, logits, config)
-        may_be_one = candidates and landmarks.may_be_a_face(config, threshold)
-        if not may_be_one and not landmarks.is_a_face(roi, photo.size, config, threshold):
-            return None
-        face = AnalyzedFace(
-            align_to_landmarks(roi, landmarks), FaceLogits(logits, roi.cropped(crop))
-        )
-        return face, landmarks.confidence
+            photo = photo.at_least(side)
+            found = detect(photo.image, self.network.predict, side, lowest)
+            found = found.moved((photo.size[0] / photo.image.width,) * 2)
+            yield found[found.scores >= config.detection_threshold]
+            any_face |= bool((found.scores > config.sure_face).any())
+            likely = found[found.scores >= config.small_face_threshold].boxes
+            widths = (likely[:, 2] - likely[:, 0]) * side / longest
+            any_small = bool((widths < config.small_face).any())
+            if not any_small and (any_face or side >= config.scale_without_faces):
+                break
+            before = side
 
-    def _predict(self, aligned: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits of an aligned RGB crop, float32 [C, size, size]."""
-        return self.model.predict_logits(to_float_nchw(aligned))[0]
+    def look(
+        self, photo: ScaledImage, roi: FaceROI, score: float, *, again: bool = True
+    ) -> Candidate:
+        """Run the detector again on the aligned face, for a better ROI and a second score.
+
+        It sees the face and its mirror image: the mean of both is no more rotated to one side than
+        to the other, and more certain than either. If the face was far from upright, `again` allows
+        one more look at what is upright now.
+        """
+        crop = to_float_nchw(photo.warp_crop(roi, _LOOK_SIDE))
+        outputs = self.network.predict(np.concatenate([crop, crop[..., ::-1]]))
+        seen, mirrored = (_aligned_face(output) for output in outputs)
+        if seen is None or mirrored is None:
+            return Candidate(roi, self.network.confidence(score, _MIN_SCORE))
+        second = math.sqrt(float(seen.scores[0] * mirrored.scores[0]))
+        points = mirrored.points[0][[1, 0, 2, 4, 3]] * (-1, 1) + (_LOOK_SIDE, 0)
+        mean = (seen.points[0] + points) / (2 * _LOOK_SIDE)
+        aligned = roi_of_points(roi.on_photo(mean))
+        confidence = self.network.confidence(score, second)
+        if again and confidence > _HOPELESS and roi.change_to(aligned) > _MISALIGNED:
+            return self.look(photo, aligned, score, again=False)
+        return Candidate(aligned, confidence)
+
+    def _proposed(self, detector: Detector, photo: ScaledImage) -> list[Candidate]:
+        """What another detector finds; a face without points is aligned by the one that ships.
+
+        Raises ValueError if it does not return what it should.
+        """
+        boxes, points, scores = run_detector(detector, np.asarray(photo.image))
+        if points is None:
+            rois = [self.look(photo, roi_of_box(box), 1.0).roi for box in boxes]
+        else:
+            rois = [roi_of_points(five) for five in points]
+        return self._distinct([Candidate(*one) for one in zip(rois, scores.tolist(), strict=True)])
+
+    def _distinct(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Non-maximum suppression of candidates, most confident first."""
+        boxes = np.array([box_of(one.roi) for one in candidates]).reshape(-1, 4)
+        scores = np.array([one.confidence for one in candidates])
+        return [candidates[index] for index in nms_order(boxes, scores, self.config.max_iou)]
 
 
-def _landmarks(model: Model, logits: NDArray[np.float32], config: SearchConfig) -> Landmarks:
-    return Landmarks.from_logits(logits, model.scheme, model.crop, config.min_landmark_area)
-
-
-def typical_confidence(model: Model, photos: NDArray[np.uint8]) -> float:
-    """The confidence that a model exceeds on nine of ten aligned photos, RGB uint8 [N, H, H, 3].
-
-    It goes into the model's metadata under `CONFIDENCE_KEY`.
-    """
-    config = SearchConfig()
-    crops = map(to_float_nchw, model.crop.of(photos))
-    found = (_landmarks(model, model.predict_logits(crop)[0], config) for crop in crops)
-    return float(np.quantile([landmarks.confidence for landmarks in found], 0.1))
+def _aligned_face(output: Floats) -> Detections | None:
+    """The face that fills an aligned crop, from the detector's output for it, [N, 15]."""
+    found = decode(output, (_LOOK_SIDE, _LOOK_SIDE), _MIN_SCORE)
+    found = found[iou(MEAN_BOX * _LOOK_SIDE, found.boxes) > 0.3]
+    return found[[int(found.scores.argmax())]] if len(found) else None

@@ -16,7 +16,7 @@ from facesegkit.geometry import BBox, FaceROI
 from facesegkit.image_io import read_photo, read_reduced, shrink_to
 from facesegkit.inference.alignment import paste_classes, warp_back
 from facesegkit.inference.contours import Polygon, contours
-from facesegkit.inference.upsample import argmax_channels, max_softmax, upsample_argmax
+from facesegkit.inference.upsample import max_softmax, upsample_argmax
 from facesegkit.labels import LabelScheme
 
 Source = Image.Image | Path  # a photo, upright, RGB; or its path
@@ -68,7 +68,10 @@ class AnalyzedFace:
     """A face as the search finds it."""
 
     roi: FaceROI  # the square that an aligned photo of the face would show
-    roi_logits: FaceLogits  # its own ROI may differ a little from `roi`
+    roi_logits: FaceLogits
+    # Probability that it is a face, 0..1: calibrated on photos that the detector has not seen (see
+    # docs/results.md); of another detector its own score; 1 for a photo that is taken for a face.
+    confidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +87,6 @@ class Face(AnalyzedFace):
     def degrees(self) -> float:
         """Rotation of the face, clockwise, -180..180."""
         return math.degrees(self.roi.angle)
-
-    @cached_property
-    def confidence(self) -> float:
-        """Mean probability of the predicted class over all foreground pixels, 0..1."""
-        logits = self.roi_logits
-        probabilities = logits.confidence[argmax_channels(logits.logits) > 0]
-        return float(probabilities.mean()) if probabilities.size else 0.0
 
     @cached_property
     def bbox(self) -> BBox:
@@ -157,7 +153,7 @@ def class_id(scheme: LabelScheme, class_name: str) -> int:
 class SegmentationResult:
     """The class of each pixel of a photo, and its faces.
 
-    `faces` are in the order of the detector's confidence. If the whole photo was taken for one
+    `faces` are in the order of their confidence. If the whole photo was taken for one
     aligned face, it is the only one, even if nothing was segmented.
     """
 

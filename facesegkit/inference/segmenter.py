@@ -14,12 +14,17 @@ from PIL import Image
 from facesegkit.geometry import BBox, aligned_roi
 from facesegkit.image_io import fit_square, read_reduced, to_float_nchw, upright_rgb
 from facesegkit.inference.detector import Detector
-from facesegkit.inference.model_zoo import DEFAULT_MODEL, load_detector, load_model
+from facesegkit.inference.model_zoo import (
+    DEFAULT_MODEL,
+    detector_for,
+    load_detector,
+    load_model,
+)
 from facesegkit.inference.onnx_model import Model
 from facesegkit.inference.overlapping_faces import assign_pixels
 from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage
 from facesegkit.inference.results import AnalyzedFace, FullImageLogits, SegmentationResult
-from facesegkit.inference.search_config import SearchConfig
+from facesegkit.inference.search_config import SearchConfig, search_config
 
 if TYPE_CHECKING:  # a segmenter runs where PyTorch is not installed
     from facesegkit.checkpoint import Checkpoint
@@ -43,12 +48,16 @@ class FaceSegmenter:
             file, or a checkpoint. Only the last two need PyTorch.
         aligned: take each photo for one face, aligned as in CelebAMask-HQ, instead of detecting
             faces in it; the attribute `analyzer` is None then.
-        detector: a face detector other than the shipped one (see `detector.Detector`).
-        config: thresholds of the search.
+        detector: the name of a shipped face detector (`model_zoo.DETECTOR_NAMES`; by default that
+            of the same licence as a shipped model, and the free one with all others), or any other
+            detector as a function (see `detector.Detector`, and docs/inference.md for examples).
+        search: "default", "fast" or "thorough", or scales and thresholds of your own.
+        min_confidence: of a face (see `Face.confidence`), 0..1; by default that of the search.
         threads: for ONNX Runtime. One photo is too little work to share.
 
     Raises:
-        FaceSegKitError: if there is no such model, or its file is damaged.
+        FaceSegKitError: if there is no such model, detector or search, its file is damaged, or
+            `min_confidence` is not in 0..1.
     """
 
     def __init__(
@@ -56,17 +65,21 @@ class FaceSegmenter:
         model: Model | Checkpoint | Path | str = DEFAULT_MODEL,
         *,
         aligned: bool = False,
-        detector: Detector | None = None,
-        config: SearchConfig | None = None,
+        detector: Detector | str | None = None,
+        search: SearchConfig | str = "default",
+        min_confidence: float | None = None,
         threads: int = 1,
     ) -> None:
+        name = detector if isinstance(detector, str) else detector_for(str(model))
         if isinstance(model, (str, Path)):
             model = load_model(model, threads=threads)
         self.model = model if isinstance(model, Model) else model.runnable()
+        config = search_config(search, min_confidence)
         self.analyzer: FaceAnalyzer | None = None
         if not aligned:
-            detector = detector or load_detector(threads=threads)
-            self.analyzer = FaceAnalyzer(self.model, detector, config or SearchConfig())
+            network = load_detector(name, threads=threads)
+            other = None if isinstance(detector, str) else detector
+            self.analyzer = FaceAnalyzer(self.model, network, other, config)
 
     def __call__(self, photo: Photo) -> SegmentationResult:
         """Segment one photo: a path, a Pillow image of any mode, or RGB uint8 [H, W, 3].
@@ -81,7 +94,7 @@ class FaceSegmenter:
         """
         if self.analyzer is None:
             return self._segment_aligned(photo)
-        opened = _open(photo, self.analyzer.config.scales[-1])
+        opened = _open(photo, self.analyzer.config.scale_without_faces)
         return self.result(self.analyzer.search(opened), opened)
 
     def result(self, faces: Sequence[AnalyzedFace], photo: ScaledImage) -> SegmentationResult:
@@ -104,7 +117,7 @@ class FaceSegmenter:
         in_photo = np.rint((both - np.tile(filled[:2], 2)) * scale).astype(int).tolist()
         roi = aligned_roi(opened.size)
         of_photo = FullImageLogits(logits[:, rows, columns], roi.cropped(crop), BBox(*in_photo))
-        return self.result([AnalyzedFace(roi, of_photo)], opened)
+        return self.result([AnalyzedFace(roi, of_photo, confidence=1.0)], opened)
 
 
 _segmenter = lru_cache(maxsize=4)(FaceSegmenter)

@@ -14,21 +14,21 @@ from facesegkit.system.files import atomic_write
 
 
 def trace_onnx(
-    model: nn.Module, size: int, output: str, free: dict[int, str], opset: int
+    model: nn.Module, size: int, free: dict[str, dict[int, str]], opset: int
 ) -> onnx.ModelProto:
-    """Trace a network on `images`, float32 [1, 3, size, size], to a graph with one named output.
+    """Trace a network on images, float32 [1, 3, size, size], to a graph.
 
-    `free` are the dimensions of both that may have any length, and their names. ONNX Runtime merges
-    batch normalizations into the convolutions when it loads the file. If they were merged here, the
-    weights would no longer fit into float16 (see `write_onnx`).
+    `free` has the names of input and output, and the dimensions of each that may have any length.
+    ONNX Runtime merges batch normalizations into the convolutions when it loads the file. If they
+    were merged here, the weights would no longer fit into float16 (see `write_onnx`).
     """
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         traced, images = Path(folder, "traced.onnx"), torch.zeros(1, 3, size, size)
         # The newer exporter (dynamo) needs a further package, and merges batch normalizations.
         torch.onnx.export(
-            model.eval(), (images,), traced, input_names=["images"], output_names=[output],
-            dynamic_axes={"images": free, output: free}, opset_version=opset, dynamo=False,
+            model.eval(), (images,), traced, input_names=[*free][:1], output_names=[*free][1:],
+            dynamic_axes=free, opset_version=opset, dynamo=False,
             training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
         )  # fmt: skip
         return onnx.load(traced)

@@ -19,6 +19,7 @@ from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
+from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.synthetic import synthesize_face
 
@@ -91,7 +92,6 @@ def test_training_saves_model_history_curves_scores_and_figures(trained):
     scores = json.loads((trained / "evaluation" / "scores.json").read_text())
     assert about["scores"] == scores
     assert sum(map(sum, scores["matrix"])) == 40 * 512 * 512
-    assert 0 <= about["certain"] < 1
 
 
 def test_evaluate_repeats_the_scores_of_training(trained, synthetic, monkeypatch, capsys):
@@ -237,6 +237,23 @@ def test_all_faces_or_the_largest_as_numbers(tmp_path, two_faces, monkeypatch):
     assert json.loads((tmp_path / "two.json").read_text())["faces"] == [right]
 
 
+def test_a_search_and_a_lowest_confidence(tmp_path, two_faces, monkeypatch):
+    used = Mock(wraps=FaceSegmenter)
+    monkeypatch.setattr("facesegkit.cli.segment.FaceSegmenter", used)
+    given = ["--model", "unet-synthetic", "--view", "json", "--output", tmp_path / "a.json"]
+
+    def faces(*options):
+        assert facesegkit("segment", two_faces, *given, *options) == 0
+        return len(json.loads((tmp_path / "a.json").read_text())["faces"])
+
+    assert faces("--search", "fast") == 2
+    assert faces("--min-confidence", "0") >= 2 and faces("--min-confidence", "1") == 0
+    assert inference("--image", two_faces, *given, "--search", "thorough") == 0
+    assert [call.kwargs["search"] for call in used.call_args_list] == [
+        "fast", "default", "default", "thorough",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("view", ["mask", "overlay", "panel", "labels"])
 def test_inference_writes_each_view(tmp_path, photo, model, view):
     output = tmp_path / "result.png"
@@ -316,6 +333,8 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
         (["export", "--model", "unet", "--output", "model.pth"], "ends in .onnx"),
         (["segment", "file.txt", "--output", "mask.jpg"], "would change its values"),
         (["segment", "file.txt", "--output", "file.txt/x.png"], "Cannot write"),
+        (["segment", "photo.jpg", "--min-confidence", "1.5"], "in 0..1, not 1.5"),
+        (["segment", "photo.jpg", "--min-confidence", "nan"], "in 0..1, not nan"),
     ],
 )
 def test_each_failure_is_one_sentence(arguments, expected, tmp_path, monkeypatch, capsys):

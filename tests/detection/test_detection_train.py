@@ -1,136 +1,128 @@
-"""The face detector: its scenes, its loss, that it learns, and its ONNX file."""
+"""The face detector: its loss, that it learns, and its ONNX file."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facesegkit.config import Budget, RunOptions
-from facesegkit.dataset import generator_for
-from facesegkit.detection.scenes import ABSENT, IGNORED, POSITIVE, Faces, SceneMaker, SceneSettings
-from facesegkit.detection.train import RECIPE, FaceDetector, detection_loss, export_detector
+from facesegkit.detection.canvases import CanvasMaker, LabelledPhoto
+from facesegkit.detection.model import FaceDetector
+from facesegkit.detection.train import RECIPE, SIZES, TrueFaces, detection_loss, export_detector
 from facesegkit.errors import FaceSegKitError
-from facesegkit.inference.detector import SIZE_UNIT, STRIDE, decode_detections
+from facesegkit.inference.detector import STRIDES, VALUES, cells, decode, nms
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import open_detector, open_onnx
 from facesegkit.train import fit
 
-
-def markers(count=6):
-    """Photos with a red disc above the middle and a green one below: a face to be detected."""
-    y, x = np.mgrid[0:256, 0:256]
-    photos = np.full((count, 256, 256, 3), 128, dtype=np.uint8)
-    photos[:, np.hypot(x - 128, y - 90) < 30] = (230, 20, 20)
-    photos[:, np.hypot(x - 128, y - 170) < 30] = (20, 230, 20)
-    return photos
+SIDE = 128
+# A small face, and one for both of the coarser strides: left, top, right, bottom.
+BOXES = np.array([[10, 14, 30, 40], [40, 20, 120, 124]], np.float32)
+POINTS = np.stack([box[:2] + np.random.default_rng(0).random((5, 2)) * 20 for box in BOXES])
 
 
-@pytest.fixture(scope="module")
-def scenes():
-    return SceneMaker(markers(), np.arange(6), SceneSettings(), backgrounds=4)
+def faces_of(boxes=BOXES, points=POINTS, ignore=()):
+    """The faces of one photo."""
+    return TrueFaces(
+        torch.tensor(boxes).reshape(1, -1, 4),
+        torch.from_numpy(np.asarray(points, np.float32)).reshape(1, -1, 5, 2),
+        torch.tensor(ignore, dtype=torch.float32).reshape(1, -1, 4),
+    )
 
 
-def faces_at(*faces, status=POSITIVE):
-    """One scene with faces at (x, y, size, angle)."""
-    x, y, size, angle = torch.tensor(faces, dtype=torch.float32).T[:, None]
-    return Faces(torch.stack([x, y], -1), size, angle, torch.full(size.shape, status))
-
-
-def perfect_output(faces, height=24, width=24):
-    """What the network should predict for the faces of one scene."""
-    output = torch.zeros(1, 6, height, width)
+def perfect_output():
+    """What the network should predict for the two faces: [1, N, 15]."""
+    centres, strides = cells((SIDE, SIDE))
+    output = np.zeros((len(centres), VALUES), np.float32)
     output[:, 0] = -12
-    for (x, y), size, angle in zip(faces.centre[0], faces.size[0], faces.angle[0], strict=True):
-        shape = torch.tensor([math.log2(size / SIZE_UNIT), math.cos(angle), math.sin(angle)])
-        for row in range(height):
-            for column in range(width):
-                dx, dy = x / STRIDE - column - 0.5, y / STRIDE - row - 0.5
-                if math.hypot(dx, dy) < 3:
-                    output[0, 1:, row, column] = torch.tensor([dx, dy, *shape])
-        output[0, 0, int(y / STRIDE), int(x / STRIDE)] = 12
-    return output
+    for box, points in zip(BOXES, POINTS, strict=True):
+        centre, half, size = (
+            (box[:2] + box[2:]) / 2,
+            (box[2:] - box[:2]) / 2,
+            np.sqrt((box[2:] - box[:2]).prod()),
+        )
+        for stride, (low, high) in zip(STRIDES, SIZES, strict=True):
+            near = np.hypot(*(centres - centre).T) < max(0.22 * size, stride / 2)
+            (chosen,) = np.nonzero(near & (strides == stride) & (low <= size < high))
+            output[chosen, 0] = 12
+            output[chosen, 1:3] = (centre - centres[chosen]) / stride
+            output[chosen, 3:5] = np.log(half / stride)
+            away = (points - centres[chosen, None]) / stride
+            output[chosen, 5:] = away.reshape(len(chosen), 10)
+    return torch.from_numpy(output)[None]
 
 
 def loss_value(output, faces):
     return detection_loss(output, faces, RECIPE).item()
 
 
-TWO_FACES = ((52, 60, 64, 0.4), (148, 100, 90, -2))
-
-
 def test_the_loss_of_the_right_output_is_almost_0_and_of_others_larger():
-    faces = faces_at(*TWO_FACES)
-    right = perfect_output(faces)
-    assert loss_value(right, faces) < 0.01
-    for channel, change in ((0, 11.0), (1, 0.5), (2, -0.5), (3, 0.5), (4, 0.5), (5, -0.5)):
+    right = perfect_output()
+    assert loss_value(right, faces_of()) < 0.01
+    for value, change in ((0, 12.0), (1, 0.5), (2, -0.5), (3, 0.5), (4, -0.5), (5, 2), (14, -2)):
         wrong = right.clone()
-        wrong[:, channel] += change
-        assert loss_value(wrong, faces) > 0.04, channel
+        wrong[..., value] += change
+        assert loss_value(wrong, faces_of()) > 0.1, value
     missed = right.clone()
-    missed[:, 0] = -12
-    assert loss_value(missed, faces) > 5
-
-
-def test_an_ignored_face_may_be_detected_or_not():
-    faces = faces_at((100, 100, 64, 0), status=IGNORED)
-    detected, missed = perfect_output(faces), perfect_output(faces)
-    missed[:, 0] = -12
-    assert loss_value(detected, faces) < 0.01 and loss_value(missed, faces) < 0.01
-    assert loss_value(perfect_output(faces_at((30, 100, 64, 0))), faces) > 5
+    missed[..., 0] = -12
+    assert loss_value(missed, faces_of()) > 5
 
 
 def test_the_output_is_decoded_to_the_same_faces():
-    output = perfect_output(faces_at(*TWO_FACES))
-    detections = decode_detections(output[0].numpy(), 0.5)
-    rois = sorted((d.roi.x, d.roi.y, d.roi.size, d.roi.angle) for d in detections)
-    assert rois == [pytest.approx(face, abs=1e-3) for face in TWO_FACES]
+    found = nms(decode(perfect_output()[0].numpy(), (SIDE, SIDE), 0.5), 0.4)
+    order = np.argsort(found.boxes[:, 0])
+    np.testing.assert_allclose(found.boxes[order], BOXES, atol=1e-3)
+    np.testing.assert_allclose(found.points[order], POINTS, atol=1e-3)
 
 
-def test_the_faces_of_scenes_have_the_right_position_size_and_angle(scenes):
-    """The ROI of a positive face has the red disc in its upper half and the green one below."""
-    differences = []
-    for seed in range(4):
-        images, faces = scenes(8, generator_for(seed))
-        assert images.shape == (8, 3, 192, 192)
-        assert 0 <= images.min() and images.max() <= 1
-        for scene, index in zip(*torch.nonzero(faces.status == POSITIVE).T, strict=True):
-            x, y = faces.centre[scene, index]
-            size, angle = faces.size[scene, index], faces.angle[scene, index]
-            assert 36 <= size <= 120 and 0 < x < 192 and 0 < y < 192
-            points = [  # centres of the two discs, 38 pixels above and 42 below that of a photo
-                (int(y - up * size * math.cos(angle)), int(x + up * size * math.sin(angle)))
-                for up in (38 / 256, -42 / 256)
-            ]
-            if all(0 <= side < 192 for point in points for side in point):
-                above, below = (images[scene, :2, row, column] for row, column in points)
-                differences.append(above[0] - above[1] - (below[0] - below[1]))
-    assert len(differences) > 10
-    assert min(differences) > -0.02  # some are dark, or grey from lack of light
-    assert np.median(differences) > 0.5
+def test_detections_in_what_is_to_be_ignored_cost_nothing():
+    without = faces_of(BOXES[:1], POINTS[:1])
+    assert loss_value(perfect_output(), without) > 5
+    ignored = faces_of(BOXES[:1], POINTS[:1], ignore=BOXES[1:])
+    assert loss_value(perfect_output(), ignored) < 0.01
 
 
-def test_scenes_have_faces_of_each_status_and_can_be_repeated(scenes):
-    images, faces = scenes(64, generator_for(5))
-    for status in (POSITIVE, IGNORED, ABSENT):
-        assert (faces.status == status).sum() > 5
-    assert (faces.status[:, -1] == POSITIVE).any()  # nothing covers the last
-    assert torch.equal(images, scenes(64, generator_for(5))[0])
-    other, _ = scenes(1, generator_for(4))
-    assert len(other) == 1 and not torch.equal(images[:1], other)
+def test_faces_of_zero_size_only_pad_the_batch():
+    padded = faces_of(np.vstack([BOXES, np.zeros((2, 4), np.float32)]), [*POINTS, *POINTS * 0])
+    assert loss_value(perfect_output(), padded) == loss_value(perfect_output(), faces_of())
+    none = faces_of(np.zeros((1, 4), np.float32), np.zeros((1, 5, 2)))
+    assert 0 < loss_value(perfect_output() * 0, none) < float("inf")
+
+
+class OneBatch:
+    """The same canvases at each step."""
+
+    def __init__(self, maker):
+        self.batch = maker.training_batch(0, 0.0, replace(RECIPE, batch_size=8), None)
+
+    def __len__(self):
+        return RECIPE.batch_size
+
+    def training_batch(self, *_):
+        return self.batch
 
 
 def test_it_learns():
     torch.manual_seed(0)
-    scenes = SceneMaker(markers(), np.arange(6), SceneSettings(side=96), backgrounds=4)
-    config = replace(RECIPE, batch_size=8, budget=Budget(epochs=200))  # of one step each
-    run, small = RunOptions(progress=False), FaceDetector((8, 8, 16), 1)
-    model, history = fit(small, scenes, None, config, run, loss=detection_loss)
+    red = np.full((128, 128, 3), 128, np.uint8)
+    red[30:98, 40:88] = (230, 20, 20)
+    face = LabelledPhoto(
+        Image.fromarray(red),
+        np.array([[40, 30, 88, 98]], np.float32),
+        np.array([[[52, 50], [76, 50], [64, 65], [54, 80], [74, 80]]], np.float32),
+    )
+    empty = LabelledPhoto(Image.new("RGB", (128, 128), (90, 120, 90)))
+    maker = CanvasMaker([face] * 8 + [empty], side=96)
+    config = replace(RECIPE, budget=Budget(epochs=150))  # of one step each
+    small = FaceDetector((8, 8, 16, 16, 16), 16)
+    run = RunOptions(progress=False)
+    model, history = fit(small, OneBatch(maker), None, config, run, loss=detection_loss)
     losses = [row["train_loss"] for row in history]
-    assert not model.training and history[-1]["step"] == 200 and len(losses) == 40
-    assert np.mean(losses[-2:]) < 0.7 * np.mean(losses[:2])
+    assert not model.training and history[-1]["step"] == 150
+    assert np.mean(losses[-3:]) < 0.5 * np.mean(losses[:3])
 
 
 def test_its_file_predicts_the_same_at_any_size(tmp_path):
@@ -139,10 +131,11 @@ def test_its_file_predicts_the_same_at_any_size(tmp_path):
     path = tmp_path / "detector.onnx"
     export_detector(detector, {"trained on": "nothing"}, path)
     network = open_detector(path)
-    for size in ((64, 64), (128, 96), (512, 384)):
-        photos = np.random.default_rng(0).random((1, 3, *size), dtype=np.float32)
+    for height, width in ((64, 64), (128, 96), (512, 384)):
+        photos = np.random.default_rng(0).random((2, 3, height, width), dtype=np.float32)
         with torch.inference_mode():
             expected = detector(torch.from_numpy(photos)).numpy()
+        assert expected.shape == (2, len(cells((width, height))[0]), VALUES)
         assert np.abs(network(photos) - expected).max() < 1e-4
     with pytest.raises(FaceSegKitError, match="is not a model of facesegkit"):
         open_onnx(path)

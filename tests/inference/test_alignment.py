@@ -1,7 +1,6 @@
 """Warping faces upright, pasting their classes back, and aligning ROIs to landmarks."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +8,15 @@ from PIL import Image
 
 from facesegkit.geometry import FULL_IMAGE, FaceROI, RelativeCrop
 from facesegkit.inference.alignment import (
-    align_to_landmarks,
-    is_misaligned,
+    MEAN_BOX,
+    MEAN_POINTS,
+    box_of,
     paste_classes,
+    roi_of,
+    roi_of_box,
+    roi_of_points,
     warp_crop,
 )
-from facesegkit.inference.landmarks import MEAN_EYES, MEAN_MOUTH, MEAN_NOSE, Landmarks
-from facesegkit.inference.search_config import SearchConfig
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
@@ -96,50 +97,58 @@ def test_of_a_roi_over_the_border_only_the_part_on_the_photo_is_pasted():
     assert paste_classes(logits, FaceROI(500, 500, 40, 0), (60, 50))[0].size == 0
 
 
-@pytest.mark.parametrize("missing", [None, "eyes", "nose"])
-@pytest.mark.parametrize("rotation", [0, 25, -70])
-@pytest.mark.parametrize("angle", [0, 100])
-def test_a_roi_is_aligned_to_the_landmarks_in_it(angle, rotation, missing):
+@pytest.mark.parametrize("angle", [0, 25, 100, 180, -70])
+def test_the_roi_of_points_is_where_they_have_their_mean_positions(angle):
     right = FaceROI(300, 200, 160, math.radians(angle))
-    misaligned = FaceROI(310, 190, 200, math.radians(angle - rotation))
-
-    def seen(point):
-        """A point of the right ROI, in fractions of the misaligned one."""
-        for xx, xy, x, yx, yy, y in (right.from_aligned(1), misaligned.to_aligned(1)):
-            point = xx * point[0] + xy * point[1] + x, yx * point[0] + yy * point[1] + y
-        return point
-
-    landmarks = Landmarks(seen(MEAN_EYES), seen(MEAN_NOSE), seen(MEAN_MOUTH), 1.0)
-    if missing:
-        landmarks = replace(landmarks, **{missing: None})
-    aligned = align_to_landmarks(misaligned, landmarks)
-    assert (aligned.x, aligned.y) == pytest.approx((300, 200), abs=0.5)
-    assert aligned.size == pytest.approx(160, rel=0.01)
-    assert math.degrees(aligned.angle) == pytest.approx(angle, abs=0.5)
+    found = roi_of_points(right.on_photo(MEAN_POINTS))
+    assert (found.x, found.y, found.size) == pytest.approx((300, 200, 160))
+    assert math.remainder(found.angle - right.angle, 2 * math.pi) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("points", [((0.4, 0.5), MEAN_NOSE, None), (None, None, (0.4, 0.5)),
-                                    (None, None, None)])  # fmt: skip
-def test_without_a_mouth_or_with_nothing_else_a_roi_stays_as_it_is(points):
-    roi = FaceROI(10, 20, 30, 0.4)
-    assert align_to_landmarks(roi, Landmarks(*points, 1.0)) == roi
+def test_points_that_fit_no_face_give_the_least_squares_solution():
+    """The nose is off to one side; the four others agree, so the ROI hardly moves."""
+    points = MEAN_POINTS.copy()
+    points[2, 0] += 0.1
+    found = roi_of_points(FaceROI(100, 100, 50, 0).on_photo(points))
+    assert found.x - 100 == pytest.approx(0.1 / 5 * 50, abs=0.5)
+    assert abs(math.degrees(found.angle)) < 5 and found.size == pytest.approx(50, rel=0.02)
 
 
-def test_landmarks_that_fit_no_face_give_the_least_squares_solution():
-    """The nose is off to one side; eyes and mouth agree, so the ROI hardly moves."""
-    x, y = MEAN_NOSE
-    landmarks = Landmarks(MEAN_EYES, (x + 0.06, y), MEAN_MOUTH, 1.0)
-    aligned = align_to_landmarks(FaceROI(100, 100, 50, 0), landmarks)
-    assert aligned.x - 100 == pytest.approx(0.06 / 3 * 50, abs=0.5)
-    assert abs(math.degrees(aligned.angle)) < 10 and aligned.size == pytest.approx(50, rel=0.02)
+def test_points_in_one_place_give_a_roi_of_a_pixel():
+    found = roi_of_points(np.full((5, 2), 7.0))
+    assert (found.x, found.y, found.size) == pytest.approx((7, 7, 1), abs=0.6)
 
 
-@pytest.mark.parametrize(
-    ("change", "misaligned"),
-    [({"angle": math.radians(7)}, False), ({"angle": math.radians(-9)}, True),
-     ({"size": 108}, False), ({"size": 110}, True), ({"size": 91}, True),
-     ({"x": 104}, False), ({"x": 104, "y": 96}, True)],
-)  # fmt: skip
-def test_from_when_a_roi_is_misaligned(change, misaligned):
-    roi = FaceROI(100, 100, 100, 0)
-    assert is_misaligned(replace(roi, **change), roi, SearchConfig()) == misaligned
+def test_the_roi_of_a_box_shows_an_upright_face_in_it():
+    roi = FaceROI(120, 90, 80, 0)
+    box = roi.on_photo(MEAN_BOX.reshape(2, 2)).ravel()
+    assert roi_of_box(box) == FaceROI(*(pytest.approx(v) for v in (120, 90, 80, 0)))
+    assert roi_of_box(np.zeros(4)).size == 1
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 200])
+def test_the_size_is_that_of_the_box_if_the_points_are_too_close_together(
+    degrees,
+):
+    roi = FaceROI(120, 90, 80, math.radians(degrees))
+    points = roi.on_photo(MEAN_POINTS)
+    for spread in (1.0, 0.4):
+        found = roi_of(box_of(roi), points.mean(0) + spread * (points - points.mean(0)))
+        assert (found.x, found.y, found.size) == pytest.approx((120, 90, 80), rel=1e-3)
+        assert math.remainder(found.angle - roi.angle, 2 * math.pi) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_roi_of_a_detection_follows_its_points_where_they_agree_with_its_box():
+    roi = FaceROI(120, 90, 80, 0.0)
+    larger = FaceROI(123, 92, 86, 0.1)
+    found = roi_of(box_of(roi), larger.on_photo(MEAN_POINTS))
+    assert (found.x, found.y, found.size) == pytest.approx((123, 92, 86))
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 200])
+def test_the_box_of_a_roi_is_a_square_around_its_face(degrees):
+    roi = FaceROI(120, 90, 80, math.radians(degrees))
+    left, top, right, bottom = box_of(roi)
+    assert right - left == pytest.approx(bottom - top)
+    points = roi.on_photo(MEAN_POINTS)
+    assert (points > (left, top)).all() and (points < (right, bottom)).all()

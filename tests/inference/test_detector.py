@@ -1,81 +1,100 @@
-"""Decoding of a detector's output, the image pyramid, non-maximum suppression."""
+"""Decoding of a detector's output, parts of large levels, non-maximum suppression."""
 
 import math
 
 import numpy as np
 import pytest
+from fake_models import output_with, upright
 from PIL import Image
 
-from facesegkit.geometry import FaceROI
-from facesegkit.inference.detector import Detection, decode_detections, detect_faces, nms
-from facesegkit.inference.search_config import SearchConfig
-
-SCALES, DISTANCE = SearchConfig().scales, SearchConfig().same_face_distance
+from facesegkit.inference.alignment import MEAN_BOX, MEAN_POINTS
+from facesegkit.inference.detector import decode, detect, iou, nms_order
 
 
-def output_with(*faces, height=8, width=12):
-    """Output [6, h, w] of a detector: (row, column, logit, dx, dy, log size, angle) per face."""
-    output = np.full((6, height, width), -9, dtype=np.float32)
-    for row, column, *values, angle in faces:
-        output[:, row, column] = (*values, math.cos(angle), math.sin(angle))
-    return output
+def box_in(roi):
+    low, high = roi.on_photo(MEAN_BOX.reshape(2, 2))
+    return np.concatenate([low, high])
 
 
-def test_a_peak_is_a_detection():
-    (found,) = decode_detections(output_with((3, 5, 2.0, 0.25, -0.5, 1.0, 0.3)), threshold=0.5)
-    assert (found.roi.x, found.roi.y, found.roi.size) == pytest.approx((46, 24, 128))
-    assert found.roi.angle == pytest.approx(0.3)
-    assert found.confidence == pytest.approx(1 / (1 + math.exp(-2)))
+def test_a_cell_is_decoded_to_box_points_and_score():
+    roi = upright(70, 52, 60)
+    found = decode(output_with((128, 96), (roi, 2.0)), (128, 96), 0.5)
+    np.testing.assert_allclose(found.boxes, [box_in(roi)], atol=1e-3)
+    np.testing.assert_allclose(found.points, [roi.on_photo(MEAN_POINTS)], atol=1e-3)
+    np.testing.assert_allclose(found.scores, [1 / (1 + math.exp(-2))], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("log_size", "size"), [(5, 256), (-5, 16)])
-def test_sizes_are_limited(log_size, size):
-    (found,) = decode_detections(output_with((0, 0, 2, 0, 0, log_size, 0)), threshold=0.5)
-    assert found.roi.size == size
+def test_scores_below_the_threshold_are_no_detections():
+    output = output_with((128, 96), (upright(30, 30, 40), 0.5), (upright(90, 60, 40), -0.5))
+    assert len(decode(output, (128, 96), 0.5)) == 1
+    assert len(decode(output, (128, 96), 0.3)) == 2
 
 
-def test_neighbours_of_a_peak_and_low_confidences_are_no_detections():
-    output = output_with((3, 5, 2, 0, 0, 0, 0), (3, 6, 1.5, 0, 0, 0, 0), (6, 1, -0.5, 0, 0, 0, 0))
-    assert len(decode_detections(output, threshold=0.5)) == 1
-    assert len(decode_detections(output, threshold=0.3)) == 2
+def test_cells_of_all_strides_are_where_they_belong():
+    """Each cell with a zero offset has its box's centre in its own middle."""
+    found = decode(np.ones((16 + 4 + 1, 15), np.float32) * [9] + 0 * MEAN_BOX[0], (32, 32), 0.5)
+    sizes = np.sqrt((found.boxes[:, 2:] - found.boxes[:, :2]).prod(1))
+    assert sizes[16] == pytest.approx(2 * sizes[0]) and sizes[20] == pytest.approx(4 * sizes[0])
 
 
-def test_a_face_seen_at_several_scales_is_one_detection():
-    """This detector marks the same point at every scale, with a size that grows with the scale."""
-
-    def detect(images):
-        height, width = (side // 8 for side in images.shape[2:])
-        size = math.log2(0.5 * images.shape[3] / 64)
-        logit = 3 - abs(size)  # highest at the size that it knows best
-        face = (height // 2, width // 4, logit, -0.5, -0.5, size, 0.0)
-        return output_with(face, height=height, width=width)[None]
-
-    (found,) = detect_faces(Image.new("RGB", (400, 250)), detect, SCALES, 0.5, DISTANCE)
-    assert (found.roi.x, found.roi.y) == pytest.approx((100, 125), abs=12.5)
-    assert found.roi.size == pytest.approx(200, abs=1)
-    assert found.confidence == pytest.approx(1 / (1 + math.exp(-3)), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [((20, 15), [(64, 48)]), ((100, 80), [(64, 48), (128, 104)]),
-     ((3, 900), [(8, 64), (8, 128), (8, 256), (8, 512)])],
-)  # fmt: skip
-def test_levels_of_the_pyramid(size, expected):
-    """Multiples of the stride; no upsampling by 2 or more, but always a first level."""
+@pytest.mark.parametrize("size", [(400, 250), (37, 900), (1, 1)])
+def test_positions_are_those_of_the_photo(size):
+    """The level's sides are rounded to multiples of 32, so its aspect ratio may differ."""
     levels = []
 
-    def detect(images):
-        levels.append(images.shape[:1:-1])
-        return np.full((1, 6, images.shape[2] // 8, images.shape[3] // 8), -9, np.float32)
+    def network(images):
+        height, width = images.shape[2:]
+        levels.append((width, height))
+        return output_with((width, height), (upright(width / 2, height / 2, 24), 3))[None]
 
-    assert detect_faces(Image.new("RGB", size), detect, SCALES, 0.5, DISTANCE) == []
-    assert levels == expected
+    found = detect(Image.new("RGB", size), network, 320, 0.5)
+    ((width, height),) = levels
+    assert width % 32 == height % 32 == 0 and max(width, height) == 320
+    centre = (found.points[0].mean(0) - MEAN_POINTS.mean(0) * 0) / size
+    assert centre == pytest.approx([0.5, 0.5], abs=0.3)
+    assert (found.boxes[0] / np.tile(size, 2)).mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_nms_keeps_the_most_confident_of_those_that_overlap():
-    first = Detection(FaceROI(100, 100, 50, 0), 0.9)
-    near = Detection(FaceROI(118, 124, 100, 1), 0.8)  # within 0.3 of the larger side
-    apart = Detection(FaceROI(119, 125, 100, 1), 0.95)
-    assert nms([near, first], DISTANCE) == [first]
-    assert nms([first, apart, near], DISTANCE) == [apart, first]
+def test_a_large_level_is_searched_in_parts_and_each_face_found_whole():
+    """Faces are discs here; a part sees one if at least a quarter of it is in the part."""
+    faces = [(300, 200), (1180, 640), (1500, 1000), (2000, 1250)]
+    photo = np.zeros((1300, 2200, 3), np.uint8)
+    for x, y in faces:
+        photo[y - 20 : y + 20, x - 20 : x + 20] = 255
+    seen = []
+
+    def network(images):
+        seen.append(images.shape[2:])
+        height, width = images.shape[2:]
+        white = images[0, 0] > 0.5
+        found = []
+        for x0 in range(0, width, 8):
+            column = white[:, x0 : x0 + 8]
+            if column.any() and not (x0 and white[:, x0 - 8 : x0].any()):
+                rows = np.flatnonzero(white[:, x0 : x0 + 44].any(1))
+                columns = np.flatnonzero(white[rows[0] : rows[0] + 42, x0 : x0 + 44].any(0)) + x0
+                middle = (
+                    (columns.min() + columns.max()) / 2,
+                    (rows[0] + min(rows[-1], rows[0] + 40)) / 2,
+                )
+                found.append((upright(*middle, 40), 3))
+        return output_with((width, height), *found)[None]
+
+    found = detect(Image.fromarray(photo), network, 2200, 0.5)
+    assert len(seen) == 4 and max(max(shape) for shape in seen) == 1280
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    for x, y in faces:
+        assert np.hypot(*(centres - (x, y)).T).min() < 25
+
+
+def test_iou():
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [2, 2, 2, 2]])
+    assert iou(boxes[0], boxes) == pytest.approx([1, 1 / 3, 0, 0])
+    assert iou(boxes[3], boxes) == pytest.approx([0, 0, 0, 0])
+
+
+def test_nms_keeps_the_most_confident_of_those_that_overlap_and_small_ones_inside_large_ones():
+    boxes = np.array([[0, 0, 100, 100], [10, 0, 110, 100], [30, 30, 60, 60], [300, 0, 400, 100]])
+    assert nms_order(boxes, np.array([0.7, 0.9, 0.5, 0.6]), 0.4) == [1, 3, 2]
+    assert nms_order(np.zeros((2, 4)), np.array([0.5, 0.6]), 0.4) == [1, 0]
+    assert nms_order(np.zeros((0, 4)), np.zeros(0), 0.4) == []

@@ -1,143 +1,108 @@
-"""The search for faces: scales, thresholds, rotations, resolution."""
-
-import math
+"""The search for faces: scales, thresholds, resolution, other detectors."""
 
 import numpy as np
 import pytest
-from fake_models import GREY, NOSES, detector_of, face_logits, model_by_colour, photo_with
+from fake_models import (
+    GREY,
+    NOSES,
+    detector_of,
+    model_by_colour,
+    network_of,
+    output_with,
+    photo_with,
+    upright,
+)
 from PIL import Image
 
+from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FaceROI
 from facesegkit.image_io import read_reduced
-from facesegkit.inference.onnx_model import Model
-from facesegkit.inference.pipeline import (
-    CONFIDENCE_KEY,
-    FaceAnalyzer,
-    ScaledImage,
-    typical_confidence,
-)
-from facesegkit.inference.search_config import SearchConfig
+from facesegkit.inference.onnx_model import DetectorModel
+from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage
+from facesegkit.inference.search_config import SEARCHES, SearchConfig, search_config
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.labels import FIVE_FEATURES
 
-CONFIG = SearchConfig()
-SIDE = 128
-ROI = FaceROI(SIDE / 2, SIDE / 2, SIDE, 0)
+MODEL = model_by_colour(NOSES)
 
 
-def predict_face(images):
-    """Logits of a face, with the confidence that the upper left pixel says."""
-    confidence = float(images[0, 0, 0, 0])
-    return face_logits(margin=math.log(5 * confidence / (1 - confidence)), side=SIDE)[None]
-
-
-def grey(level):
-    return np.full((SIDE, SIDE, 3), round(255 * level), dtype=np.uint8)
-
-
-def analyze(pixels, metadata=None, **options):
-    analyzer = FaceAnalyzer(Model(predict_face, FIVE_FEATURES, SIDE, metadata or {}), detector_of())
-    return analyzer.analyze(ScaledImage(Image.fromarray(pixels), (SIDE, SIDE)), ROI, **options)
-
-
-def is_face(confidence, metadata=None, **options):
-    return analyze(grey(confidence), metadata, any_rotation=False, **options) is not None
+def search(photo, network, config=None):
+    analyzer = FaceAnalyzer(MODEL, network, config=config or SearchConfig())
+    return analyzer.search(ScaledImage(photo, photo.size))
 
 
 @pytest.mark.parametrize(
-    ("typical", "threshold"),
-    [(None, CONFIG.min_confidence), (0.7, 0.7), (0.8, 0.8), (0.99, CONFIG.min_confidence),
-     (0.1, CONFIG.lowest_min_confidence), ("very", CONFIG.min_confidence)],
+    ("size", "face", "expected"),
+    [((4000, 3000), 1500, [320]), ((4000, 3000), 700, [320, 640]),
+     ((4000, 3000), 200, [320, 640, 1280]), ((4000, 3000), None, [320, 640]),
+     ((600, 500), 40, [320, 640, 1216]), ((200, 100), 15, [320, 384]), ((1, 1), None, [32])],
+    ids=["a large face", "a smaller face", "a small face", "no face", "enlarged twice",
+         "a small photo", "a pixel"],
 )  # fmt: skip
-def test_the_confidence_threshold_is_the_models_within_limits(typical, threshold):
-    """The metadata of a model from elsewhere may contain anything."""
-    metadata = {} if typical is None else {CONFIDENCE_KEY: typical}
-    assert is_face(threshold + 0.02, metadata)
-    assert not is_face(threshold - 0.02, metadata)
+def test_finer_scales_are_used_only_while_there_are_small_faces(size, face, expected):
+    sides = []
+    rois = [upright(size[0] / 2, size[1] / 2, face)] if face else []
+    faces = search(Image.new("RGB", size, GREY), network_of(*rois, size=size, sides=sides))
+    assert len(faces) == len(rois)
+    assert sides == expected
 
 
-def test_a_candidate_may_have_less_confidence():
-    least = CONFIG.min_confidence - CONFIG.candidate_margin
-    assert is_face(least + 0.02, candidates=True)
-    assert not is_face(least - 0.02, candidates=True)
+def test_a_thorough_search_sees_every_detail_of_a_large_photo():
+    sides = []
+    network = network_of(size=(3000, 2000), sides=sides)
+    assert search(Image.new("RGB", (3000, 2000), GREY), network, SEARCHES["thorough"]) == []
+    # 2560 x 1696 pixels in three by two parts, and 3008 x 2016 in three by two.
+    assert sides[:3] == [320, 640, 1280] and len(sides) == 3 + 6 + 6 and max(sides) == 1280
 
 
-def test_the_typical_confidence_is_exceeded_by_nine_faces_in_ten():
-    levels = np.linspace(0.6, 0.95, 11)
-    photos = np.stack([grey(level) for level in levels])
-    found = typical_confidence(Model(predict_face, FIVE_FEATURES, SIDE), photos)
-    assert found == pytest.approx(levels[1], abs=0.005)
+def test_the_confidence_combines_two_scores():
+    size = (640, 480)
+    faces = {}
+    for second in (-2, 1, 4):
+        network = network_of(upright(300, 200, 120), size=size, sides=[], second_logit=second)
+        config = SearchConfig(min_confidence=0)
+        (face,) = search(Image.new("RGB", size, GREY), network, config)
+        faces[second] = face.confidence
+    expected = {second: 1 / (1 + np.exp(-(3 + second) / 2)) for second in faces}
+    assert faces == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("upright", "upside_down", "rotated"),
-    [(0.9, 0.97, True), (0.97, 0.9, False), (0.95, 0.97, False), (0.92, 0.9, False)],
-)
-def test_a_face_of_low_confidence_is_also_tried_upside_down(upright, upside_down, rotated):
-    pixels, half = grey(0.5), SIDE // 2
-    pixels[:half, :half], pixels[half:, half:] = grey(upright)[0, 0], grey(upside_down)[0, 0]
-    assert (abs(analyze(pixels).roi.angle) > 3) == rotated
+@pytest.mark.parametrize(("min_confidence", "count"), [(0.5, 1), (0.98, 0)])
+def test_faces_of_lower_confidence_are_dropped(min_confidence, count):
+    size = (640, 480)
+    network = network_of(upright(300, 200, 120), size=size, sides=[])
+    config = SearchConfig(min_confidence=min_confidence)
+    assert len(search(Image.new("RGB", size, GREY), network, config)) == count
 
 
-FIRST = [64, 128, 256, 512]
-SECOND = [88, 184, 360]  # the second try; rounded to multiples of the stride
-KNOWN_PIXELS = 36  # smaller faces are not known to the shipped detector either
+def test_where_the_second_look_shows_nothing_the_first_roi_stays():
+    def predict(images):
+        height, width = images.shape[2:]
+        seen = [] if len(images) == 2 else [(upright(width / 2, height / 2, width / 4), 9)]
+        return np.stack([output_with((width, height), *seen)] * len(images))
+
+    config = SearchConfig(min_confidence=0)
+    network = DetectorModel(predict, (0.0, 0.5, 0.5))
+    (face,) = search(Image.new("RGB", (640, 480), GREY), network, config)
+    assert (face.roi.x, face.roi.y) == pytest.approx((320, 240), abs=2)
+    assert face.confidence < 0.6
 
 
-def test_small_faces_of_a_large_photo_are_detected_at_finer_scales(tmp_path):
-    photo = photo_with({"nose": (600, 500, 640, 530)}, 3600, 2400)
-    photo.paste(NOSES.colours[0], (2700, 1500, 2720, 1518))
-    photo.save(tmp_path / "photo.jpg", quality=95)
-    # The first has 26 pixels at scale 512 and 51 at 1024, the second 48 at 2048.
-    faces = (620 / 3600, 515 / 2400, 180 / 3600), (2710 / 3600, 1509 / 2400, 84 / 3600)
-    for source in (photo, tmp_path / "photo.jpg"):
-        scales = []
-        detector = detector_of(*faces, min_pixels=KNOWN_PIXELS, scales=scales)
-        found = FaceSegmenter(model_by_colour(NOSES), detector=detector)(source)
-        assert sorted(round(face.roi.size) for face in found.faces) == [84, 180]
-        nose = found.mask("nose")
-        assert nose[1500:1518, 2700:2720].mean() > 0.8 and nose[500:530, 600:640].mean() > 0.9
-        assert scales == [*FIRST, *SECOND, 1024, 2048, 4096]
+def test_two_boxes_of_one_face_become_one():
+    """They differ too much for NMS, but the second look aligns both in the same place."""
+    size = (640, 640)
 
+    def predict(images):
+        height, width = images.shape[2:]
+        middle = upright(width / 2, height / 2, width)
+        if len(images) == 2:  # whatever the crop shows, the face is at the photo's centre
+            return np.stack([output_with((width, height), (middle, 4))] * 2)
+        near = [upright(width * x, height / 2, width * s) for x, s in ((0.5, 0.3), (0.505, 0.17))]
+        return output_with((width, height), *((roi, 3) for roi in near))[None]
 
-@pytest.mark.parametrize(
-    ("size", "faces", "expected"),
-    [((4000, 3000), [(0.5, 0.5, 0.3)], FIRST), ((4000, 3000), [], [*FIRST, *SECOND, 1024, 2048]),
-     ((600, 500), [], [*FIRST, *SECOND, 1024])],
-    ids=["a large face", "no face", "no face in a small photo"],
-)  # fmt: skip
-def test_finer_scales_are_used_only_if_a_face_is_likely_there(size, faces, expected):
-    scales = []
-    detector = detector_of(*faces, min_pixels=KNOWN_PIXELS, scales=scales)
-    model = model_by_colour(NOSES) if faces else "separable"
-    found = FaceSegmenter(model, detector=detector)(Image.new("RGB", size, GREY))
-    assert len(found.faces) == len(faces)
-    assert scales == expected
-
-
-def test_a_face_that_was_missed_is_detected_at_the_second_scales():
-    detector = detector_of((0.5, 0.5, 0.3))
-
-    def detect(images):
-        output = detector(images)
-        output[:, 0] -= 20 * (max(images.shape[2:]) not in SECOND)
-        return output
-
-    photo = photo_with({"nose": (1900, 1400, 2100, 1600)}, 4000, 3000)
-    [face] = FaceSegmenter(model_by_colour(NOSES), detector=detect)(photo).faces
-    assert (face.roi.x, face.roi.y) == pytest.approx((2000, 1500), abs=20)
-
-
-def test_detections_of_low_confidence_count_only_if_there_is_no_face_otherwise():
-    high, low = detector_of((0.25, 0.5, 0.25)), detector_of((0.75, 0.5, 0.25), confidence_logit=0.1)
-    photo = ScaledImage(Image.new("RGB", (512, 512), GREY), (512, 512))
-
-    def centres(detector):
-        faces = FaceAnalyzer(model_by_colour(NOSES), detector).detect(photo, CONFIG.scales)
-        return [round(face.roi.x) for face in faces]
-
-    assert centres(low) == [384]
-    assert centres(lambda images: np.maximum(low(images), high(images))) == [128]
+    faces = search(Image.new("RGB", size, GREY), DetectorModel(predict, (0.0, 0.5, 0.5)))
+    assert len(faces) == 2  # of different sizes: a small face before a large one
+    same = FaceAnalyzer(MODEL, network_of(upright(320, 320, 160), size=size, sides=[]))
+    assert len(same.search(ScaledImage(Image.new("RGB", size, GREY), size))) == 1
 
 
 def test_a_large_jpeg_is_read_only_as_large_as_its_smallest_face_needs(tmp_path, monkeypatch):
@@ -147,12 +112,74 @@ def test_a_large_jpeg_is_read_only_as_large_as_its_smallest_face_needs(tmp_path,
         sides.append(side)
         return read_reduced(source, side)
 
-    monkeypatch.setattr("facesegkit.inference.segmenter.read_reduced", note)
     monkeypatch.setattr("facesegkit.inference.pipeline.read_reduced", note)
     photo = photo_with({"nose": (2100, 1500, 2160, 1570)}, 4000, 3000)
     photo.save(tmp_path / "photo.jpg", quality=95)
-    small = FaceSegmenter(model_by_colour(NOSES), detector=detector_of((0.5325, 0.5117, 0.08)))
-    assert small(tmp_path / "photo.jpg").mask("nose").sum() == pytest.approx(60 * 70, rel=0.15)
-    large = FaceSegmenter(model_by_colour(NOSES), detector=detector_of((0.5, 0.5, 0.6)))
-    large(tmp_path / "photo.jpg")
-    assert sides == [512, 1024, 2560, 512]
+
+    def mask(roi):
+        network = network_of(roi, size=(4000, 3000), sides=[])
+        opened = ScaledImage(*read_reduced(tmp_path / "photo.jpg", 640), tmp_path / "photo.jpg")
+        segmenter = FaceSegmenter(MODEL)
+        return segmenter.result(FaceAnalyzer(MODEL, network).search(opened), opened).mask("nose")
+
+    assert mask(upright(2130, 1535, 320)).sum() == pytest.approx(60 * 70, rel=0.15)
+    small = list(sides)
+    mask(upright(2000, 1500, 2400))
+    assert small[-1] > 2000 and sides == small
+
+
+def test_another_detector_sees_the_whole_photo_and_its_scores_are_confidences(tmp_path):
+    photo = photo_with({"nose": (2100, 1500, 2160, 1570)}, 4000, 3000)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    shapes, inner = [], detector_of(upright(2130, 1535, 400), score=0.75)
+
+    def detect(pixels):
+        shapes.append(pixels.shape)
+        return inner(pixels)
+
+    (face,) = FaceSegmenter(MODEL, detector=detect)(tmp_path / "photo.jpg").faces
+    assert shapes == [(3000, 4000, 3)] and face.confidence == 0.75
+    assert face.areas["nose"] == pytest.approx(60 * 70, rel=0.15)
+    assert FaceSegmenter(MODEL, detector=detect, min_confidence=0.8)(photo).faces == ()
+
+
+def test_the_same_face_twice_and_rotated_faces_of_another_detector():
+    rotated = FaceROI(300, 200, 160, 2.0)
+    detect = detector_of(rotated, upright(305, 205, 170), upright(500, 400, 100))
+    photo = Image.new("RGB", (640, 480), GREY)
+    found = FaceSegmenter(MODEL, detector=detect)(photo).faces
+    assert len(found) == 2
+    assert found[0].roi.angle == pytest.approx(2.0, abs=1e-3)
+
+
+ONE = [[1, 2, 30, 40]]
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [((ONE, None, [0.9, 0.8]), r"boxes \[1, 4\] for 2 scores; expected \[2, 4\], finite"),
+     ((ONE, [[[1, 2]] * 4], [0.9]), r"points \[1, 4, 2\] for 1 scores; expected \[1, 5, 2\]"),
+     (([[1, 2, 3, float("nan")]], None, [0.9]), r"boxes \[1, 4\] .* finite"),
+     ((ONE, None, [17.5]), r"a score of 17.5; expected 0..1")],
+)  # fmt: skip
+def test_a_detector_that_returns_something_else(returned, message):
+    segmenter = FaceSegmenter(MODEL, detector=lambda _: returned)
+    with pytest.raises(ValueError, match=f"the detector returned {message}"):
+        segmenter(Image.new("RGB", (64, 64), GREY))
+
+
+@pytest.mark.parametrize("nothing", [([], [], []), ([], None, []), (np.zeros((0, 4)), None, ())])
+def test_a_detector_that_finds_nothing(nothing):
+    segmenter = FaceSegmenter(MODEL, detector=lambda _: nothing)
+    assert segmenter(Image.new("RGB", (64, 64), GREY)).faces == ()
+
+
+def test_searches_by_name():
+    assert search_config("default") == SearchConfig()
+    assert search_config("fast", 0.7).min_confidence == 0.7
+    assert search_config(SearchConfig(scales=(64,))).scales == (64,)
+    with pytest.raises(FaceSegKitError, match="There is no search 'slow'; choose default, fast"):
+        search_config("slow")
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(FaceSegKitError, match="lowest confidence has to be in 0..1"):
+            search_config("default", wrong)

@@ -31,7 +31,7 @@ def analyzed(classes, x=150, y=100, size=80, degrees=0):
     logits = np.zeros((6, SIDE, SIDE), dtype=np.float32)
     np.put_along_axis(logits, classes[None].astype(np.intp), 5, axis=0)
     roi = FaceROI(x, y, size, math.radians(degrees))
-    return AnalyzedFace(roi, FaceLogits(logits, roi))
+    return AnalyzedFace(roi, FaceLogits(logits, roi), 0.9)
 
 
 def eye_and_nose(*args, **options):
@@ -79,14 +79,6 @@ def test_contours_follow_the_mask(degrees):
         assert len(rough) < 12 and set(map(tuple, rough)) <= set(map(tuple, exact))
         assert degrees in (0, 180) or len(rough) < len(exact) / 2
     assert face.contours("lips") == []
-
-
-def test_confidence_is_that_of_the_foreground():
-    face = eye_and_nose()
-    probability = math.exp(5) / (math.exp(5) + 5)
-    assert only_face(result_of(face)).confidence == pytest.approx(probability, abs=1e-4)
-    face.roi_logits.logits[0, :4] = 50  # more confident, but background
-    assert only_face(result_of(face)).confidence == pytest.approx(probability, abs=1e-4)
 
 
 def test_a_pixel_belongs_to_the_nearest_face():
@@ -146,7 +138,7 @@ def test_as_plain_data():
     (of_face,), face = plain["faces"], only_face(result)
     assert of_face["roi"] == {"x": 150, "y": 100, "size": 80, "degrees": 10}
     assert of_face["bbox"] == face.bbox._asdict() and of_face["areas"] == face.areas
-    assert 0.9 < of_face["confidence"] <= 1
+    assert of_face["confidence"] == 0.9
     polygons = of_face["contours"]
     assert set(polygons) == set(SCHEME.classes) and polygons["lips"] == []
     np.testing.assert_allclose(polygons["nose"][0], face.contours("nose")[0], atol=0.06)
@@ -156,10 +148,10 @@ def test_an_aligned_photo_in_which_nothing_was_segmented():
     logits = np.zeros((6, SIDE, SIDE), dtype=np.float32)
     roi = FaceROI(150, 100, 300, 0)
     of_photo = FullImageLogits(logits, roi, BBox(30, 0, 270, 200))
-    result = result_of(AnalyzedFace(roi, of_photo))
+    result = result_of(AnalyzedFace(roi, of_photo, 1.0))
     face = only_face(result)
     assert face.bbox == (30, 0, 30, 0) and not any(face.areas.values())
-    assert face.confidence == 0 and face.contours("nose") == []
+    assert face.contours("nose") == []
     assert json.dumps(face.to_dict())
     confidence = result.confidence((100, 150))  # of six equal logits inside the bounding box
     np.testing.assert_allclose(confidence[:, 15:135], 1 / 6, rtol=1e-6)

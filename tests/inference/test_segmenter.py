@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from fake_models import GREY, NOSES, detector_of, model_by_colour, photo_with
+from fake_models import GREY, NOSES, detector_of, model_by_colour, photo_with, upright
 from PIL import Image
 
 import facesegkit
@@ -117,7 +117,7 @@ def test_each_face_is_segmented_by_itself_and_nothing_between(tmp_path):
     for box in (left, right, (700, 100, 760, 160)):  # the last one belongs to no face
         photo.paste(NOSES.colours[0], box)
     photo.save(tmp_path / "photo.png")
-    detector = detector_of((220 / 1600, 205 / 1200, 0.12), (1035 / 1600, 640 / 1200, 0.2))
+    detector = detector_of(upright(220, 205, 190), upright(1035, 640, 320))
     for source in (photo, tmp_path / "photo.png"):
         result = FaceSegmenter(model_by_colour(NOSES), detector=detector)(source)
         assert not result.mask("nose")[100:160, 700:760].any()
@@ -126,10 +126,10 @@ def test_each_face_is_segmented_by_itself_and_nothing_between(tmp_path):
         assert np.allclose(centres, [(220, 205), (1035, 640)], atol=4)
 
 
-def test_a_detection_in_which_the_model_sees_no_face_is_dropped():
+def test_a_photo_without_a_face(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels).resize((640, 480))
-    result = FaceSegmenter("separable-synthetic", detector=detector_of((0.5, 0.5, 0.4)))(photo)
+    result = FaceSegmenter("separable-synthetic")(photo)
     assert result.faces == () and not result.labels.any()
     assert np.all(result.confidence() == 1)
 
@@ -149,8 +149,8 @@ def agreement(result, target):
 
 
 @pytest.mark.parametrize("degrees", [0, 30, -100, 170])
-def test_a_face_is_aligned_by_the_model_not_by_the_detector(synthetic_face, degrees):
-    """This detector is wrong about the angle, and a little about position and size."""
+@pytest.mark.parametrize("boxes_only", [False, True], ids=["own detector", "another one's box"])
+def test_a_face_is_aligned(synthetic_face, degrees, boxes_only):
     side, corner = 320, (380, 200)
     photo, target = Image.new("RGB", (1000, 800), GREY), Image.new("L", (1000, 800))
     face, classes = synthetic_face
@@ -158,26 +158,29 @@ def test_a_face_is_aligned_by_the_model_not_by_the_detector(synthetic_face, degr
     face = face.rotate(-degrees, Image.Resampling.BICUBIC).resize((side, side))
     photo.paste(face, corner, square)
     target.paste(classes.rotate(-degrees).resize((side, side), Image.Resampling.NEAREST), corner)
-    detector = detector_of((0.55, 0.47, 0.36))
-    result = FaceSegmenter("separable-synthetic", detector=detector)(photo)
-    (roi,) = [face.roi for face in result.faces]
-    assert math.hypot(roi.x - 540, roi.y - 360) < 0.06 * side
-    assert abs(math.remainder(math.degrees(roi.angle) - degrees, 360)) < 12
-    assert roi.size == pytest.approx(side, rel=0.15)
-    assert agreement(result, target) > 0.8
+
+    def box(photo):
+        return np.array([[465.0, 270, 635, 460]]), None, np.array([0.7])
+
+    segmenter = FaceSegmenter("separable-synthetic", detector=box if boxes_only else None)
+    (found,) = segmenter(photo).faces
+    assert math.hypot(found.roi.x - 540, found.roi.y - 360) < 0.06 * side
+    assert abs(math.remainder(found.degrees - degrees, 360)) < 12
+    assert found.roi.size == pytest.approx(side, rel=0.15)
+    assert agreement(segmenter(photo), target) > 0.75
+    assert found.confidence == 0.7 if boxes_only else found.confidence > 0.8
 
 
-@pytest.mark.parametrize("wrong", [(), ((0.1, 0.1, 0.1),)], ids=["nothing", "a wrong position"])
-def test_a_face_that_fills_the_photo_needs_no_detector(synthetic_face, wrong):
+def test_a_face_that_fills_the_photo(synthetic_face):
     face, target = synthetic_face
-    result = FaceSegmenter("separable-synthetic", detector=detector_of(*wrong))(face)
+    result = FaceSegmenter("separable-synthetic")(face)
     assert len(result.faces) == 1 and agreement(result, target) > 0.8
 
 
 def test_confidence_is_below_1_only_where_the_faces_are(synthetic_face):
     photo = Image.new("RGB", (900, 600), GREY)
     photo.paste(synthetic_face[0].resize((300, 300)), (500, 200))
-    detector = detector_of((650 / 900, 350 / 600, 1 / 3))
+    detector = detector_of(upright(650, 350, 300))
     result = FaceSegmenter("separable-synthetic", detector=detector)(photo)
     confidence = result.confidence()
     assert confidence.shape == (600, 900) and (confidence[:, :480] == 1).all()
