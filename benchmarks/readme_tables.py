@@ -48,9 +48,9 @@ def table_of(head: str, values: Mapping[str, Mapping[str, Any]], patterns: str) 
 REAL_PHOTOS = {  # group in the results: its name in the table
     "all": "all",
     "clear frontal, >= 128 px": "clear, frontal, 128 pixels and more",
-    "clear frontal, 64-128 px": "64 to 128 pixels",
-    "clear frontal, 40-64 px": "40 to 64 pixels",
-    "clear frontal, 24-40 px": "24 to 40 pixels",
+    "clear frontal, 64-128 px": "clear, frontal, 64 to 128 pixels",
+    "clear frontal, 40-64 px": "clear, frontal, 40 to 64 pixels",
+    "clear frontal, 24-40 px": "clear, frontal, 24 to 40 pixels",
     "clear frontal, dark skin or shade": "clear, frontal, dark skin or shade (median grey 55-90)",
     "clear frontal, light": "clear, frontal, light (130 and more)",
     "three-quarter": "three-quarter view",
@@ -156,7 +156,7 @@ def end_to_end() -> str:
         for kind in kinds:
             row += cells(of[kind], "{median ms:.1f} ms | {times MediaPipe face mesh:.1f}")
         rows.append(row)
-    head = " | ".join(f"{kind} | times MediaPipe" for kind in kinds)
+    head = " | ".join(f"{kind} | relative to MediaPipe" for kind in kinds)
     return table(f"one core | {head}", rows)
 
 
@@ -173,8 +173,8 @@ def worst_case() -> str:
 ANY_PHOTO = {  # group in the results: its name in the table
     "all": "all",
     "upright, head of 256 pixels or more": "upright, head of 256 to 511 pixels",
-    "upright, head of 128 pixels or more": "128 to 255 pixels",
-    "upright, head of 64 pixels or more": "64 to 95 pixels",
+    "upright, head of 128 pixels or more": "upright, 128 to 255 pixels",
+    "upright, head of 64 pixels or more": "upright, 64 to 95 pixels",
     "scene: turned": "one face, rotated by any angle",
     "scene: group": "two to six faces, some of them rotated",
     "scene: cut": "cut by the border, up to half of the face",

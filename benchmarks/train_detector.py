@@ -36,7 +36,13 @@ from facesegkit.detection.train import RECIPE, detection_loss, export_detector
 from facesegkit.export import OPSET
 from facesegkit.image_io import read_photo
 from facesegkit.inference.detector import detect, iou, nms
-from facesegkit.inference.model_zoo import DETECTOR_NAMES, FOLDER, MODEL_NAMES, detector_for
+from facesegkit.inference.model_zoo import (
+    DETECTOR_NAMES,
+    FOLDER,
+    MODEL_NAMES,
+    detector_for,
+    load_model,
+)
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.system.tensor_files import round_to_half, versions
 from facesegkit.train import fit
@@ -122,13 +128,14 @@ def train(options: argparse.Namespace, name: str) -> None:
 
 def card_text(name: str, figures: dict[str, Any]) -> str:
     """The text of a detector's model card, from its figures and those of real_photos.py."""
-    models = [model for model in MODEL_NAMES if detector_for(model) == name]
+    models = [model for model in MODEL_NAMES if detector_for(load_model(model)) == name]
     calibration = load_results("calibration")[name]
     return TEMPLATE.read_text(encoding="utf-8").format(
         name=name,
         training_data=DATA[name],
         where=WHERE[name],
-        models=" and ".join(f"`{model}`" for model in models),
+        others=" and models of your own" if name == "detector-open" else "",
+        models=", ".join(f"`{model}`" for model in models),
         found=faces_found([*models, *OTHER_DETECTORS]),
         ece=calibration["ECE of likely regions"],
         **figures,

@@ -75,10 +75,8 @@ def _segment_one(options: argparse.Namespace) -> None:
     result = _chosen_faces(_segmenter(model, options)(options.image), options)
     save_view(result, view, output)
     print(f"saved {output}")
-    if not result.labels.any():
-        _report_no_face(options.image, model, options)
-        if options.require_face:
-            raise FaceSegKitError(f"No face was detected in {options.image}, but one is required.")
+    if _is_empty(result, options.image, model, options) and options.require_face:
+        raise FaceSegKitError(f"No face was detected in {options.image}, but one is required.")
 
 
 def _segment(options: argparse.Namespace) -> None:
@@ -115,9 +113,7 @@ def _segment_photos(
                 failed += 1
                 say(str(error))
             else:
-                if not result.labels.any():
-                    empty += 1
-                    _report_no_face(photo, options.model or DEFAULT_MODEL, options)
+                empty += _is_empty(result, photo, options.model or DEFAULT_MODEL, options)
             update(number, len(outputs))
     return failed, empty
 
@@ -180,14 +176,22 @@ def _suffix(view: str) -> str:
     return ".json" if view == "json" else ".png"
 
 
-def _report_no_face(photo: Path, model: str, options: argparse.Namespace) -> None:
-    """Explain an empty mask, which is written like any other."""
+def _is_empty(
+    result: SegmentationResult, photo: Path, model: str, options: argparse.Namespace
+) -> bool:
+    """Whether there is no face; explains an empty mask, which is written like any other."""
+    if result.labels.any():
+        return False
+    if result.faces:
+        write(f"no part of a face could be segmented in {photo}")
+        return options.aligned  # nothing was detected then
     write(f"no face was detected in {photo}")
-    if not options.aligned and not is_shipped(model):
+    if not is_shipped(model):
         write(
-            f"{model} may not be trained well enough to recognize one; --aligned takes the whole "
-            f"photo for a face, and --model {DEFAULT_MODEL} is a model that ships"
+            f"--aligned takes the whole photo for a face, and --model {DEFAULT_MODEL} uses a "
+            "detector that finds more"
         )
+    return True
 
 
 def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:

@@ -23,6 +23,9 @@ VALUES = 15
 # whole in one of them.
 _PART, _OVERLAP = 1280, 192  # pixels
 
+# Of another detector's results: rounding errors of a score, and positions that no photo has.
+_ROUNDING, _FAR = 1e-5, 1e7
+
 Floats = NDArray[np.floating[Any]]
 
 # A face detector of any kind: a photo, RGB uint8 [h, w, 3], to the boxes of its n faces
@@ -37,27 +40,42 @@ def run_detector(
 ) -> tuple[Floats, Floats | None, Floats]:
     """Boxes, points and confidences that a detector of any kind returns; arrays or lists.
 
-    Raises ValueError if their shapes do not fit together, or they are not finite, or a confidence
-    is not in 0..1.
+    Faces whose box does not touch the photo are left out. Raises ValueError if it returns something
+    else, shapes do not fit together, a box is empty, or a number is not finite or out of range.
     """
-    boxes, points, scores = detector(photo)
-    scores = np.asarray(scores, np.float64).ravel()
+    returned = detector(photo.copy())  # which it may draw on
+    if not isinstance(returned, (tuple, list)) or len(returned) != 3:
+        raise ValueError(
+            f"the detector returned {type(returned).__name__}; expected boxes, points, scores"
+        )
+    scores = _numbers("scores", returned[2], (-1,))
     n = len(scores)
-    shapes = {"boxes": (boxes, (n, 4)), "points": (points, (n, 5, 2)), "scores": (scores, (n,))}
-    checked = {}
-    for name, (values, shape) in shapes.items():
-        if values is None and name == "points":
-            continue
+    boxes = _numbers("boxes", returned[0], (n, 4))
+    points = None if returned[1] is None else _numbers("points", returned[1], (n, 5, 2))
+    wrong = scores[(scores < -_ROUNDING) | (scores > 1 + _ROUNDING)]
+    if len(wrong):
+        raise ValueError(f"the detector returned a score of {wrong[0]:g}; expected 0..1")
+    if (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise ValueError("the detector returned an empty box; expected left, top, right, bottom")
+    inside = ((boxes[:, 2:] > 0) & (boxes[:, :2] < photo.shape[1::-1])).all(axis=1)
+    scores = scores.clip(0, 1)
+    return boxes[inside], None if points is None else points[inside], scores[inside]
+
+
+def _numbers(name: str, values: object, shape: tuple[int, ...]) -> Floats:
+    """What a detector returned as an array of float64 of this shape."""
+    try:
         array = np.asarray(values, np.float64)
-        if array.size == n == 0:
-            array = array.reshape(shape)
-        if array.shape != shape or not np.isfinite(array).all():
-            problem = f"the detector returned {name} {list(array.shape)} for {n} scores"
-            raise ValueError(f"{problem}; expected {list(shape)}, finite")
-        checked[name] = array
-    if ((scores < 0) | (scores > 1)).any():
-        raise ValueError(f"the detector returned a score of {abs(scores).max():g}; expected 0..1")
-    return checked["boxes"], checked.get("points"), scores
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the detector returned {name} that are not numbers: {error}") from error
+    if array.size == 0 == max(shape[0], 0):
+        return array.reshape(0, *shape[1:])
+    expected = (array.size,) if shape == (-1,) else shape
+    if array.shape != expected:
+        raise ValueError(f"the detector returned {name} {list(array.shape)}; expected {[*shape]}")
+    if not (abs(array) < _FAR).all():
+        raise ValueError(f"the detector returned {name} that are not finite, or far outside")
+    return array
 
 
 @dataclass(frozen=True, eq=False)

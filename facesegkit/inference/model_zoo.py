@@ -91,13 +91,13 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
     return load(path).runnable()
 
 
-def detector_for(model: str) -> str:
-    """Name of the detector for a model: free for any use, unless the model itself is not."""
-    is_research = is_shipped(model) and licence_notice(model)
+def detector_for(model: Model) -> str:
+    """Name of the detector for a model: free for any use, unless the model says that it is not."""
+    is_research = str(model.about.get("licence", "")).startswith("non-commercial")
     return "detector" if is_research else "detector-open"
 
 
-def load_detector(name: str = "detector", *, threads: int = 1) -> DetectorModel:
+def load_detector(name: str, *, threads: int = 1) -> DetectorModel:
     """Load one of the face detectors that ship with the package.
 
     Raises a FaceSegKitError if there is no detector of that name, or its file is missing or

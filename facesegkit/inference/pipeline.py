@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,11 @@ from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.search_config import SearchConfig
 
 _LOOK_SIDE = 160  # pixels of the aligned face that the detector sees; a multiple of its strides
-_MISALIGNED = 0.12  # `FaceROI.change_to` from which it looks once more
-_HOPELESS = 0.1  # confidence below which it does not
-_MIN_SCORE = 1e-4  # of a second look: logits below say nothing more
+# It looks once more if the ROI changed by more than this (`FaceROI.change_to`), but not where the
+# confidence is below `_HOPELESS`.
+_MISALIGNED, _HOPELESS = 0.12, 0.1
+_CROWD = 200  # faces, more of which keep fewer logits each
+_MIN_SCORE = 1e-4  # lower ones say nothing more
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ScaledImage:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A region that may contain a face, and how likely it does."""
+    """A region that may contain a face, and how likely it is to."""
 
     roi: FaceROI
     confidence: float  # calibrated, 0..1
@@ -72,8 +74,8 @@ class FaceAnalyzer:
     """Finds faces with a detector, and segments each of them with a model, once."""
 
     model: Model
-    network: DetectorModel  # the detector that ships
-    detector: Detector | None = None  # used instead of it to find faces
+    network: DetectorModel  # a face detector that ships
+    detector: Detector | None = None  # another one, used instead of it to find faces
     config: SearchConfig = field(default_factory=SearchConfig)
 
     def search(self, photo: ScaledImage) -> list[AnalyzedFace]:
@@ -86,13 +88,15 @@ class FaceAnalyzer:
         smallest = self.model.crop.size * min(one.roi.size for one in found)
         side = max(photo.size) * self.config.refined_size * self.model.input_size / smallest
         photo = photo.at_least(math.ceil(side))
-        return [self.segment(photo, one) for one in found]
+        faces = (self.segment(photo, one) for one in found)
+        return [_reduced(face) for face in faces] if len(found) > _CROWD else [*faces]
 
     def segment(self, photo: ScaledImage, candidate: Candidate) -> AnalyzedFace:
         """Run the segmentation model on the face in a ROI."""
         roi = candidate.roi.cropped(self.model.crop)
         crop = photo.warp_crop(roi, self.model.input_size)
-        logits = self.model.predict_logits(to_float_nchw(crop))[0]
+        # A copy, since those of many faces would use up ONNX Runtime's limited memory.
+        logits = self.model.predict_logits(to_float_nchw(crop))[0].copy()
         return AnalyzedFace(candidate.roi, FaceLogits(logits, roi), candidate.confidence)
 
     def candidates(self, photo: ScaledImage) -> list[Candidate]:
@@ -121,7 +125,8 @@ class FaceAnalyzer:
             likely = found[found.scores >= config.small_face_threshold].boxes
             widths = (likely[:, 2] - likely[:, 0]) * side / longest
             any_small = bool((widths < config.small_face).any())
-            if not any_small and (any_face or side >= config.scale_without_faces):
+            is_enough = any_face or side >= config.scale_without_faces
+            if is_enough and not any_small and not config.all_scales:
                 break
             before = side
 
@@ -165,6 +170,20 @@ class FaceAnalyzer:
         boxes = np.array([box_of(one.roi) for one in candidates]).reshape(-1, 4)
         scores = np.array([one.confidence for one in candidates])
         return [candidates[index] for index in nms_order(boxes, scores, self.config.max_iou)]
+
+
+def _reduced(face: AnalyzedFace) -> AnalyzedFace:
+    """A face whose logits are averaged over squares while they are finer than the photo.
+
+    That saves most of the memory that a crowd needs, but thin masks become a little worse.
+    """
+    logits, roi = face.roi_logits.logits, face.roi_logits.roi
+    classes, height, width = logits.shape
+    factor = 1
+    while height >= 2 * factor * roi.size and height % (2 * factor) == width % (2 * factor) == 0:
+        factor *= 2
+    squares = logits.reshape(classes, height // factor, factor, width // factor, factor)
+    return replace(face, roi_logits=FaceLogits(squares.mean(axis=(2, 4)), roi))
 
 
 def _aligned_face(output: Floats) -> Detections | None:

@@ -1,6 +1,5 @@
-"""How photos are searched for faces: the scales, and all thresholds."""
+"""How photos are searched for faces: the scales, and the thresholds that one may want to change."""
 
-import math
 from dataclasses import dataclass, replace
 
 from facesegkit.errors import FaceSegKitError
@@ -10,7 +9,7 @@ MIN_CONFIDENCE = 0.6
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Scales and thresholds, chosen on the validation split by benchmarks/real_photos.py.
+    """Scales and thresholds, chosen with the figures of benchmarks/real_photos.py.
 
     Raises a FaceSegKitError if `min_confidence` is not in 0..1.
     """
@@ -26,6 +25,7 @@ class SearchConfig:
     # Up to this scale, finer levels are also used while no face has a score above `sure_face`.
     scale_without_faces: int = 640
     sure_face: float = 0.7
+    all_scales: bool = False  # use all levels, whatever the ones before have shown
 
     detection_threshold: float = 0.3  # of the detector's score, to look again at a detection
     max_iou: float = 0.4  # of two boxes that show different faces
@@ -48,12 +48,7 @@ class SearchConfig:
 SEARCHES = {
     "default": SearchConfig(),
     "fast": SearchConfig(scales=(320,)),  # faces from a 15th of the side up
-    "thorough": SearchConfig(
-        scales=(320, 640, 1280, 2560, 5120, 10240),
-        small_face=math.inf,
-        small_face_threshold=0.0,
-        scale_without_faces=10240,
-    ),
+    "thorough": SearchConfig(scales=(320, 640, 1280, 2560, 5120, 10240), all_scales=True),
 }
 
 
@@ -62,7 +57,7 @@ def search_config(search: SearchConfig | str, min_confidence: float | None = Non
 
     Raises a FaceSegKitError if there is no search of that name, or the confidence is not in 0..1.
     """
-    if isinstance(search, str):
+    if not isinstance(search, SearchConfig):
         if search not in SEARCHES:
             raise FaceSegKitError(f"There is no search {search!r}; choose {', '.join(SEARCHES)}.")
         search = SEARCHES[search]

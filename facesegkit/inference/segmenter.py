@@ -70,15 +70,17 @@ class FaceSegmenter:
         min_confidence: float | None = None,
         threads: int = 1,
     ) -> None:
-        name = detector if isinstance(detector, str) else detector_for(str(model))
         if isinstance(model, (str, Path)):
             model = load_model(model, threads=threads)
         self.model = model if isinstance(model, Model) else model.runnable()
         config = search_config(search, min_confidence)
         self.analyzer: FaceAnalyzer | None = None
         if not aligned:
-            network = load_detector(name, threads=threads)
             other = None if isinstance(detector, str) else detector
+            if other is not None and not callable(other):
+                raise TypeError(f"expected a function or a name as detector, not {detector!r}")
+            name = detector if isinstance(detector, str) else detector_for(self.model)
+            network = load_detector(name, threads=threads)
             self.analyzer = FaceAnalyzer(self.model, network, other, config)
 
     def __call__(self, photo: Photo) -> SegmentationResult:

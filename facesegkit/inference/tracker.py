@@ -48,7 +48,7 @@ class FaceTracker:
         self, segmenter: FaceSegmenter, *, smoothing: float = 0.6, every: int = 12
     ) -> None:
         if not 0 <= smoothing < 1 or every < 1:
-            expected = "smoothing has to be in 0..1 and every at least 1"
+            expected = "smoothing has to be at least 0 and below 1, and every at least 1"
             raise ValueError(f"{expected}, not {smoothing}, {every}")
         self.segmenter, self.smoothing, self.every = segmenter, smoothing, every
         self._tracked: list[_TrackedFace] = []
@@ -83,7 +83,8 @@ class FaceTracker:
         kept = nms_order(boxes.reshape(-1, 4), scores, config.max_iou)
         new = [found[index - len(known)] for index in kept if index >= len(known)]
         # Seen once more, so that the ROI need not change soon.
-        aligned = [analyzer.look(photo, face.roi, _SCORE) for face in new]
+        rois = [analyzer.look(photo, face.roi, _SCORE).roi for face in new]
+        aligned = [replace(face, roi=roi) for face, roi in zip(new, rois, strict=True)]
         return [_TrackedFace(analyzer.segment(photo, face), face.roi) for face in aligned]
 
     def _follow(

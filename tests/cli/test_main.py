@@ -19,6 +19,8 @@ from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
+from facesegkit.inference.pipeline import FaceAnalyzer
+from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.synthetic import synthesize_face
@@ -191,9 +193,20 @@ def test_a_photo_without_a_face_is_reported(tmp_path, photo, capsys):
 def test_a_hint_if_a_model_of_the_users_own_recognizes_no_face(tmp_path, photo, model, capsys):
     arguments = ["--image", photo, "--model", model, "--output", tmp_path / "a.png"]
     assert inference(*arguments) == 0
-    assert f"{model} may not be trained well enough" in capsys.readouterr().out
+    assert "--aligned takes the whole photo for a face" in capsys.readouterr().out
     inference(*arguments, "--aligned")
-    assert "trained well enough" not in capsys.readouterr().out
+    assert "--aligned" not in capsys.readouterr().out
+
+
+def test_a_face_in_which_no_part_is_visible(tmp_path, two_faces, monkeypatch, capsys):
+    def blank(self, photo, candidate):
+        logits = np.full((6, 8, 8), -9, np.float32) * np.arange(6)[:, None, None]
+        return AnalyzedFace(candidate.roi, FaceLogits(logits, candidate.roi), candidate.confidence)
+
+    monkeypatch.setattr(FaceAnalyzer, "segment", blank)
+    given = ["--image", two_faces, "--model", "unet-synthetic", "--output", tmp_path / "a.png"]
+    assert inference(*given, "--require-face") == 0
+    assert f"no part of a face could be segmented in {two_faces}" in capsys.readouterr().out
 
 
 def test_a_face_can_be_required(tmp_path, photo, two_faces, capsys):

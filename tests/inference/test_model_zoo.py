@@ -117,7 +117,7 @@ def test_unknown_and_incomplete_models(tmp_path, monkeypatch):
     with pytest.raises(FaceSegKitError, match="separable.onnx .* install facesegkit again"):
         load_model("separable")
     with pytest.raises(FaceSegKitError, match="detector.onnx .* install facesegkit again"):
-        model_zoo.load_detector()
+        model_zoo.load_detector("detector")
     with pytest.raises(
         FaceSegKitError, match="There is no detector 'yunet'; the names are detector"
     ):

@@ -17,6 +17,7 @@ from PIL import Image
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FaceROI
 from facesegkit.image_io import read_reduced
+from facesegkit.inference.model_zoo import load_model
 from facesegkit.inference.onnx_model import DetectorModel
 from facesegkit.inference.pipeline import FaceAnalyzer, ScaledImage
 from facesegkit.inference.search_config import SEARCHES, SearchConfig, search_config
@@ -157,10 +158,16 @@ ONE = [[1, 2, 30, 40]]
 
 @pytest.mark.parametrize(
     ("returned", "message"),
-    [((ONE, None, [0.9, 0.8]), r"boxes \[1, 4\] for 2 scores; expected \[2, 4\], finite"),
-     ((ONE, [[[1, 2]] * 4], [0.9]), r"points \[1, 4, 2\] for 1 scores; expected \[1, 5, 2\]"),
-     (([[1, 2, 3, float("nan")]], None, [0.9]), r"boxes \[1, 4\] .* finite"),
-     ((ONE, None, [17.5]), r"a score of 17.5; expected 0..1")],
+    [((ONE, None, [0.9, 0.8]), r"boxes \[1, 4\]; expected \[2, 4\]"),
+     ((ONE, [[[1, 2]] * 4], [0.9]), r"points \[1, 4, 2\]; expected \[1, 5, 2\]"),
+     (([[1, 2, 3, float("nan")]], None, [0.9]), "boxes that are not finite"),
+     (([[1, 2, 3, 1e30]], None, [0.9]), "boxes that are not finite, or far outside"),
+     (([[30, 2, 3, 40]], None, [0.9]), "an empty box"),
+     ((ONE, None, None), r"scores that are not finite|scores \[\]"),
+     ((ONE, None, ["high"]), "scores that are not numbers"),
+     ((ONE, None, [17.5]), "a score of 17.5; expected 0..1"),
+     ((ONE, None, [-0.5]), "a score of -0.5"),
+     ((ONE, [0.9]), "tuple; expected boxes, points, scores"), (None, "NoneType; expected boxes")],
 )  # fmt: skip
 def test_a_detector_that_returns_something_else(returned, message):
     segmenter = FaceSegmenter(MODEL, detector=lambda _: returned)
@@ -174,12 +181,32 @@ def test_a_detector_that_finds_nothing(nothing):
     assert segmenter(Image.new("RGB", (64, 64), GREY)).faces == ()
 
 
+def test_boxes_outside_the_photo_and_rounding_errors_of_scores_are_harmless():
+    boxes = [[5, 5, 50, 50], [-90, 5, -10, 50], [5, 70, 50, 90]]
+    segmenter = FaceSegmenter(MODEL, detector=lambda _: (boxes, None, [1.000001, 0.9, 0.9]))
+    (face,) = segmenter(Image.new("RGB", (64, 64), GREY)).faces
+    assert face.confidence == 1
+
+
+def test_a_thousand_faces_fit_into_memory():
+    rois = [upright(20 * x + 10, 20 * y + 10, 20) for x in range(40) for y in range(25)]
+    model = load_model()  # each of its outputs has 1.5 MB in the limited memory of ONNX Runtime
+    photo = Image.new("RGB", (800, 500), GREY)
+    assert len(FaceSegmenter(model, detector=detector_of(*rois))(photo).faces) == 1000
+
+
+def test_a_detector_that_is_no_function():
+    with pytest.raises(TypeError, match="a function or a name as detector, not 5"):
+        FaceSegmenter(MODEL, detector=5)
+
+
 def test_searches_by_name():
     assert search_config("default") == SearchConfig()
     assert search_config("fast", 0.7).min_confidence == 0.7
     assert search_config(SearchConfig(scales=(64,))).scales == (64,)
-    with pytest.raises(FaceSegKitError, match="There is no search 'slow'; choose default, fast"):
-        search_config("slow")
+    for name in ("slow", None):
+        with pytest.raises(FaceSegKitError, match=f"no search {name!r}; choose default, fast"):
+            search_config(name)
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(FaceSegKitError, match="lowest confidence has to be in 0..1"):
             search_config("default", wrong)

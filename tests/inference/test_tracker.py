@@ -94,5 +94,5 @@ def test_aligned_frames_are_segmented_one_by_one():
 
 @pytest.mark.parametrize("wrong", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"every": 0}])
 def test_arguments_out_of_range(segmenter, wrong):
-    with pytest.raises(ValueError, match="smoothing has to be in 0..1 and every at least 1"):
+    with pytest.raises(ValueError, match="smoothing has to be at least 0 and below 1"):
         FaceTracker(segmenter, **wrong)
