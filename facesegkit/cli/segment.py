@@ -157,6 +157,9 @@ def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
 
 def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
     """Open a segmenter, and print the licence notice of a model that ships to standard error."""
+    if options.aligned and (options.search != "default" or options.min_confidence is not None):
+        problem = "--search and --min-confidence have no effect with --aligned"
+        raise FaceSegKitError(f"{problem}, which skips face detection; leave out one or the other.")
     segmenter = FaceSegmenter(
         model,
         aligned=options.aligned,

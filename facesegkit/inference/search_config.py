@@ -11,7 +11,8 @@ MIN_CONFIDENCE = 0.6
 class SearchConfig:
     """Scales and thresholds, chosen with the figures of benchmarks/real_photos.py.
 
-    Raises a FaceSegKitError if `min_confidence` is not in 0..1.
+    Raises a FaceSegKitError if `min_confidence` is not in 0..1, and a ValueError for scales or
+    thresholds that make no sense.
     """
 
     # Longest side of the photo, in pixels, at each level. The detector knows faces of 10 to 330
@@ -38,6 +39,10 @@ class SearchConfig:
         if not 0 <= self.min_confidence <= 1:
             problem = f"The lowest confidence has to be in 0..1, not {self.min_confidence:g}"
             raise FaceSegKitError(f"{problem}; the default is {MIN_CONFIDENCE}.")
+        if not self.scales or min(self.scales) < 1:
+            raise ValueError(f"expected at least one scale, in pixels, not {self.scales}")
+        if not all(0 <= t < 1 for t in (self.detection_threshold, self.small_face_threshold)):
+            raise ValueError("detection_threshold and small_face_threshold have to be in [0, 1)")
 
     def side(self, scale: int, longest: int, *, enlarge: bool) -> int:
         """Longest side, in pixels, of a level for a photo whose own is `longest`."""

@@ -348,6 +348,8 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
         (["segment", "file.txt", "--output", "file.txt/x.png"], "Cannot write"),
         (["segment", "photo.jpg", "--min-confidence", "1.5"], "in 0..1, not 1.5"),
         (["segment", "photo.jpg", "--min-confidence", "nan"], "in 0..1, not nan"),
+        (["segment", "photo.jpg", "--aligned", "--search", "fast"], "no effect with --aligned"),
+        (["segment", "photo.jpg", "--aligned", "--min-confidence", "0"], "leave out one or"),
     ],
 )
 def test_each_failure_is_one_sentence(arguments, expected, tmp_path, monkeypatch, capsys):

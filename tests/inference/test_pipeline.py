@@ -207,6 +207,9 @@ def test_searches_by_name():
     for name in ("slow", None):
         with pytest.raises(FaceSegKitError, match=f"no search {name!r}; choose default, fast"):
             search_config(name)
+    for fields in ({"scales": ()}, {"scales": (0,)}, {"detection_threshold": 1.0}):
+        with pytest.raises(ValueError, match="expected at least one scale|have to be in"):
+            SearchConfig(**fields)
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(FaceSegKitError, match="lowest confidence has to be in 0..1"):
             search_config("default", wrong)
