@@ -131,7 +131,7 @@ def oldest_packages(here: Environment) -> None:
 def other_detectors(here: Environment) -> None:
     """With MediaPipe and face_recognition, the tests of the examples in docs/inference.md."""
     wanted = ["mediapipe==0.10.14", "numpy<2", "pillow", "onnxruntime", "tqdm", "setuptools<80"]
-    _environment(here, sys.executable, [*wanted, "pytest", "pytest-xdist", "click"])
+    _environment(here, sys.executable, [*wanted, "wheel", "click", "pytest", "pytest-xdist"])
     # Their dlib is compiled when it is installed; dlib-bin is the same, compiled.
     pip = [here.python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     models = ["face_recognition_models==0.3.0", "face_recognition==1.3.0", "dlib-bin==20.0.1.post1"]
