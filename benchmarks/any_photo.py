@@ -15,7 +15,6 @@ benchmarks/results/any_photo.json.
 """
 
 import argparse
-import json
 import math
 import time
 from collections import Counter, defaultdict
@@ -25,7 +24,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from common import load_results, save_results
+from common import load_results, report
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -224,9 +223,8 @@ def main() -> None:
         tally.segment(make_scene(number, cache, cache.rows(options.split)), segmenter)
     results = {options.model: {"split": options.split, **tally.summary()}}
     if options.keep:
-        save_results("any_photo", load_results("any_photo") | results)
-    else:
-        print(json.dumps(results, indent=2))
+        results = load_results("any_photo") | results
+    report("any_photo", results, options.keep)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ writes benchmarks/results/calibration.json and figures/reliability.png.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import TOP, save_results
+from common import TOP, report
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from real_photos import Truth, touches_any, validation_photos
@@ -138,11 +137,9 @@ def main() -> None:
     options = parser.parse_args()
     photos = list(validation_photos(options.photos))
     results = {name: calibrate(name, photos) for name in DETECTOR_NAMES}
+    report("calibration", results, options.keep)
     if options.keep:
-        save_results("calibration", results)
         save_figure(figure_of(results), TOP / "figures" / "reliability.png")
-    else:
-        print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

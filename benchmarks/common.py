@@ -26,6 +26,14 @@ def save_results(name: str, results: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def report(name: str, results: Mapping[str, Any], keep: bool) -> None:
+    """Write the results of a benchmark if they are to be kept, and else only print them."""
+    if keep:
+        save_results(name, results)
+    else:
+        print(json.dumps(results, indent=2))
+
+
 class TestResult(NamedTuple):
     """One test: "passed", "failure", "error" or "skipped", and its seconds."""
 

@@ -15,7 +15,6 @@ timed in the same run. --keep writes benchmarks/results/end_to_end.json.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 
-from common import TOP, save_results
+from common import TOP, report
 from inference_speed import pin_to_one_core
 from real_photos import Truth, validation_photos
 
@@ -162,10 +161,7 @@ def main() -> None:
                 ratio = of_program["median ms"] / results[rival][kind]["median ms"]
                 of_program[f"times {rival}"] = ratio
             kinds[kind] = {key: round(value, 2) for key, value in of_program.items()}
-    if options.keep:
-        save_results("end_to_end", results)
-    else:
-        print(json.dumps(results, indent=2))
+    report("end_to_end", results, options.keep)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import load_results, save_results
+from common import load_results, report
 from numpy.typing import NDArray
 
 from facesegkit.image_io import read_photo
@@ -274,9 +274,8 @@ def main() -> None:
     if options.yunet:
         results["YuNet"] = of_rival(options.rivals, "YuNet", options.yunet, photos)
     if options.keep:
-        save_results("real_photos", load_results("real_photos") | results)
-    else:
-        print(json.dumps(results, indent=2))
+        results = load_results("real_photos") | results
+    report("real_photos", results, options.keep)
 
 
 if __name__ == "__main__":

@@ -94,11 +94,14 @@ class SeparableBlock(nn.Module):
         return torch.relu_(x + y if self.residual else y)
 
 
-def separable_stage(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
-    """A block that halves the resolution, then `blocks` residual blocks with a kernel of 5."""
+def separable_stage(
+    channels_in: int, channels_out: int, blocks: int, kernels: tuple[int, int] = (3, 5)
+) -> nn.Sequential:
+    """A block that halves the resolution, then `blocks` residual blocks; the kernels of both."""
+    first, others = kernels
     return nn.Sequential(
-        SeparableBlock(channels_in, channels_out, 3, stride=2),
-        *(SeparableBlock(channels_out, channels_out, 5) for _ in range(blocks)),
+        SeparableBlock(channels_in, channels_out, first, stride=2),
+        *(SeparableBlock(channels_out, channels_out, others) for _ in range(blocks)),
     )
 
 

@@ -23,11 +23,11 @@ from facesegkit.config import TrainConfig
 from facesegkit.dataset import TrainingBatch
 from facesegkit.detection.train import TrueFaces
 from facesegkit.image_io import PADDING, to_float_nchw
+from facesegkit.inference.alignment import MIRRORED_POINTS
 
 Floats = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 _Point = Sequence[float] | Floats
-_MIRRORED = [1, 0, 2, 4, 3]  # of the five points
 _MIN_SIZE, _MIN_VISIBLE = 9.0, 0.45  # pixels, and fraction, of a face that has to be found
 
 
@@ -51,7 +51,7 @@ class LabelledPhoto:
         linear, shift = matrix[:, :2], matrix[:, 2]
         points = self.points @ linear.T + shift
         if np.linalg.det(linear) < 0:
-            points = points[:, _MIRRORED]
+            points = points[:, MIRRORED_POINTS]
         image = _warp(self.image, matrix, side, fill)
         matte = _warp(self.matte, matrix, side, 0) if self.matte else None
         boxes, ignore = (_warp_boxes(boxes, matrix) for boxes in (self.boxes, self.ignore))
@@ -103,8 +103,8 @@ def _matrix(
     scale: float,
     angle: float,
     mirror: bool,
-    source: Sequence[float] | Floats,
-    target: Sequence[float] | Floats,
+    source: _Point,
+    target: _Point,
 ) -> Floats:
     """The affine map, [2, 3], that scales, rotates, and moves `source` to `target` (x and y)."""
     cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale

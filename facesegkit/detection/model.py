@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facesegkit.inference.detector import STRIDES, VALUES
-from facesegkit.models import SeparableBlock, conv, upsample_nearest
+from facesegkit.models import SeparableBlock, conv, separable_stage, upsample_nearest
 
 
 class FaceDetector(nn.Module):
@@ -35,9 +35,9 @@ class FaceDetector(nn.Module):
         self.patch4 = nn.Sequential(
             conv(w2, w4, 2, stride=2), nn.ReLU(inplace=True), SeparableBlock(w4, w4, 3)
         )
-        self.stage8 = _stage(w4, w8, kernel=3, blocks=2)
-        self.stage16 = _stage(w8, w16, kernel=5, blocks=2)
-        self.stage32 = _stage(w16, w32, kernel=5, blocks=1)
+        self.stage8 = separable_stage(w4, w8, 2, kernels=(3, 3))
+        self.stage16 = separable_stage(w8, w16, 2, kernels=(5, 5))
+        self.stage32 = separable_stage(w16, w32, 1, kernels=(5, 5))
         self.lateral8, self.lateral16, self.lateral32 = (conv(w, neck, 1) for w in (w8, w16, w32))
         self.block16, self.block8 = SeparableBlock(neck, neck), SeparableBlock(neck, neck)
         self.heads = nn.ModuleList(_head(neck) for _ in STRIDES)
@@ -51,14 +51,6 @@ class FaceDetector(nn.Module):
         y8 = self.block8(torch.relu(self.lateral8(x8) + upsample_nearest(y16)))
         outputs = [head(y) for head, y in zip(self.heads, (y8, y16, y32), strict=True)]
         return torch.cat([output.flatten(2) for output in outputs], dim=2).transpose(1, 2)
-
-
-def _stage(channels_in: int, channels_out: int, *, kernel: int, blocks: int) -> nn.Sequential:
-    """A block that halves the resolution, then residual blocks."""
-    return nn.Sequential(
-        SeparableBlock(channels_in, channels_out, kernel, stride=2),
-        *(SeparableBlock(channels_out, channels_out, kernel) for _ in range(blocks)),
-    )
 
 
 def _head(channels: int) -> nn.Sequential:

@@ -21,6 +21,7 @@ MEAN_POINTS = np.array(
     [[0.375, 0.481], [0.625, 0.481], [0.5, 0.624], [0.392, 0.732], [0.608, 0.732]]
 )
 MEAN_BOX = np.array([0.248, 0.188, 0.752, 0.926])
+MIRRORED_POINTS = [1, 0, 2, 4, 3]  # the order of the five points in a mirrored photo
 
 _AGREE = 1.2  # the sizes by box and by points of nearly all upright faces differ by less
 

@@ -12,6 +12,7 @@ from facesegkit.geometry import FaceROI
 from facesegkit.image_io import read_reduced, to_float_nchw
 from facesegkit.inference.alignment import (
     MEAN_BOX,
+    MIRRORED_POINTS,
     box_of,
     roi_of,
     roi_of_box,
@@ -80,8 +81,7 @@ class FaceAnalyzer:
 
     def search(self, photo: ScaledImage) -> list[AnalyzedFace]:
         """All faces of a photo, most confident first."""
-        candidates = self.candidates(photo)
-        found = [one for one in candidates if one.confidence >= self.config.min_confidence]
+        found = self.candidates(photo)
         if not found:
             return []
         # Read the photo with as much detail as the smallest face needs; more takes long.
@@ -100,7 +100,7 @@ class FaceAnalyzer:
         return AnalyzedFace(candidate.roi, FaceLogits(logits, roi), candidate.confidence)
 
     def candidates(self, photo: ScaledImage) -> list[Candidate]:
-        """All regions that may contain a face, each face once, most confident first."""
+        """All regions whose confidence is high enough, each face once, most confident first."""
         if self.detector is not None:
             return self._proposed(self.detector, photo.at_least(max(photo.size)))
         found = nms(joined(list(self._at_scales(photo))), self.config.max_iou)
@@ -145,7 +145,7 @@ class FaceAnalyzer:
         if seen is None or mirrored is None:
             return Candidate(roi, self.network.confidence(score, _MIN_SCORE))
         second = math.sqrt(float(seen.scores[0] * mirrored.scores[0]))
-        points = mirrored.points[0][[1, 0, 2, 4, 3]] * (-1, 1) + (_LOOK_SIDE, 0)
+        points = mirrored.points[0][MIRRORED_POINTS] * (-1, 1) + (_LOOK_SIDE, 0)
         mean = (seen.points[0] + points) / (2 * _LOOK_SIDE)
         aligned = roi_of_points(roi.on_photo(mean))
         confidence = self.network.confidence(score, second)
@@ -166,7 +166,8 @@ class FaceAnalyzer:
         return self._distinct([Candidate(*one) for one in zip(rois, scores.tolist(), strict=True)])
 
     def _distinct(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Non-maximum suppression of candidates, most confident first."""
+        """Those whose confidence is high enough, after NMS, most confident first."""
+        candidates = [one for one in candidates if one.confidence >= self.config.min_confidence]
         boxes = np.array([box_of(one.roi) for one in candidates]).reshape(-1, 4)
         scores = np.array([one.confidence for one in candidates])
         return [candidates[index] for index in nms_order(boxes, scores, self.config.max_iou)]

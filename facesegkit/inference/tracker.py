@@ -77,7 +77,7 @@ class FaceTracker:
         # Only at the scales that a photo without faces is searched at: finer ones take too long.
         scales = tuple(scale for scale in config.scales if scale <= config.scale_without_faces)
         searching = replace(analyzer, config=replace(config, scales=scales))
-        found = [c for c in searching.candidates(photo) if c.confidence >= config.min_confidence]
+        found = searching.candidates(photo)
         boxes = np.array([box_of(roi) for roi in [*known, *(one.roi for one in found)]])
         scores = np.array([2.0] * len(known) + [face.confidence for face in found])
         kept = nms_order(boxes.reshape(-1, 4), scores, config.max_iou)
