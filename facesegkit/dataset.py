@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from facesegkit.data.celebamask_hq import SPLITS, Archive
+from facesegkit.data.joined_arrays import Array, JoinedArrays
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
-from facesegkit.labels import FIVE_FEATURES, PARTS, LabelScheme, no_such_part
+from facesegkit.labels import FIVE_FEATURES, IGNORED, LabelScheme, check_part_ids
 from facesegkit.system import distributed
 from facesegkit.system.torchvision_import import Mask, VisionDataset
-from facesegkit.transforms import augment
+from facesegkit.transforms import SoftTargets, augment
 
 if TYPE_CHECKING:
     from facesegkit.config import TrainConfig
@@ -93,19 +95,23 @@ class TrainingBatch:
     target: Any  # what the loss compares the output with, such as class ids int64 [B, H / 2, W / 2]
     # First row and column (0 or 1) if the target holds every second one.
     offset: tuple[int, int] | None = None
+    soft_target: Tensor | None = None  # a teacher's probabilities there, float32 [B, C, H/2, W/2]
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """Photos and label maps to train or evaluate on; the arrays may be memory-mapped."""
 
-    photos: NDArray[np.uint8]  # RGB, [N, H, W, 3]
-    labels: NDArray[np.uint8]  # part ids, [N, h, w], at the annotation's resolution
+    photos: Array  # RGB, [N, H, W, 3]
+    labels: Array  # part ids, [N, h, w], at the annotation's resolution
     rows: NDArray[np.int64]  # which of the N to use, [n]
     scheme: LabelScheme = FIVE_FEATURES  # merges the parts into the model's classes
     # The part of the photos that the model sees. Augmentation brings in what is around it when it
     # rotates or shrinks a photo.
     crop: RelativeCrop = FULL_IMAGE
+    # Probabilities that a teacher predicted for the crop of each of the N photos, uint8
+    # [N, C, h, w], 255 for 1; 0 everywhere for a photo of which only the annotation is used.
+    soft: Array | None = None
 
     @classmethod
     def from_cache(
@@ -120,6 +126,18 @@ class TrainingData:
         Raises a FaceSegKitError if there is no such split, or it is empty.
         """
         return cls(cache.photos, cache.labels, cache.rows(split), scheme, crop)
+
+    @classmethod
+    def joined(cls, *several: TrainingData) -> TrainingData:
+        """Samples of several data sets as one; their photos, label maps and crops are alike."""
+        before = np.cumsum([0, *(len(data.photos) for data in several)])
+        return replace(
+            several[0],
+            photos=JoinedArrays([data.photos for data in several]),
+            labels=JoinedArrays([data.labels for data in several]),
+            rows=np.concatenate([data.rows + n for data, n in zip(several, before, strict=False)]),
+            soft=_joined_soft(several),
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,8 +154,7 @@ class TrainingData:
         """
         rows = self.rows[indices]
         photos, labels = self.photos[rows], self.labels[rows]
-        if labels.max() >= len(PARTS):
-            raise no_such_part(int(labels.max()))
+        check_part_ids(labels)
         return torch.from_numpy(photos), torch.from_numpy(labels)
 
     def training_batch(
@@ -158,12 +175,42 @@ class TrainingData:
         size = next((size for until, size in config.resize_schedule if progress < until), None)
         rank = [distributed.rank()] if distributed.are_several() else []
         generator = generator_for(config.seed, 1, step, *rank)
-        images, parts = augment(photos, labels, config.augmentation, generator, size, self.crop)
-        images = images.contiguous(memory_format=torch.channels_last)
         row, column = torch.randint(2, (2,), generator=generator).tolist()
+        soft = self._soft_targets(in_file_order, (row, column), device)
+        images, parts, *probabilities = augment(
+            photos, labels, config.augmentation, generator, size, self.crop, soft
+        )
+        images = images.contiguous(memory_format=torch.channels_last)
+        parts = parts[:, row::2, column::2]
         class_of_part = torch.from_numpy(self.scheme.class_of_part).to(device).long()
-        target = class_of_part[parts[:, row::2, column::2].int()]
-        return TrainingBatch(images, target, (row, column))
+        target = class_of_part[parts.masked_fill(parts == IGNORED, 0).int()]
+        target = target.masked_fill_(parts == IGNORED, IGNORED)
+        if soft is not None:
+            unknown = soft.probabilities.flatten(1).amax(dim=1) == 0
+            one_hot = F.one_hot(target[unknown], 256)[..., : soft.probabilities.shape[1]]
+            probabilities[0][unknown] = one_hot.permute(0, 3, 1, 2).float()
+        return TrainingBatch(images, target, (row, column), *probabilities)
+
+    def _soft_targets(
+        self, indices: NDArray[np.int64], offset: tuple[int, int], device: torch.device
+    ) -> SoftTargets | None:
+        if self.soft is None:
+            return None
+        probabilities = torch.from_numpy(self.soft[self.rows[indices]]).to(device)
+        mirror = torch.from_numpy(self.scheme.mirrored_classes).to(device)
+        return SoftTargets(probabilities, mirror, offset)
+
+
+def _joined_soft(several: Sequence[TrainingData]) -> JoinedArrays | None:
+    """Soft targets of several data sets; 0 for those that have none."""
+    shape = next((data.soft.shape[1:] for data in several if data.soft is not None), None)
+    if shape is None:
+        return None
+    nothing = np.uint8(0)  # broadcast, so it takes no memory
+    return JoinedArrays([
+        np.broadcast_to(nothing, (len(data.photos), *shape)) if data.soft is None else data.soft
+        for data in several
+    ])  # fmt: skip
 
 
 def generator_for(*key: int) -> Generator:

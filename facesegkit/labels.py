@@ -24,13 +24,19 @@ PARTS = (
 )  # fmt: skip
 PART_IDS = {name: part_id for part_id, name in enumerate(PARTS)}
 
+# In label maps and class maps: a pixel of unknown part, which neither training nor evaluation
+# counts. As in PASCAL VOC and torchvision (`ignore_index`).
+IGNORED = 255
+
 Colour = tuple[int, int, int]
 
 _MIRRORED = {"l_eye": "r_eye", "l_brow": "r_brow", "l_ear": "r_ear"}
 _MIRRORED |= {right: left for left, right in _MIRRORED.items()}
 
-# MIRROR[part id] is the part's id in the flipped photo, where the left eye is a right eye.
-MIRROR = np.array([PART_IDS[_MIRRORED.get(name, name)] for name in PARTS], dtype=np.uint8)
+# MIRROR[part id] is the part's id in the flipped photo, where the left eye is a right eye. Other
+# values, such as `IGNORED`, stay as they are.
+MIRROR = np.arange(256, dtype=np.uint8)
+MIRROR[: len(PARTS)] = [PART_IDS[_MIRRORED.get(name, name)] for name in PARTS]
 
 
 def paint_parts(masks: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -111,6 +117,15 @@ class LabelScheme:
             table[[PART_IDS[part] for part in parts]] = class_id
         return table
 
+    @cached_property
+    def mirrored_classes(self) -> NDArray[np.int64]:
+        """Look-up table from a class id to its id in the flipped photo, int64 [C].
+
+        A class with parts of both sides, or of none, keeps its id.
+        """
+        parts = [0, *(PART_IDS[members[0]] for members in self.classes.values())]
+        return self.class_of_part[MIRROR[parts]].astype(np.int64)
+
     def classes_within(self, parts: Iterable[str]) -> list[int]:
         """Ids of the classes that consist only of these parts."""
         wanted = set(parts)
@@ -118,18 +133,20 @@ class LabelScheme:
         return [class_id for class_id, members in classes if wanted.issuperset(members)]
 
     def merge(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Convert part ids to class ids, both uint8 [...].
+        """Convert part ids to class ids, both uint8 [...]; `IGNORED` remains.
 
         Raises a FaceSegKitError if a part id is invalid.
         """
-        try:
-            return self.class_of_part.take(label_map)  # twice as fast as indexing
-        except IndexError as error:
-            raise no_such_part(int(label_map.max())) from error
+        check_part_ids(label_map)
+        table = np.full(256, IGNORED, dtype=np.uint8)
+        table[: len(PARTS)] = self.class_of_part
+        return table.take(label_map)  # twice as fast as indexing
 
     def colour(self, class_ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Convert class ids, uint8 [...], to colours, RGB uint8 [..., 3]."""
-        return self.palette.take(class_ids, axis=0)
+        """Convert class ids, uint8 [...], to colours, RGB uint8 [..., 3]; `IGNORED` is grey."""
+        palette = np.full((256, 3), 128, dtype=np.uint8)
+        palette[: len(self.palette)] = self.palette
+        return palette.take(class_ids, axis=0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and numbers, for checkpoints and JSON files."""
@@ -155,11 +172,15 @@ class LabelScheme:
         return cls(str(plain.get("name", "own")), dict(classes), colours)
 
 
-def no_such_part(part_id: int) -> FaceSegKitError:
-    """The error for a label map with an invalid part id."""
-    problem = f"the part id {part_id}, but ids end at {len(PARTS) - 1}"
-    advice = "the data set cache is damaged; delete it and build it again"
-    return FaceSegKitError(f"A label map contains {problem}: {advice}.")
+def check_part_ids(label_map: NDArray[np.uint8]) -> None:
+    """Raise a FaceSegKitError if a label map has values that are no part ids, but `IGNORED`."""
+    if label_map.max(initial=0) < len(PARTS):
+        return
+    wrong = label_map[(label_map >= len(PARTS)) & (label_map != IGNORED)]
+    if wrong.size:
+        problem = f"the part id {int(wrong[0])}, but ids end at {len(PARTS) - 1}"
+        advice = "the data set cache is damaged; delete it and build it again"
+        raise FaceSegKitError(f"A label map contains {problem}: {advice}.")
 
 
 def _is_colour(value: Any) -> bool:

@@ -1,12 +1,14 @@
 """The training loss: cross-entropy plus Dice, and distillation from a teacher."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from facesegkit.config import TrainConfig
+from facesegkit.labels import IGNORED
 from facesegkit.system import distributed
 
 # What `train.fit` calls: logits, target, config, teacher_probs (None without a teacher).
@@ -32,11 +34,15 @@ def segmentation_loss(
 
     Args:
         logits: float32 [B, C, H, W]; class 0 is the background.
-        target: class ids, int64 [B, H, W].
+        target: class ids, int64 [B, H, W]; pixels that are `labels.IGNORED` do not count.
         config: `background_weight` (all other classes weigh 1), `dice_weight`, `teacher_weight`.
         teacher_probs: the teacher's softmax probabilities, float32 [B, C, H, W].
     """
     total = distributed.differentiable_all_reduce
+    if (known := target != IGNORED).logical_not().any():
+        of_known = partial(_pixels, mask=known)
+        logits, target = of_known(logits), target[known].view(1, -1, 1)
+        teacher_probs = None if teacher_probs is None else of_known(teacher_probs)
     log_probs = logits.log_softmax(dim=1)
     log_target = log_probs.gather(1, target[:, None])[:, 0]  # of each pixel's own class, [B, H, W]
     weight = torch.where(target == 0, config.background_weight, 1.0)
@@ -54,3 +60,8 @@ def segmentation_loss(
     # The 1 keeps a class that is absent from the batch from counting as an error.
     dice = (2 * true_positives + 1) / (predicted + annotated + 1)
     return cross_entropy + config.dice_weight * (1 - dice[1:].mean())
+
+
+def _pixels(values: Tensor, mask: Tensor) -> Tensor:
+    """The n pixels of a batch [B, C, H, W] that a mask [B, H, W] selects: [1, C, n, 1]."""
+    return values.permute(0, 2, 3, 1)[mask].T[None, :, :, None]

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from facesegkit.dataset import TrainingData
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.upsample import upsample_argmax
-from facesegkit.labels import LabelScheme
+from facesegkit.labels import IGNORED, LabelScheme
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
 from facesegkit.transforms import to_float_images
@@ -249,7 +249,8 @@ def evaluate(
             targets = data.scheme.merge(labels.numpy())
             predictions = _upsample(logits, targets.shape[1:], data.crop)
             for index, target, predicted in zip(chosen, targets, predictions, strict=True):
-                matrices[index] = confusion_matrix(target, predicted, classes)
+                known = target != IGNORED
+                matrices[index] = confusion_matrix(target[known], predicted[known], classes)
             if loss is not None:
                 total_loss += _loss(loss, logits, data.crop.of(targets)) * len(chosen)
             bar.update(len(chosen))

@@ -177,7 +177,7 @@ def train_step(
     config, images = state.config, batch.images
     for group in state.optimizer.param_groups:
         group["lr"] = lr
-    teacher, teacher_probs = state.run.teacher, None
+    teacher, teacher_probs = state.run.teacher, batch.soft_target
     with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bf16):
         logits = state.forward(images, batch.offset).float()
         if teacher is not None:

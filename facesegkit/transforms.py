@@ -7,7 +7,10 @@ Every random number comes from the generator that is passed in, so the same seed
 batch.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +33,8 @@ class Augmentation:
     scales: tuple[float, float] = (0.5, 1.6)  # of the face's size, on a logarithmic scale
     shift: float = 0.15  # of the photo's side, either way
     flip: float = 0.5  # fraction that is mirrored
-    light: float = 0.4  # exposure, contrast and gradient of light: about +- 40 %
+    light: float = 0.4  # brightness, contrast and gradient of light: about +- 40 %
+    exposure: float = 0.3  # fraction that is under- or overexposed, see `random_exposure`
     colour: float = 0.3  # saturation and colour cast
     grey: float = 0.05  # fraction without colour
     blur: float = 0.15  # fraction that is blurred
@@ -42,6 +46,15 @@ class Augmentation:
 ALIGNED_AUGMENTATION = Augmentation(degrees=30.0, scales=(0.7, 1.45), shift=0.1)
 
 
+@dataclass(frozen=True)
+class SoftTargets:
+    """A teacher's class probabilities for a batch of photos."""
+
+    probabilities: Tensor  # of the model's crop of the photos, uint8 [B, C, h, w], 255 for 1
+    mirror: Tensor  # which class each class is in a mirrored photo, int64 [C]
+    offset: tuple[int, int] = (0, 0)  # first row and column of every second one that is used
+
+
 def augment(
     photos: Tensor,
     labels: Tensor,
@@ -49,7 +62,8 @@ def augment(
     generator: Generator,
     side: int | None = None,
     crop: RelativeCrop = FULL_IMAGE,
-) -> tuple[Tensor, Tensor]:
+    soft: SoftTargets | None = None,
+) -> tuple[Tensor, ...]:
     """Augment a batch of photos and their label maps.
 
     Args:
@@ -58,17 +72,23 @@ def augment(
         config, generator: strength of the changes; source of random numbers.
         side: H and W of the result, in pixels; by default the crop's own.
         crop: the part of the photos that is used, before it is shifted, scaled and rotated.
+        soft: a teacher's probabilities for the crop.
 
     Returns:
-        Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), and part ids as
-        uint8 [B, H, W]. Pixels from outside the original photo are background.
+        Photos as float32 [B, 3, H, W] in 0..1 (channels last in memory), part ids as
+        uint8 [B, H, W], and if `soft` is given, its probabilities at every second row and column,
+        float32 [B, C, H / 2, W / 2].
+        Pixels from outside the original photo are background.
     """
-    images, labels = random_affine(to_float_images(photos), labels, config, generator, side, crop)
+    warp = random_warp(photos.shape, config, generator, side, crop, photos.device)
+    images, labels = warp.photos(to_float_images(photos)), warp.labels(labels)
+    probabilities = () if soft is None else (warp.soft_targets(soft, crop),)
+    images = random_exposure(images, config.exposure, generator)
     images = random_light(images, config, generator)
     images = random_blur(images, config.blur, generator)
-    images, labels = random_occlusion(images, labels, config.occluder, generator)
+    random_occlusion(images, labels, config.occluder, generator, *probabilities)
     images = random_noise(images, config.noise, generator)
-    return images.clamp_(0, 1), labels
+    return images.clamp_(0, 1), labels, *probabilities
 
 
 def to_float_images(photos: Tensor) -> Tensor:
@@ -86,26 +106,61 @@ def around_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator) - torch.rand(shape, generator=generator)
 
 
-def random_affine(
-    images: Tensor,
-    labels: Tensor,
+@dataclass(frozen=True)
+class Warp:
+    """A random rotation, scale, shift and flip of each photo of a batch."""
+
+    grid: Tensor  # where each pixel comes from, x and y from -1 to 1, [B, H, W, 2]
+    mirrored: Tensor  # indices of the flipped photos, int64 [n]
+    fill: Tensor  # colour of what lies beyond the photos' borders, [B, 3, 1, 1]
+
+    def photos(self, images: Tensor) -> Tensor:
+        """Photos, float32 [B, 3, h, w], sampled bilinearly: [B, 3, H, W]."""
+        # Beyond the border grid_sample gives 0; moving the zero point makes that a random colour.
+        return F.grid_sample(images - self.fill, self.grid, align_corners=False) + self.fill
+
+    def labels(self, labels: Tensor) -> Tensor:
+        """Part ids, uint8 [B, h, w], of the nearest pixels: [B, H, W].
+
+        A flip turns left parts into right ones, so it swaps their ids (`labels.MIRROR`).
+        """
+        labels = _sample_nearest(labels, self.grid)
+        mirror = torch.from_numpy(MIRROR).to(labels.device)
+        labels[self.mirrored] = mirror[labels[self.mirrored].int()]
+        return labels
+
+    def soft_targets(self, soft: SoftTargets, crop: RelativeCrop) -> Tensor:
+        """Probabilities at every second row and column, float32 [B, C, H / 2, W / 2].
+
+        What lies beyond the crop is background.
+        """
+        row, column = soft.offset
+        grid = self.grid[:, row::2, column::2]
+        centre = torch.tensor([2 * crop.x - 1, 2 * crop.y - 1], device=grid.device)
+        probabilities = soft.probabilities.float().div_(255)
+        sampled = F.grid_sample(probabilities, (grid - centre) / crop.size, align_corners=False)
+        sampled[self.mirrored] = sampled[self.mirrored][:, soft.mirror]
+        sampled[:, 0] += 1 - sampled.sum(dim=1)
+        return sampled
+
+
+def random_warp(
+    shape: Sequence[int],
     config: Augmentation,
     generator: Generator,
     side: int | None = None,
     crop: RelativeCrop = FULL_IMAGE,
-) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, shift and flip: bilinear for the photos, nearest for the labels.
-
-    A flip turns left parts into right ones, so it swaps their ids (`labels.MIRROR`).
-    """
-    batch, _, height, width = images.shape
+    device: torch.device | None = None,
+) -> Warp:
+    """The warp of a batch of photos [B, H, W, 3]; the other arguments are those of `augment`."""
+    batch, height, width = shape[:3]
     angle = around_zero((batch,), generator) * math.radians(config.degrees)
     zoom = around_zero((batch,), generator)
     low, high = config.scales
     scale = torch.where(zoom < 0, low**-zoom, high**zoom)
     shift = around_zero((batch, 2), generator) * 2 * config.shift  # the grid is 2 wide
     flipped = torch.rand(batch, generator=generator) < config.flip
-    fill = torch.rand((batch, 3, 1, 1), generator=generator).to(images.device)
+    fill = torch.rand((batch, 3, 1, 1), generator=generator)
 
     # For each pixel of the result, the grid holds where it comes from: the inverse transform.
     cosine, sine = angle.cos() / scale, angle.sin() / scale
@@ -115,17 +170,9 @@ def random_affine(
     # So far in coordinates of the crop, now in those of the photo. Both run from -1 to 1.
     inverse = inverse * crop.size
     inverse[:, :, 2] += torch.tensor([2 * crop.x - 1, 2 * crop.y - 1])
-    inverse = inverse.to(images.device)
     size = [batch, 1, side or round(height * crop.size), side or round(width * crop.size)]
-    grid = F.affine_grid(inverse, size, align_corners=False)
-    # Beyond the border grid_sample gives 0; moving the zero point makes that a random colour.
-    images = F.grid_sample(images - fill, grid, align_corners=False) + fill
-
-    labels = _sample_nearest(labels, grid)
-    mirror = torch.from_numpy(MIRROR).to(labels.device)
-    mirrored = torch.nonzero(flipped)[:, 0].to(labels.device)
-    labels[mirrored] = mirror[labels[mirrored].int()]
-    return images, labels
+    grid = F.affine_grid(inverse.to(device), size, align_corners=False)
+    return Warp(grid, torch.nonzero(flipped)[:, 0].to(device), fill.to(device))
 
 
 def _sample_nearest(labels: Tensor, grid: Tensor) -> Tensor:
@@ -142,8 +189,21 @@ def _sample_nearest(labels: Tensor, grid: Tensor) -> Tensor:
     return sampled.mul_(inside)
 
 
+def random_exposure(images: Tensor, fraction: float, generator: Generator) -> Tensor:
+    """Exposure and gamma over the whole range of photos on a fraction of them, in place.
+
+    The exposure is -3.8 to +1.3 stops for a display gamma of 2.2, the gamma 0.6 to 1.7.
+    """
+    chosen = pick(len(images), fraction, generator)
+    gain = uniform((len(chosen), 1, 1, 1), math.log(0.3), math.log(1.5), generator).exp()
+    gamma = uniform((len(chosen), 1, 1, 1), math.log(0.6), math.log(1.7), generator).exp()
+    gain, gamma, chosen = (values.to(images.device) for values in (gain, gamma, chosen))
+    images[chosen] = (images[chosen] * gain).clamp_(0, 1).pow_(gamma)
+    return images
+
+
 def random_light(images: Tensor, config: Augmentation, generator: Generator) -> Tensor:
-    """Exposure, contrast, saturation, colour cast, a gradient of light, and a tone curve."""
+    """Brightness, contrast, saturation, colour cast, a gradient of light, and a tone curve."""
     batch, _, height, width = images.shape
     light, colour = config.light, config.colour
     contrast = uniform((batch, 1, 1), -light, light, generator).exp()
@@ -201,17 +261,25 @@ def random_noise(images: Tensor, fraction: float, generator: Generator) -> Tenso
 
 
 def random_occlusion(
-    images: Tensor, labels: Tensor, fraction: float, generator: Generator
+    images: Tensor,
+    labels: Tensor,
+    fraction: float,
+    generator: Generator,
+    probabilities: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Paint a rotated, shaded ellipse or bar over a fraction of the photos, in place.
 
-    The labels under it become background: a hand or a cup is no part of a face.
+    The labels under it become background: a hand or a cup is no part of a face. So do the
+    `probabilities`, which cover every second row and column.
     """
     for index in pick(len(images), fraction, generator).tolist():
         covered, colour = _occluder(images.shape[2], images.shape[3], generator)
         covered, colour = covered.to(images.device), colour.to(images.device)
         images[index] = torch.where(covered, colour, images[index])
         labels[index].masked_fill_(covered, 0)
+        if probabilities is not None:
+            under = covered[::2, ::2]
+            probabilities[index].masked_fill_(under, 0)[0].masked_fill_(under, 1)
     return images, labels
 
 

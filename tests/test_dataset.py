@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from facesegkit.config import TrainConfig
@@ -14,10 +15,10 @@ from facesegkit.data.celebamask_hq import hash_split
 from facesegkit.dataset import CelebAMaskHQ, TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
-from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, paint_parts
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, IGNORED, paint_parts
 from facesegkit.system import distributed
 from facesegkit.system.torchvision_import import Mask, VisionDataset
-from facesegkit.transforms import augment
+from facesegkit.transforms import Augmentation, augment
 
 # isort: split
 from torchvision.transforms import v2  # after torchvision_import, which may have to mend it
@@ -124,8 +125,8 @@ def test_random_numbers_depend_on_seed_and_step_and_never_change():
     data, config = replace(numbered(4), crop=FACE_CROP), TrainConfig(batch_size=4, seed=5)
     batch, generator = data.training_batch(3, 1.0, config, CPU), generator_for(5, 1, 3)
     files = data.batch(np.arange(4)[::-1])
-    images, parts = augment(*files, config.augmentation, generator, None, FACE_CROP)
     row, column = torch.randint(2, (2,), generator=generator).tolist()
+    images, parts = augment(*files, config.augmentation, generator, None, FACE_CROP)
     assert torch.equal(batch.images, images) and batch.offset == (row, column)
     assert torch.equal(batch.target, parts[:, row::2, column::2].long())
 
@@ -137,3 +138,35 @@ def test_processes_share_a_batch_and_augment_it_differently(monkeypatch):
             monkeypatch.setattr(distributed, name, lambda value=value: value)
         images.append(data.training_batch(0, 1.0, TrainConfig(batch_size=8), CPU).images)
     assert len(images[0]) == len(images[1]) == 4 and not torch.equal(*images)
+
+
+def test_joined_data_sets_give_the_samples_of_each():
+    first, second = numbered(4), replace(numbered(6), rows=np.array([5, 1]))
+    both = TrainingData.joined(first, second)
+    indices = np.array([0, 4, 3, 5])
+    for index, (of, at) in enumerate([(first, 0), (second, 0), (first, 3), (second, 1)]):
+        for joined, alone in zip(both.batch(indices), of.batch(np.array([at])), strict=True):
+            assert torch.equal(joined[index], alone[0])
+
+
+def test_soft_targets_of_joined_data_sets_are_the_annotation_where_there_are_none():
+    soft = np.zeros((4, 19, 16, 16), dtype=np.uint8)
+    soft[:, 2] = 255
+    taught, annotated = replace(numbered(4), soft=soft), numbered(4)
+    both = TrainingData.joined(annotated, taught)
+    config = TrainConfig(batch_size=8, augmentation=replace(Augmentation(), occluder=0))
+    batch = both.training_batch(0, 1.0, config, CPU)
+    order = np.sort(batch_indices(0, 8, 8, 0))
+    of_annotation = F.one_hot(batch.target, 19).permute(0, 3, 1, 2).float()
+    assert torch.equal(batch.soft_target[order < 4], of_annotation[order < 4])
+    of_teacher = batch.soft_target[order >= 4]
+    assert of_teacher[:, 2].mean() > 0.5 and (of_teacher[:, 3:] == 0).all()
+    assert torch.allclose(batch.soft_target.sum(dim=1), torch.ones(()))
+
+
+def test_ignored_pixels_stay_ignored():
+    data = numbered(4)
+    labels = data.labels.copy()
+    labels[:, :8] = IGNORED
+    batch = replace(data, labels=labels).training_batch(0, 1.0, TrainConfig(batch_size=4), CPU)
+    assert (batch.target == IGNORED).any() and batch.target[batch.target != IGNORED].max() < 19

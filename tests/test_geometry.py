@@ -21,7 +21,7 @@ from facesegkit.metrics import evaluate, predict_classes
 from facesegkit.system.tensor_files import load_tensors, save_tensors
 from facesegkit.transforms import Augmentation, augment
 
-UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)
+UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
 UPPER_RIGHT = RelativeCrop(0.75, 0.25, 0.5)
 
 

@@ -127,3 +127,16 @@ def test_invalid_descriptions_of_a_scheme():
         labels.LabelScheme.from_dict({"classes": ["eyes"]})
     with pytest.raises(FaceSegKitError, match="'colours' must be a list such as "):
         labels.LabelScheme.from_dict({"classes": {"a": ["nose"]}, "colours": "red"})
+
+
+def test_ignored_pixels_are_no_class():
+    ids = np.array([labels.PART_IDS["nose"], labels.IGNORED], dtype=np.uint8)
+    classes = labels.FIVE_FEATURES.merge(ids)
+    assert classes.tolist() == [3, labels.IGNORED]
+    assert labels.MIRROR[labels.IGNORED] == labels.IGNORED
+    assert labels.FIVE_FEATURES.colour(classes).tolist() == [[0, 0, 255], [128, 128, 128]]
+
+
+def test_mirrored_classes_swap_left_and_right():
+    assert labels.FIVE_FEATURES.mirrored_classes.tolist() == [0, 1, 2, 3, 4, 5]
+    assert labels.ALL_PARTS.mirrored_classes.tolist() == labels.MIRROR[:19].tolist()

@@ -15,7 +15,7 @@ from facesegkit import train
 from facesegkit.config import Budget, RunOptions, TrainConfig
 from facesegkit.dataset import TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
-from facesegkit.labels import FIVE_FEATURES, PART_IDS
+from facesegkit.labels import FIVE_FEATURES, IGNORED, PART_IDS
 from facesegkit.losses import segmentation_loss
 from facesegkit.metrics import evaluate
 from facesegkit.models import LightweightSegmentationModel
@@ -27,7 +27,7 @@ from facesegkit.transforms import Augmentation
 
 SMALL = TrainConfig(batch_size=4, validations=2, validation_photos=8, rows_per_validation=1,
                     resize_schedule=((0.5, 32),), seed=3)  # fmt: skip
-UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)
+UNCHANGED = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
 CPU = torch.device("cpu")
 
 
@@ -212,6 +212,16 @@ def test_the_seed_decides_everything_but_the_time():
     assert_same_weights(first, again)
     other, _ = fit_small(2, replace(SMALL, seed=4))
     assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_ignored_pixels_have_no_effect_on_the_loss():
+    generator = torch.Generator().manual_seed(0)
+    logits, teacher_logits = torch.randn(2, 2, 3, 4, 6, generator=generator)
+    target = torch.randint(3, (2, 4, 6), generator=generator)
+    given = SMALL, teacher_logits.softmax(dim=1)
+    target[:, :, 4:] = IGNORED
+    expected = segmentation_loss(logits[..., :4], target[..., :4], SMALL, given[1][..., :4])
+    assert torch.allclose(segmentation_loss(logits, target, *given), expected, atol=1e-6)
 
 
 def test_the_loss_and_the_schedule_are_the_given_ones():

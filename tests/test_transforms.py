@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from facesegkit import transforms
-from facesegkit.labels import PART_IDS
+from facesegkit.geometry import FULL_IMAGE, RelativeCrop
+from facesegkit.labels import ALL_PARTS, PART_IDS, PARTS
 
-UNCHANGED = transforms.Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0)
+UNCHANGED = transforms.Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def generator(seed=0):
@@ -75,7 +76,7 @@ def test_scales_cover_the_range_with_a_triangular_distribution():
     labels = torch.zeros((200, 128, 128), dtype=torch.uint8)
     labels[:, 48:80, 48:80] = 1
     config = replace(UNCHANGED, scales=(0.5, 1.6))
-    _, parts = transforms.random_affine(torch.zeros(200, 3, 128, 128), labels, config, generator())
+    parts = transforms.random_warp((200, 128, 128, 3), config, generator()).labels(labels)
     scales = parts.sum(dim=(1, 2)).sqrt() / 32
     assert 0.45 < scales.min() < 0.7 and 1.35 < scales.max() < 1.7
     assert ((scales > 0.8) & (scales < 1.25)).float().mean() > 0.5
@@ -129,3 +130,28 @@ def test_the_same_seed_gives_the_same_batch():
     assert not torch.equal(first[0], other[0])
     for given, before in zip((photos, labels), batch_of_blobs(), strict=True):
         assert torch.equal(given, before)
+
+
+@pytest.mark.parametrize("crop", [FULL_IMAGE, RelativeCrop(0.5, 0.6, 0.75)])
+@pytest.mark.parametrize("offset", [(0, 0), (1, 1), (0, 1)])
+def test_soft_targets_are_moved_like_the_labels(crop, offset):
+    photos, labels = batch_of_blobs(size=64)
+    left, right = PART_IDS["l_eye"], PART_IDS["r_eye"]
+    classes = crop.of(labels).long()
+    one_hot = torch.nn.functional.one_hot(classes, len(PARTS)).permute(0, 3, 1, 2).byte() * 255
+    soft = transforms.SoftTargets(one_hot, torch.from_numpy(ALL_PARTS.mirrored_classes), offset)
+    config = replace(UNCHANGED, degrees=30, scales=(0.8, 1.2), shift=0.1, flip=0.5, occluder=0.5)
+    _, parts, moved = transforms.augment(photos, labels, config, generator(1), None, crop, soft)
+    parts = parts[:, offset[0] :: 2, offset[1] :: 2]
+    assert moved.shape == (len(photos), len(PARTS), *parts.shape[1:])
+    assert torch.allclose(moved.sum(dim=1), torch.ones(()), atol=1e-5)
+    for part in (left, right):
+        assert iou(moved.argmax(dim=1) == part, parts == part) > 0.85
+
+
+def test_exposure_covers_photos_from_dark_to_bright():
+    images = torch.full((400, 3, 4, 4), 0.6)
+    means = transforms.random_exposure(images, 0.5, generator()).mean(dim=(1, 2, 3))
+    changed = (means - 0.6).abs() > 1e-6
+    assert 0.4 < changed.float().mean() < 0.6
+    assert means.min() < 0.12 and means.max() > 0.85 and means.isfinite().all()

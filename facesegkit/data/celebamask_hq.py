@@ -4,6 +4,8 @@
     CelebAMask-HQ-mask-anno/<id // 2000>/<id:05d>_<part>.png  one mask per part that the face has
     CelebA-HQ-to-CelebA-mapping.txt                           optional: decides the official split
 
+A mask of our own, `<id>_ignore.png`, marks pixels of unknown part, as pseudo-labels have them.
+
 It does without torch, so that the worker processes of `cache` start fast and stay small.
 """
 
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.labels import PART_IDS, PARTS
+from facesegkit.labels import IGNORED, PART_IDS, PARTS
 from facesegkit.system.decode_limits import FORMATS
 from facesegkit.system.files import check_is_file
 
@@ -43,6 +45,7 @@ _MAX_FILE_BYTES = 2**26
 _MAX_PIXELS = 30_000_000
 _PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.jpg")
 _MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.png")
+_MASK_IDS = {**{name: PART_IDS[name] for name in PARTS[1:]}, "ignore": IGNORED}
 _UNWANTED = re.compile(r"(^|/)\.|__MACOSX/|/\Z")  # hidden, added by macOS, or a folder of a zip
 
 
@@ -272,8 +275,8 @@ def _pairs(entries: Iterable[Entry]) -> dict[int, Pair]:
     for entry in entries:
         if match := _PHOTO_NAME.fullmatch(entry.name):
             photos[int(match[1])] = entry
-        elif (match := _MASK_NAME.fullmatch(entry.name)) and match[2] in PARTS[1:]:
-            masks[int(match[1])].append((PART_IDS[match[2]], entry))
+        elif (match := _MASK_NAME.fullmatch(entry.name)) and match[2] in _MASK_IDS:
+            masks[int(match[1])].append((_MASK_IDS[match[2]], entry))
     return {i: Pair(i, photo, tuple(sorted(masks[i]))) for i, photo in sorted(photos.items())}
 
 
