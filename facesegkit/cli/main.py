@@ -1,4 +1,4 @@
-"""The `facesegkit` command: segment, models, prepare, synthesize, train, evaluate, export."""
+"""The `facesegkit` command and its subcommands; those of their own modules are in `cli/`."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from facesegkit.cli.common import MODEL, Commands, add_model, positive, say, seed, trained_model
+from facesegkit.cli.pseudo_label import add_pseudo_label
 from facesegkit.cli.segment import add_segment, one_photo_parser
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, model_card, weights_path
@@ -76,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands)
     models = commands.add_parser("models", help="list the models that come with facesegkit")
     models.set_defaults(command=_models)
-    for add in (_add_prepare, _add_synthesize, _add_train, _add_evaluate, _add_export):
+    for add in (_add_prepare, _add_synthesize, add_pseudo_label, _add_train, _add_evaluate,
+                _add_export):  # fmt: skip
         add(commands)
     return parser
 
@@ -158,7 +160,8 @@ def _add_evaluate(commands: Commands) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", type=Path, help="CelebAMask-HQ, folder or zip (default: synthetic faces)")
+    about = "CelebAMask-HQ, folder or zip, or several (default: synthetic faces)"
+    add("--data", type=Path, nargs="+", metavar="DATA", help=about)
     add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
     about = "synthetic faces to use without --data (default: 1600)"
     add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,24 +35,39 @@ from facesegkit.transforms import ALIGNED_AUGMENTATION, Augmentation
 SYNTHETIC = Path("data", "synthetic")
 
 
-def _open_cache(options: argparse.Namespace, crop: RelativeCrop) -> DatasetCache:
-    """Open the cache of the data set; build it first if need be, and synthesize without --data."""
+def _open_caches(options: argparse.Namespace, crop: RelativeCrop) -> list[DatasetCache]:
+    """Open the caches of the data sets; build them first if need be; synthesize without --data."""
     if options.data is None:
         print(f"no --data given: using {options.num_synthetic:,} synthetic faces in {SYNTHETIC}")
         if distributed.is_first():
             synthesize_dataset(SYNTHETIC, options.num_synthetic, seed=0)
         distributed.barrier()
     photo_size = crop.full_size(PHOTO_SIZE)  # so that the crop has the input size of the models
-    cache = build_cache(options.data or SYNTHETIC, options.cache, photo_size=photo_size)
-    print(cache.summary())
-    return cache
+    sources = options.data or [SYNTHETIC]
+    if options.cache and len(sources) > 1:
+        raise FaceSegKitError("--cache is for one data set; leave it out with several.")
+    caches = [build_cache(root, options.cache, photo_size=photo_size) for root in sources]
+    print(_summary(caches))
+    return caches
+
+
+def _summary(caches: Sequence[DatasetCache]) -> str:
+    return "; ".join(cache.summary() for cache in caches)
+
+
+def _split(
+    caches: Sequence[DatasetCache], split: str, scheme: LabelScheme, crop: RelativeCrop
+) -> TrainingData:
+    """A split of one or several data sets."""
+    several = [TrainingData.from_cache(cache, split, scheme, crop) for cache in caches]
+    return several[0] if len(several) == 1 else TrainingData.joined(*several)
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Train a model, evaluate it and save everything."""
     scheme, crop = read_scheme(options.scheme), CROPS[options.crop]
     _check_outputs(options)
-    cache = _open_cache(options, crop)
+    caches = _open_caches(options, crop)
     initial, teacher = (_load(name, scheme) for name in (options.init_from, options.teacher))
     torch.manual_seed(options.seed)
     arch = initial.arch if initial else options.arch
@@ -60,9 +75,9 @@ def run_train(options: argparse.Namespace) -> None:
     print(f"{type(model).__name__}: {profile_model(model)}")
     device = distributed.best_device()
     config = _config(options, device)
-    about = {"init_from": options.init_from, "teacher": options.teacher, "data": cache.summary()}
+    about = {"init_from": options.init_from, "teacher": options.teacher, "data": _summary(caches)}
     metadata = {**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()}
-    train, val = (TrainingData.from_cache(cache, split, scheme, crop) for split in ("train", "val"))
+    train, val = (_split(caches, split, scheme, crop) for split in ("train", "val"))
     with _interruptible() as is_interrupted:
         run = RunOptions(
             teacher.model.to(device) if teacher else None,
@@ -70,10 +85,10 @@ def run_train(options: argparse.Namespace) -> None:
             resume=options.resume, metadata=metadata, stop=is_interrupted,
         )  # fmt: skip
         trained, history = fit(model.to(device), train, val, config, run)
-    about |= {"split_rule": cache.split_rule, "config": asdict(config), "history": history}
+    about |= {"split_rule": caches[0].split_rule, "config": asdict(config), "history": history}
     checkpoint = Checkpoint(arch, trained, scheme, about=about, crop=crop)
     if is_complete(history, train, config):
-        data, evaluation = _evaluate_split(checkpoint, cache, options.split)
+        data, evaluation = _evaluate_split(checkpoint, caches, options.split)
         if distributed.is_first():
             _save(checkpoint, evaluation, options.model)
             _report(evaluation, data, checkpoint, options.report)
@@ -185,18 +200,18 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate a trained model and save a report."""
     checkpoint = trained_model(options.model)
     check_writable(options.report)
-    cache = _open_cache(options, checkpoint.crop)
+    caches = _open_caches(options, checkpoint.crop)
     checkpoint.model.to(distributed.best_device())
-    data, evaluation = _evaluate_split(checkpoint, cache, options.split)
+    data, evaluation = _evaluate_split(checkpoint, caches, options.split)
     if distributed.is_first():
         _report(evaluation, data, checkpoint, options.report)
 
 
 def _evaluate_split(
-    checkpoint: Checkpoint, cache: DatasetCache, split: str
+    checkpoint: Checkpoint, caches: Sequence[DatasetCache], split: str
 ) -> tuple[TrainingData, Evaluation]:
     """Evaluate a model on a split and print its scores."""
-    data = TrainingData.from_cache(cache, split, checkpoint.scheme, checkpoint.crop)
+    data = _split(caches, split, checkpoint.scheme, checkpoint.crop)
     evaluation = evaluate(checkpoint.model, data, split=split, progress=True)
     print(evaluation.table())
     return data, evaluation

@@ -1,8 +1,4 @@
-"""A data set of synthetic faces on disk, in CelebAMask-HQ's layout.
-
-The masks of a face are written first and its photo last, each of them completely or not at all.
-So a photo implies that its face is complete, and an interrupted call can be repeated.
-"""
+"""A data set of synthetic faces on disk, in CelebAMask-HQ's layout."""
 
 import json
 from collections.abc import Generator
@@ -11,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
+from facesegkit.data.writer import photo_path, write_pair
 from facesegkit.errors import FaceSegKitError
 from facesegkit.synthetic.face import synthesize_face
 from facesegkit.system.files import atomic_write
@@ -21,9 +17,8 @@ from facesegkit.system.processes import cores, folder_lock, process_map
 
 GENERATOR_VERSION = 7  # increase it whenever the same seed gives other faces
 
-PHOTOS, MASKS, RECORD = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "synthetic.json"
+RECORD = "synthetic.json"
 ADVICE = "choose another folder or delete this one."
-FACES_PER_FOLDER = 2000  # of masks, as in CelebAMask-HQ
 
 
 def synthesize_dataset(
@@ -46,7 +41,7 @@ def synthesize_dataset(
     try:
         with folder_lock(out):
             _claim(out, count, seed)
-            missing = [i for i in range(count) if not _photo_path(out, i).exists()]
+            missing = [i for i in range(count) if not photo_path(out, i).exists()]
             with tqdm(total=count, initial=count - len(missing), desc="synthesize",
                       unit="face", disable=not progress or not missing) as bar:  # fmt: skip
                 _synthesize_all(partial(_synthesize_one, out, seed), missing, workers, bar)
@@ -101,13 +96,4 @@ def _synthesize_all(
 
 def _synthesize_one(out: Path, seed: int, index: int) -> None:
     face = synthesize_face(seed, index)
-    folder = out / MASKS / str(index // FACES_PER_FOLDER)
-    for part, mask in face.masks.items():
-        with atomic_write(folder / f"{index:05d}_{part}.png") as unfinished:
-            Image.fromarray(mask.view("uint8") * 255).save(unfinished, "PNG", compress_level=1)
-    with atomic_write(_photo_path(out, index)) as unfinished:
-        Image.fromarray(face.photo).save(unfinished, "JPEG", quality=face.quality)
-
-
-def _photo_path(out: Path, index: int) -> Path:
-    return out / PHOTOS / f"{index}.jpg"
+    write_pair(out, index, face.photo, face.masks, face.quality)
