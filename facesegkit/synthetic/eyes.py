@@ -73,7 +73,7 @@ class Eye:
         41 wide, 9 high and 5.3 thick in the median.
         """
         inwards = np.array([-0.7 * self.side, 0], dtype=np.float32)
-        lashes = max(6.0 - self.upper - self.lower, 0) / 2
+        lashes = max(5.5 - self.upper - self.lower, 0) / 2
         return self.between(-self.lower + 0.7 - lashes, self.upper + 1.4 + lashes) + inwards
 
     def grown(self, across: float, up: float, down: float) -> "Eye":
