@@ -23,7 +23,7 @@ def photograph(rng: np.random.Generator, rgb: Floats) -> NDArray[np.uint8]:
     if rng.random() < 0.05:
         image = image.convert("L").convert("RGB")
     elif rng.random() < 0.5:
-        image = ImageEnhance.Color(image).enhance(rng.uniform(0.6, 1.5))
+        image = ImageEnhance.Color(image).enhance(rng.uniform(0.7, 1.5))
     return _with_noise(rng, _with_blur(rng, image))
 
 

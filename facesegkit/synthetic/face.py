@@ -1,6 +1,6 @@
 """One synthetic face: everything is drawn from back to front."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ def set_up(
 ) -> Scene:
     """Scene for `draw_scene`: a random background and the lit head of a person."""
     head = Head(Shape(rng, person), pose)
+    # A camera makes up for a part of the skin's darkness.
+    light = replace(light, exposure=light.exposure * (1 + 0.35 * person.darkness))
     illumination, shine = illuminate(head, light, 0.5 + 0.5 * rng.random())
     skin = skin_texture(rng, head, person) * illumination + shine[..., None]
     lit, level = head.render(shoulder(skin), illumination.mean(2))

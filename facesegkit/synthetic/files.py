@@ -15,7 +15,7 @@ from facesegkit.synthetic.face import synthesize_face
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
 
-GENERATOR_VERSION = 7  # increase it whenever the same seed gives other faces
+GENERATOR_VERSION = 8  # increase it whenever the same seed gives other faces
 
 RECORD = "synthetic.json"
 ADVICE = "choose another folder or delete this one."

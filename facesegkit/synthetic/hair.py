@@ -35,8 +35,10 @@ class Hairdo:
         self.hangs = style in ("long", "bob") or (style == "curly" and rng.random() < 0.6)
         length = rng.uniform(300, 480) if style == "long" else rng.uniform(150, 300)
         self.fringe: float | None = None  # v of the fringe's tips; None without one
-        if style != "stubbly" and rng.random() < (0.34 if style != "up" else 0.12):
-            self.fringe = float(np.clip(rng.normal(-44, 22), -90, -8))
+        if style != "stubbly" and rng.random() < (0.36 if style != "up" else 0.14):
+            over_brows = rng.random() < 0.2
+            tips = rng.uniform(-32, -8) if over_brows else np.clip(rng.normal(-46, 20), -90, -8)
+            self.fringe = float(tips)
         self.thickness = STYLES[style][0] * rng.uniform(0.6, 1.4)  # above the head
         self.sides = STYLES[style][1] * rng.uniform(0.4, 1.7)  # beside the head
         self.length = length if self.hangs else rng.uniform(-10, 40)  # v at which it ends
@@ -248,6 +250,7 @@ def _coloured(rng: np.random.Generator, scene: Scene, flow: _Flow, tones: Floats
     light = 1 - 0.5 * (np.clip((x * 2 - 256) / 200, -1, 1) * lamp)
     light = light - np.float32(rng.uniform(0, 0.55)) * np.clip(out - 1, 0, 1.2)
     light = np.clip(light, 0.15, 1.6) * (1 + np.float32(rng.uniform(0.1, 0.35)) * flow.bend)
+    light *= np.float32(scene.level / 1.1)  # exposed as the face is
     hard = np.float32(rng.uniform(0.8, 2.0))  # it is dark between the locks
     body = np.clip(0.3 + 1.15 * (tones + (hard - 1) * (tones - 0.42)), 0.03, 2.2)
     # Highlights of another shade, as caused by the sun or a hairdresser.
@@ -279,7 +282,7 @@ def _loose_strands(scene: Scene, alpha: Floats) -> None:
 def _locks_over_face(scene: Scene, hairdo: Hairdo, colour: Floats) -> None:
     """Locks and single hairs over forehead, temples and cheeks, even over the eyes."""
     rng = scene.rng
-    if rng.random() > (0.28 if hairdo.hangs else 0.14):
+    if rng.random() > (0.36 if hairdo.hangs else 0.2):
         return
     side = rng.choice([-1.0, 1.0])
     for _ in range(rng.integers(1, 6)):

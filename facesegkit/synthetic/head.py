@@ -298,7 +298,7 @@ def illuminate(head: Head, light: Light, skin_shine: float) -> tuple[Floats, Flo
     display = np.maximum(linear, 0.01) ** (warmth * np.float32(light.contrast))
     front = display[ROWS // 3 : -ROWS // 6, COLS // 3 : -COLS // 3]
     display *= np.float32(light.exposure / front.mean())
-    return display, shine * light.shine * skin_shine
+    return display, shine * (light.shine * light.exposure * skin_shine)
 
 
 def _oil(head: Head) -> Floats:

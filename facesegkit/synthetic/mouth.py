@@ -151,7 +151,7 @@ def _chin_fold(scene: Scene, mouth: Mouth) -> None:
     """
     rng, skin, low = scene.rng, scene.person.skin, mouth.lower_edge[5:-5]
     depth = rng.uniform(5, 20)
-    brown = np.clip(skin * rng.uniform([0.35, 0.15, 0.12], [0.8, 0.6, 0.6]), 0, 1)
+    brown = np.clip(scene.person.tint * rng.uniform([0.35, 0.15, 0.12], [0.8, 0.6, 0.6]), 0, 1)
     dark = rng.uniform(0.05, 0.3) if rng.random() < 0.6 else rng.uniform(0.3, 0.6)
     scene.shade(_between(low - (0, 2), low + (0, depth)), rng.uniform(2, 6), dark, brown)
     chin = low[4:-4] + (0, depth + rng.uniform(4, 14))

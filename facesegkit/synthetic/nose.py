@@ -16,7 +16,7 @@ def draw_nose(scene: Scene) -> None:
     canvas, head, rng = scene.canvas, scene.head, scene.rng
     wing, end = head.shape.nose_width, head.shape.nose_length
     scene.annotate(_annotated(rng, wing, end), "nose")
-    brown = np.clip(scene.person.skin * [0.62, 0.42, 0.38], 0, 1)
+    brown = np.clip(scene.person.tint * [0.62, 0.42, 0.38], 0, 1)
     base = smooth([(-wing, end - 12), (0, end - 6), (wing, end - 12), (0, end + 3)], 6)
     scene.shade(base, 4, rng.uniform(0.0, 0.35), brown)
     flank, crease = rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.5)

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facesegkit.data.skin_tone import ita
 from facesegkit.synthetic.curves import Floats, choose
 
-# Display colours of the lightest and the darkest skin; tones are interpolated geometrically.
-FAIREST, DARKEST = np.array([0.94, 0.735, 0.625]), np.array([0.35, 0.215, 0.16])
+# Individual typology angles of human skin, degrees: about the range that Chardon et al. (1991) and
+# Del Bino and Bernerd (2013) measured, see `skin_tone`.
+ITA_RANGE = (-60.0, 65.0)
+# Display colours of the lightest and the darkest skin, just outside that range. Tones in between
+# are interpolated geometrically, which is monotonic in ITA: [101, 3] by darkness.
+FAIREST, DARKEST = np.array([0.95, 0.785, 0.7]), np.array([0.33, 0.2, 0.15])
+TONES = FAIREST * (DARKEST / FAIREST) ** np.linspace(0, 1, 101)[:, None]
+
+WELL_EXPOSED = 0.5  # fraction of photos
 
 HAIR_COLOURS = np.array([
     [0.07, 0.06, 0.06], [0.16, 0.11, 0.09],  # black
@@ -46,7 +54,7 @@ class Light:
     direction: Floats  # unit vector towards the lamp: right, down, to the viewer
     key: Floats  # RGB strength
     ambient: Floats  # RGB strength
-    exposure: float  # mean display factor on the face
+    exposure: float  # mean display factor on a face with light skin
     contrast: float  # exponent from light to display value; higher is harder
     wrap: float  # how far the key light reaches around the head: 0 a bare bulb .. 0.5 a window
     shine: float  # strength of highlights
@@ -72,6 +80,14 @@ class Person:
     glasses: str  # "none", "clear" or "dark"
     hat: str  # "none", "cap", "brim", "wool" or "scarf"
     bald: bool
+
+    @property
+    def tint(self) -> Floats:
+        """The skin's hue at the brightness of light skin [3]: it colours shadows on the skin.
+
+        A shadow on dark skin is not deeper than one on light skin.
+        """
+        return self.skin * np.float32(0.8 / self.skin.max())
 
 
 def choose_pose(rng: np.random.Generator) -> Pose:
@@ -108,7 +124,7 @@ def choose_light(rng: np.random.Generator) -> Light:
         direction=direction.astype(np.float32),
         key=((1.15 - ambient) * cast).astype(np.float32),
         ambient=(ambient * (2 - cast)).astype(np.float32),
-        exposure=float(np.clip(rng.normal(1.12, 0.11), 0.65, 1.4)),
+        exposure=_exposure(rng),
         contrast=rng.uniform(0.42, 1.0),
         wrap=wrap,
         shine=rng.gamma(1.5, 0.12),
@@ -119,11 +135,18 @@ def choose_light(rng: np.random.Generator) -> Light:
     )
 
 
+def _exposure(rng: np.random.Generator) -> float:
+    """As cameras choose it, or anything from underexposed to washed out."""
+    if rng.random() < WELL_EXPOSED:
+        return float(np.clip(rng.normal(1.12, 0.11), 0.65, 1.4))
+    return float(np.exp(rng.uniform(*np.log([0.35, 1.5]))))
+
+
 def choose_person(rng: np.random.Generator) -> Person:
     """Correlated traits (a beard belongs to a man, make-up mostly to a woman)."""
     feminine, age = rng.random() < 0.6, rng.beta(1.7, 2.2)
-    # Measured: the mean of the annotated skin is (184, 137, 113) +- 28; here it spreads wider.
-    darkness = rng.beta(1.0, 2.6)
+    # CelebA-HQ's skin is mostly light; here all tones are equally frequent.
+    darkness = float(np.interp(rng.uniform(*ITA_RANGE), ita(TONES)[::-1], np.linspace(1, 0, 101)))
     hair = _hair_colour(rng, age, darkness)
     kind = choose(rng, **{name: row[0] for name, row in MOUTHS.items()})
     _, gap, gap_spread, smile, smile_spread = MOUTHS[kind]
@@ -145,7 +168,7 @@ def choose_person(rng: np.random.Generator) -> Person:
 
 def _skin_colour(rng: np.random.Generator, darkness: float) -> Floats:
     """A display colour between the lightest and the darkest, shifted to yellow or to red."""
-    tone = np.exp(np.log(FAIREST) * (1 - darkness) + np.log(DARKEST) * darkness)
+    tone = FAIREST * (DARKEST / FAIREST) ** darkness
     lean = rng.normal(0, 0.03)
     return np.clip(tone * [1 + lean, 1.0, 1 - lean + rng.normal(0, 0.03)], 0, 1).astype(np.float32)
 
@@ -153,6 +176,7 @@ def _skin_colour(rng: np.random.Generator, darkness: float) -> Floats:
 def _hair_colour(rng: np.random.Generator, age: float, darkness: float) -> Floats:
     weights = HAIR_WEIGHTS.copy()
     weights[:3] *= 1 + 3 * darkness
+    weights[3:8] *= 1 - 0.6 * darkness
     weights[8:] *= 0.2 + 3 * age
     colour = HAIR_COLOURS[rng.choice(len(weights), p=weights / weights.sum())]
     if rng.random() < 0.02:

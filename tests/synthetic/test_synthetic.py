@@ -10,9 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from facesegkit.data.skin_tone import ITA_GROUPS, ita, ita_group, skin_colour
 from facesegkit.errors import FaceSegKitError
 from facesegkit.labels import PART_IDS, PARTS, paint_parts
 from facesegkit.synthetic import SyntheticFace, files, synthesize_dataset, synthesize_face
+from facesegkit.synthetic.face import set_up
+from facesegkit.synthetic.traits import choose_light, choose_person, choose_pose
 
 MANY = 60
 
@@ -173,6 +176,64 @@ def test_skin_around_an_eye_is_about_as_dark_as_the_eye(faces: list[SyntheticFac
                 ratios.append(face.photo[mask].mean() / face.photo[around].mean())
     assert len(ratios) > MANY / 2
     assert 0.8 < np.median(ratios) < 1.15
+
+
+def test_all_skin_tones_and_exposures_are_frequent(faces: list[SyntheticFace]) -> None:
+    rng = np.random.default_rng(2)
+    skins = np.array([choose_person(rng).skin for _ in range(800)])
+    deciles = np.percentile(ita(skins), np.arange(10, 100, 10))
+    assert deciles == pytest.approx(np.linspace(-60, 65, 11)[1:-1], abs=9)  # uniform
+    assert (skins[:, 0] > skins[:, 1]).all() and (skins[:, 1] > 1.05 * skins[:, 2]).mean() > 0.97
+    labelled = [(face.photo, paint_parts(face.masks, (512, 512))) for face in faces]
+    colours = [skin_colour(*pair) for pair in labelled]
+    groups = [ita_group(float(ita(colour))) for colour in colours if colour is not None]
+    assert min(groups.count(name) for name in ITA_GROUPS) >= 0.04 * MANY
+    exposures = np.array([choose_light(rng).exposure for _ in range(800)])
+    assert 0.5 < (np.abs(exposures - 1.12) < 0.25).mean() < 0.75
+    assert 0.1 < (exposures < 0.55).mean() < 0.25 and exposures.max() > 1.4
+
+
+def test_shadows_are_no_deeper_on_dark_skin() -> None:
+    rng = np.random.default_rng(4)
+    people = sorted((choose_person(rng) for _ in range(40)), key=lambda person: person.darkness)
+    fair, dark = people[0], people[-1]
+    assert dark.skin.max() < 0.5 * fair.skin.max()
+    assert dark.tint.max() == pytest.approx(fair.tint.max())
+    light, pose = choose_light(rng), choose_pose(rng)
+    levels = [set_up(np.random.default_rng(4), p, pose, light).level for p in (fair, dark)]
+    assert levels[0] <= levels[1]  # a camera exposes dark skin longer
+
+
+def test_closed_eyes_are_annotated_as_narrow_crescents(faces: list[SyntheticFace]) -> None:
+    """On real label maps, eyes that are at most 8 thick are 41 wide, 9 high, 5.3 thick on average.
+
+    In closed eyes there is no white, so they are darker than the skin.
+    """
+    narrow, closed = set(), 0
+    for index, face in enumerate(faces):
+        for mask in (face.masks[name] for name in {"l_eye", "r_eye"} & face.masks.keys()):
+            rows, cols = np.nonzero(mask)
+            width, thickness = np.ptp(cols) + 1, mask.sum(0).max()
+            if width < 25 or thickness > 10:
+                continue  # open, or mostly hidden
+            assert thickness >= 4 and np.ptp(rows) < 20 and len(rows) / width > 3
+            narrow.add(index)
+            closed += np.percentile(face.photo[mask], 95) < face.photo[face.masks["skin"]].mean()
+    assert 0.07 * MANY < len(narrow) < 0.25 * MANY  # including squints
+    assert closed >= 2
+
+
+def test_hair_covers_brows(faces: list[SyntheticFace]) -> None:
+    partly = fully = 0
+    for masks in (face.masks for face in faces if "hat" not in face.masks):
+        brows = [masks[name] for name in ("l_brow", "r_brow") if name in masks]
+        near = [
+            Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(5)) for mask in brows
+        ]
+        hair = masks.get("hair", np.zeros((512, 512), dtype=bool))
+        partly += any((np.asarray(image).astype(bool) & hair).sum() > 50 for image in near)
+        fully += len(brows) < 2 or min(mask.sum() for mask in brows) < 60
+    assert 0.1 * MANY < partly < 0.45 * MANY and 0.03 * MANY < fully < 0.2 * MANY
 
 
 def test_the_nose_is_lit_and_its_underside_is_not_black(faces: list[SyntheticFace]) -> None:
