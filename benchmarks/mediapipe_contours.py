@@ -2,11 +2,11 @@
 
     python benchmarks/mediapipe_contours.py PHOTOS contours.npz
 
-Needs MediaPipe 0.10.14, the last release whose wheel holds a face mesh, in an environment of its
-own (it needs NumPy 1); this script imports nothing else of the project. The polygons of eyes,
-eyebrows and lips are filled, the inside of the lips is the mouth, and the nose is the convex hull of
-its landmarks. The result has, for each photo by the name of its file, class ids 0 to 5 in the order
-of `labels.FIVE_FEATURES`, uint8 [256, 256] over the whole photo; a photo without a face is left out.
+Needs MediaPipe 0.10.14, the last release whose wheel has a face mesh, in an environment of its own
+(it needs NumPy 1); so this script imports nothing of the project. The polygons of eyes, eyebrows
+and lips are filled, the inside of the lips is the mouth, and the nose is the convex hull of its
+landmarks. The result has class ids 0 to 5 in the order of `labels.FIVE_FEATURES`, uint8 [256, 256],
+for each photo by the name of its file; a photo without a face is left out.
 """
 
 import argparse
