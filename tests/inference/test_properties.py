@@ -41,7 +41,7 @@ def detecting():
 @given(face=faces)
 def test_a_mirrored_photo_gives_the_mirrored_mask(aligned, face):
     mirrored = aligned(ImageOps.mirror(face)).labels[:, ::-1]
-    assert agreement(mirrored, aligned(face).labels) > 0.89
+    assert agreement(mirrored, aligned(face).labels) > 0.86
 
 
 @few
