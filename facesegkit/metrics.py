@@ -130,7 +130,7 @@ def bootstrap(per_photo: NDArray[Any], resamples: int = 2000, seed: int = 0) -> 
 
 def confidence_interval(samples: ArrayLike) -> tuple[float, float]:
     """The 95 % percentile interval of a metric's bootstrap samples, without nan."""
-    low, high = np.nanpercentile(samples, (2.5, 97.5)).tolist()
+    low, high = np.nanpercentile(np.asarray(samples, np.float64), (2.5, 97.5)).tolist()
     return low, high
 
 
