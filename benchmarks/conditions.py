@@ -162,7 +162,7 @@ def unchanged(cache: DatasetCache, row: int) -> Changed:
     """The photo, and its classes at the photo's resolution."""
     labels = Image.fromarray(FIVE_FEATURES.merge(np.asarray(cache.labels[row])))
     side = cache.photos.shape[1]
-    return cache.photos[row], np.asarray(labels.resize((side, side), Image.Resampling.NEAREST))
+    return cache.photos[row], np.array(labels.resize((side, side), Image.Resampling.NEAREST))
 
 
 def retouched(
@@ -192,7 +192,7 @@ def small_face(cache: DatasetCache, row: int, width: int) -> Changed | None:
     classes = Image.new("L", photo.size)
     side = labels.shape[1] * width / (right - left)
     paste_person(photo, classes, FaceROI(320, 240, side, 0.0), cache, row)
-    return np.asarray(photo), np.asarray(classes)
+    return np.asarray(photo), np.array(classes)
 
 
 def with_sunglasses(cache: DatasetCache, row: int, worn: bool = True) -> Changed | None:
