@@ -69,7 +69,8 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(if $(PHOTOS),$(BIN)/python benchmarks/calibration.py --photos "$(PHOTOS)" --keep)
 	$(if $(PHOTOS),$(BIN)/python benchmarks/real_photos.py --photos "$(PHOTOS)" --keep)
 	$(BIN)/python benchmarks/train_detector.py --cards
-	$(BIN)/python benchmarks/ship_weights.py --cards
+	$(if $(DATA),$(BIN)/python benchmarks/conditions.py --data "$(DATA)" --keep)
+	$(BIN)/python benchmarks/model_cards.py --cards
 	$(BIN)/python benchmarks/readme_tables.py
 
 notebooks: $(INSTALLED) ## run lessons and solutions, and save their outputs

@@ -45,6 +45,20 @@ def table_of(head: str, values: Mapping[str, Mapping[str, Any]], patterns: str) 
     return table(head, [[name, *cells(row, patterns)] for name, row in values.items()])
 
 
+def with_interval(value: float, interval: Sequence[float] | None, sign: str = "") -> str:
+    """A figure and its interval, such as "0.891 (0.887-0.895)"."""
+    text = f"{value:{sign}.3f}"
+    if not interval:
+        return text
+    low, high = (f"{limit:{sign}.3f}" for limit in interval)
+    return f"{text} ({low} to {high})" if sign else f"{text} ({low}-{high})"
+
+
+def definition_list(definitions: dict[str, str]) -> str:
+    """The metrics, one item each."""
+    return "\n".join(f"- **{name}**: {text}" for name, text in definitions.items())
+
+
 REAL_PHOTOS = {  # group in the results: its name in the table
     "all": "all",
     "clear frontal, >= 128 px": "clear, frontal, 128 pixels and more",
@@ -85,7 +99,8 @@ def shipped() -> str:
     for name in MODEL_NAMES:
         card = model_card(name)
         card["MB"] = weights_path(name).stat().st_size / 1e6
-        card["ms"] = speed[name.removesuffix("-synthetic")]["median ms"]
+        network = name.removesuffix("-synthetic").removesuffix("-open")
+        card |= {"ms": speed[network]["median ms"]} if network in speed else {}
         card["licence"] = card["licence"].replace(" (CelebAMask-HQ)", "")
         figures = cells(card, "{test[mean_f1]:.3f} | {MB:.2f} | {ms:.1f} | {licence}")
         rows.append([f"[`{name}`](facesegkit/weights/{name}.md)", *figures])
@@ -97,10 +112,42 @@ def models() -> str:
     rows = []
     for name in MODEL_NAMES:
         card = model_card(name)
-        first = cells(card, "{trained on} | {minutes:.0f} | **{test[mean_f1]:.3f}**")
-        link = f"[`{name}`](../facesegkit/weights/{name}.md)"
-        rows.append([link, *first, *cells(card["test"], F1_OF_CLASSES)])
+        row = [f"[`{name}`](../facesegkit/weights/{name}.md)"]
+        row += cells(card, "{trained on} | {minutes:.0f}")
+        row.append(with_interval(card["test"]["mean_f1"], card["test"]["interval"]))
+        rows.append([*row, *cells(card["test"], F1_OF_CLASSES)])
     return table(f"model | trained on | minutes, one core | mean F1 | {CLASSES}", rows)
+
+
+def definitions() -> str:
+    """What the metrics are; the same for all models."""
+    return definition_list(model_card(MODEL_NAMES[0])["definitions"])
+
+
+def other_metrics() -> str:
+    """Per-image and boundary F1, and how far the darkest tenth of the skins is from the rest."""
+    rows = []
+    for name in MODEL_NAMES:
+        card, row = model_card(name), [f"`{name}`"]
+        for key in ("per_image_f1", "boundary_f1"):
+            row.append(with_interval(card["test"][key], card["test"][f"{key}_interval"]))
+        for split in ("val", "test"):
+            gap = card[split]["skin"]["gap"]
+            row.append(with_interval(gap["mean_f1"], gap["interval"], "+"))
+        rows.append(row)
+    head = "model | per-image F1 | boundary F1 | darkest tenth, validation | darkest tenth, test"
+    return table(head, rows)
+
+
+def skin_tones() -> str:
+    """Mean F1 by ITA group of the test photos."""
+    of_models = [model_card(name)["test"]["ITA groups"] for name in MODEL_NAMES]
+    rows = [
+        [group, str(of["photos"]), *(with_interval(f1[group]["mean_f1"], f1[group].get("interval"))
+                                     for f1 in of_models)]
+        for group, of in of_models[0].items()
+    ]  # fmt: skip
+    return table("ITA group | photos | `" + "` | `".join(MODEL_NAMES) + "`", rows)
 
 
 def second_annotator() -> str:
@@ -116,6 +163,23 @@ def robustness() -> str:
     rows = [[reference, *(f"{f1[reference]:.3f}" for f1 in of_models)]]
     rows += [[name, *(f"{f1[name] - f1[reference]:+.3f}" for f1 in of_models)] for name in changes]
     return table("every second test photo | `" + "` | `".join(MODEL_NAMES) + "`", rows)
+
+
+def conditions() -> str:
+    """Mean F1 of each model under everyday conditions: before, and now."""
+    result = results("conditions")
+    names = [name for name in MODEL_NAMES if any(name in part for part in result.values())]
+    measured = [part.get(name, {}) for name in names for part in result.values()]
+    rows = []
+    for condition in next(of for of in measured if of)["conditions"]:
+        row = [condition]
+        for name in names:
+            parts = [
+                part[name]["conditions"][condition] for part in result.values() if name in part
+            ]
+            row.append(" → ".join(f"{of['mean_f1']:.3f}" for of in parts))
+        rows.append(row)
+    return table("every second test photo | `" + "` | `".join(names) + "`", rows)
 
 
 def faces_found(names: Sequence[str]) -> str:
@@ -320,9 +384,10 @@ def tested() -> str:
 
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
-    "docs/results.md": (models, second_annotator, robustness, real_photos, calibration, any_photo,
-                        hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
-                        data_speed, time_to_quality, two_processes),
+    "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator,
+                        conditions, robustness, real_photos, calibration, any_photo, hard_photos,
+                        end_to_end, worst_case, speed, photo_to_file, video, costs, data_speed,
+                        time_to_quality, two_processes),
     "docs/testing.md": (tested,),
 }  # fmt: skip
 

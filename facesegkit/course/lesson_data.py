@@ -29,6 +29,11 @@ def lesson_cache(data: Path) -> DatasetCache:
     return build_cache(data, cache=_data_folder() / "cache" / data.stem, progress=False)
 
 
+def project_file(path: str) -> Path:
+    """A file of the project, if run from its top, from `notebooks/` or below."""
+    return _data_folder().parent / path
+
+
 def _data_folder() -> Path:
     """The project's `data/` if run from `notebooks/` or below, else one in the current folder."""
     here = Path()

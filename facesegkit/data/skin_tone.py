@@ -55,13 +55,17 @@ def ita_group(angle: float) -> str:
     return next((name for name, lowest in ITA_GROUPS.items() if angle >= lowest), "none")
 
 
-def skin_colour(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    """The median colour of the skin, sRGB in 0..1 [3]; None if less than 1 % of the photo is skin.
+def skin_pixels(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The colours of the skin, RGB uint8 [n, 3]; None if less than 1 % of the photo is skin.
 
     `photo` is RGB, uint8 [H, W, 3], `labels` its label map (part ids, uint8 [h, w]).
     """
     mask = Image.fromarray(labels == PART_IDS["skin"])
     skin = np.asarray(mask.resize((photo.shape[1], photo.shape[0]), Image.Resampling.NEAREST))
-    if skin.mean() < 0.01:
-        return None
-    return np.median(photo[skin], axis=0) / 255
+    return None if skin.mean() < 0.01 else photo[skin]
+
+
+def skin_colour(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """The median of `skin_pixels`, sRGB in 0..1 [3], or None."""
+    pixels = skin_pixels(photo, labels)
+    return None if pixels is None else np.median(pixels, axis=0) / 255

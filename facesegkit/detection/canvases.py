@@ -259,14 +259,10 @@ def _cover(rng: Rng, canvas: Image.Image, points: Floats) -> None:
         eyes = float(np.linalg.norm(face[1] - face[0]))
         if eyes < 5 or (kind := rng.random()) > 0.13:
             continue
-        right = (face[1] - face[0]) / eyes
-        down = np.array([-right[1], right[0]])
-        mouth, between = (face[3] + face[4]) / 2, (face[0] + face[1]) / 2
-        down = down if down @ (mouth - between) >= 0 else -down
         if kind < 0.06:
-            _draw_sunglasses(rng, draw, face, right * eyes, down * eyes)
+            draw_sunglasses(rng, draw, face)
         elif kind < 0.12:
-            _draw_mask(rng, draw, (between, mouth), right * eyes, down)
+            _draw_mask(rng, draw, face)
         else:
             x, y = face[rng.integers(5)].tolist()
             width, height = eyes * rng.uniform(0.2, 0.6, 2)
@@ -274,10 +270,17 @@ def _cover(rng: Rng, canvas: Image.Image, points: Floats) -> None:
             draw.ellipse(box, fill=_colour(rng, 0, 256))
 
 
-def _draw_sunglasses(
-    rng: Rng, draw: ImageDraw.ImageDraw, face: Floats, right: Floats, down: Floats
-) -> None:
-    """`right` and `down` are as long as the distance between the eyes."""
+def _axes(face: Floats) -> tuple[Floats, Floats]:
+    """The face's right and down, as long as the distance between its eyes; of points [5, 2]."""
+    right = face[1] - face[0]
+    down = np.array([-right[1], right[0]])
+    to_mouth = (face[3] + face[4]) / 2 - (face[0] + face[1]) / 2
+    return right, down if down @ to_mouth >= 0 else -down
+
+
+def draw_sunglasses(rng: Rng, draw: ImageDraw.ImageDraw, face: Floats) -> None:
+    """Opaque lenses over the eyes, temples and a bridge; `face` are its five points, [5, 2]."""
+    right, down = _axes(face)
     colour, turns = _colour(rng, 0, 70), np.linspace(0, 2 * math.pi, 14)[:, None]
     width, height = rng.uniform(0.35, 0.5), rng.uniform(0.24, 0.38)
     for eye, ear in zip(face[:2], (-right, right), strict=True):
@@ -289,12 +292,10 @@ def _draw_sunglasses(
     draw.line(bridge, fill=colour, width=max(1, round(0.09 * float(np.linalg.norm(right)))))
 
 
-def _draw_mask(
-    rng: Rng, draw: ImageDraw.ImageDraw, middle: tuple[Floats, Floats], right: Floats, down: Floats
-) -> None:
-    """`middle` is the point between the eyes, and the mouth; `right` as for the sunglasses."""
-    between, mouth = middle
-    long = down * float(np.linalg.norm(mouth - between))
+def _draw_mask(rng: Rng, draw: ImageDraw.ImageDraw, face: Floats) -> None:
+    right, down = _axes(face)
+    between, mouth = (face[0] + face[1]) / 2, (face[3] + face[4]) / 2
+    long = down * float(np.linalg.norm(mouth - between) / np.linalg.norm(down))
     top, chin = between + long * rng.uniform(0.35, 0.6), mouth + long * rng.uniform(0.45, 0.75)
     wide = right * rng.uniform(0.75, 1)
     outline = [

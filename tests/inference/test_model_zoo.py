@@ -72,7 +72,7 @@ def test_they_segment_the_parts_of_a_real_face(name):
 
 
 def test_cards_have_the_figures_of_the_json_files(monkeypatch):
-    command = [sys.executable, str(TOP / "benchmarks" / "ship_weights.py"), "--check"]
+    command = [sys.executable, str(TOP / "benchmarks" / "model_cards.py"), "--check"]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     monkeypatch.syspath_prepend(TOP / "benchmarks")
