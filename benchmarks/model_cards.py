@@ -39,6 +39,7 @@ TEMPLATES = Path(__file__).parent / "card_templates"
 # What ship_weights.py says about a model's training. It stays when a model is evaluated again.
 TRAINING_KEYS = (
     "trained on", "training data", "licence", "command", "minutes", "photos seen", "config", "onnx",
+    "steps before, minutes",
 )  # fmt: skip
 
 _RESEARCH = "non-commercial research and education only"

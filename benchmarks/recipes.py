@@ -258,6 +258,13 @@ class Workshop:
         return found
 
 
+def needed(name: str) -> list[str]:
+    """Names of all trainings that a model needs, in order, itself last."""
+    training = TRAININGS[name]
+    before = [*TEACHERS.get(training.teacher or "", ()), *filter(None, [training.initial])]
+    return list(dict.fromkeys([step for other in before for step in needed(other)] + [name]))
+
+
 def given(path: Path | None, option: str) -> Path:
     """A path that a step needs; end the program if it was not given."""
     if path is None:

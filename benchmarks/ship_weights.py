@@ -1,10 +1,12 @@
-"""Take a trained checkpoint into facesegkit/weights/, with its metrics and its model card.
+"""Train the models that ship, and take them into facesegkit/weights/ with figures and cards.
 
-    python benchmarks/ship_weights.py separable runs/separable.pth --data data/CelebAMask-HQ \
-        --command "facesegkit train --data data/CelebAMask-HQ --minutes 95"
+    python benchmarks/ship_weights.py --only separable-open --work runs \
+        --data data/CelebAMask-HQ --portraits PORTRAITS --mediapipe PYTHON
+    python benchmarks/ship_weights.py --list      # the hours that each step took
 
-The weights are rounded to float16 values, which halves the files, and exported. model_cards.py
-evaluates them after that.
+recipes.py has the steps. Run the command again to continue one that was stopped. A free model needs
+CelebAMask-HQ only to be measured. The weights are rounded to float16 values, which halves the
+files, and exported; model_cards.py evaluates them after that.
 """
 
 import argparse
@@ -16,9 +18,10 @@ import facesegkit  # noqa: F401  before torch, because it sets OMP_WAIT_POLICY
 
 # isort: split
 import torch
-from model_cards import LICENCES, kind_of, write_card
+from model_cards import LICENCES, kind_of, read_figures, write_card
+from recipes import TRAININGS, Sources, Workshop, needed
 
-from facesegkit.checkpoint import Checkpoint, load, save
+from facesegkit.checkpoint import load, save
 from facesegkit.data.cache import build_cache
 from facesegkit.export import OPSET, check_agreement, compare, export_onnx
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
@@ -26,7 +29,7 @@ from facesegkit.system.tensor_files import round_to_half
 from facesegkit.transforms import to_float_images
 
 
-def take_in(name: str, file: Path, data: str, origin: dict[str, Any]) -> dict[str, Any]:
+def take_in(name: str, file: Path, data: Path, origin: dict[str, Any]) -> dict[str, Any]:
     """Write the .pth and .onnx files of a model; returns how far they agree on photos."""
     checkpoint = load(file)
     round_to_half(checkpoint.model)
@@ -47,38 +50,52 @@ def take_in(name: str, file: Path, data: str, origin: dict[str, Any]) -> dict[st
     }
 
 
-def training_figures(
-    name: str, checkpoint: Checkpoint, command: str, before: tuple[float, int]
-) -> dict[str, Any]:
-    """How the model was trained."""
-    kind, about = kind_of(name), checkpoint.about
-    last = about["history"][-1]
+def training_figures(name: str, workshop: Workshop) -> dict[str, Any]:
+    """How a model was trained: its own run, and how long all runs before it took."""
+    runs = {step: load(workshop.path(f"{step}.pth")).about for step in needed(name)}
+    last = {step: about["history"][-1] for step, about in runs.items()}
+    kind, own = kind_of(name), runs[name]
     return {
         "trained on": kind,
-        "training data": about["data"],
+        "training data": own["data"],
         "licence": LICENCES[kind],
-        "command": command,
-        "minutes": round(before[0] + last["minutes"], 1),
-        "photos seen": before[1] + int(last["photos"]),
-        "config": {key: value for key, value in about["config"].items() if key != "budget"},
+        "command": f"python benchmarks/ship_weights.py --only {name}",
+        "minutes": round(last[name]["minutes"], 1),
+        "photos seen": int(last[name]["photos"]),
+        "steps before, minutes": {
+            step: round(row["minutes"], 1) for step, row in last.items() if step != name
+        },
+        "config": own["config"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=MODEL_NAMES)
-    parser.add_argument("file", type=Path, help="the trained checkpoint")
-    parser.add_argument("--data", required=True, help="CelebAMask-HQ, a folder or a zip")
-    parser.add_argument("--command", required=True, help="how it was trained, for the card")
-    parser.add_argument(
-        "--before", nargs=2, type=float, default=(0, 0), metavar=("MINUTES", "PHOTOS"),
-        help="of the run that this one was initialized from",
-    )  # fmt: skip
+    parser.add_argument("--only", choices=TRAININGS, action="append", help="model (default: all)")
+    parser.add_argument("--work", type=Path, default=Path("runs"), help="folder of the steps")
+    parser.add_argument("--data", type=Path, help="CelebAMask-HQ, a folder or a zip")
+    parser.add_argument("--photos", type=Path, help="everyday photos with faces.json")
+    parser.add_argument("--portraits", type=Path, help="portraits in the public domain")
+    parser.add_argument("--mediapipe", type=Path, help="Python that has MediaPipe 0.10.14")
+    parser.add_argument("--list", action="store_true", help="only print the hours of each model")
     options = parser.parse_args()
-    before = options.before[0], int(options.before[1])
-    training = training_figures(options.name, load(options.file), options.command, before)
-    training["onnx"] = take_in(options.name, options.file, options.data, training)
-    write_card(options.name, options.data, training)
+    names = options.only or list(MODEL_NAMES)
+    if options.list:
+        for name in names:
+            figures = read_figures(name)
+            before = sum(figures.get("steps before, minutes", {}).values()) / 60
+            print(f"{name}: {figures['minutes'] / 60:.1f} hours, after {before:.1f} of other steps")
+        return
+    sources = Sources(
+        options.work, options.data, options.photos, options.portraits, options.mediapipe
+    )
+    torch.set_num_threads(1)  # two models at a time use two cores better than one
+    for name in names:
+        file = Workshop(sources).train(name)
+        if name in MODEL_NAMES:  # and no teacher only
+            training = training_figures(name, Workshop(sources))
+            training["onnx"] = take_in(name, file, options.data, training)
+            write_card(name, options.data, training)
 
 
 if __name__ == "__main__":
