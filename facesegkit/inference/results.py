@@ -102,6 +102,10 @@ class Face(AnalyzedFace):
         numbered = enumerate(self.scheme.classes, start=1)
         return {name: int(np.count_nonzero(self.classes == number)) for number, name in numbered}
 
+    def classes_in(self, box: BBox) -> NDArray[np.uint8]:
+        """Class ids of the pixels in a box within `window`, a view [h, w]."""
+        return self.classes[box.moved(-self.window.left, -self.window.top).slices]
+
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Mask of a class of this face, bool [H, W], at the photo's size.
 
