@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,21 @@ class FullImageLogits(FaceLogits):
 
 
 @dataclass(frozen=True, eq=False)
+class PastedLogits(FaceLogits):
+    """What results need of them; the logits themselves are no longer there."""
+
+    part: Part  # class ids on the photo
+    kept: NDArray[np.float32]  # the confidence, no finer than the photo, [h, w]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        return self.kept
+
+    def classes(self, size: tuple[int, int]) -> Part:
+        return self.part
+
+
+@dataclass(frozen=True, eq=False)
 class AnalyzedFace:
     """A face as the search finds it."""
 
@@ -72,6 +87,14 @@ class AnalyzedFace:
     # Probability that it is a face, 0..1: calibrated on photos that the detector has not seen (see
     # docs/results.md); of another detector its own score; 1 for a photo that is taken for a face.
     confidence: float
+
+    def without_logits(self, size: tuple[int, int]) -> "AnalyzedFace":
+        """The same for a photo of (width, height), in a fraction of the memory."""
+        logits, roi = self.roi_logits.logits, self.roi_logits.roi
+        confidence = Image.fromarray(self.roi_logits.confidence)
+        kept = np.asarray(confidence.reduce(max(1, int(confidence.width / roi.size))))
+        pasted = PastedLogits(logits[:, :0].copy(), roi, self.roi_logits.classes(size), kept)
+        return replace(self, roi_logits=pasted)
 
 
 @dataclass(frozen=True, eq=False)
