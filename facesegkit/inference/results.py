@@ -22,6 +22,8 @@ from facesegkit.labels import LabelScheme
 Source = Image.Image | Path  # a photo, upright, RGB; or its path
 Part = tuple[NDArray[Any], BBox]  # of an array of a photo's width and height, and where it is
 
+_NEAREST = Image.Resampling.NEAREST
+
 
 @dataclass(frozen=True, eq=False)
 class FaceLogits:
@@ -263,9 +265,15 @@ class SegmentationResult:
         height, width = size or self.labels.shape
         across, down = width / self.labels.shape[1], height / self.labels.shape[0]
         confidence = np.ones((height, width), dtype=np.float32)
-        for face in reversed(self.faces):  # where two overlap, the first counts
-            of_face, bbox = face.roi_logits.confidence_at((width, height), across, down)
+        logits = [face.roi_logits for face in self.faces]
+        parts = [of.confidence_at((width, height), across, down) for of in logits]
+        for of_face, bbox in reversed(parts):  # where two overlap, the first counts
             np.copyto(confidence[bbox.slices], of_face, where=of_face > 0)
+        for face, (of_face, bbox) in zip(self.faces, parts, strict=True):  # or the one it marks
+            if len(parts) > 1 and face.classes.any():
+                classes = Image.fromarray(face.classes).resize(of_face.shape[::-1], _NEAREST)
+                is_own = (np.asarray(classes) > 0) & (of_face > 0)
+                np.copyto(confidence[bbox.slices], of_face, where=is_own)
         return confidence
 
     def to_dict(self) -> dict[str, Any]:
