@@ -25,7 +25,8 @@ VIEWS = {
     "mask": "the classes' colours on black",
     "overlay": "the photo with the classes' colours laid over it",
     "panel": "photo, mask and overlay side by side, with a legend",
-    "labels": "one channel of class ids",
+    "labels": "one channel of class ids, from 1 in the order of the legend (with the classes of "
+    "unet-19, the data set's part ids)",
     "json": "each face's bounding box, angle, confidence, areas and contours, in a .json file",
 }
 

@@ -85,12 +85,23 @@ def test_cards_have_the_figures_of_the_json_files(monkeypatch):
         assert (figures["licence"] == "MIT") == (name == "detector-open")
 
 
-def test_the_command_lists_them(capsys):
+def test_the_command_lists_them_with_their_licence_first(capsys):
     assert main(["models"]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines() if line}
     for name in MODEL_NAMES:
         card = model_card(name)
-        assert f"{card['test']['mean_f1']:.3f}" in lines[name] and card["licence"] in lines[name]
+        figures = f"{card['test']['mean_f1']:.3f} over {len(card['test']['f1'])} classes"
+        size = f"{weights_path(name).stat().st_size / 1e6:.2f} MB"
+        at = [lines[name].index(text) for text in (name, card["licence"], size, figures)]
+        assert at == sorted(at)
+    assert "does not compare models whose classes differ" in printed
+
+
+def test_a_notice_names_a_free_model_only_if_there_is_one():
+    assert licence_notice("unet").endswith("; 'unet-synthetic' is free for any use.")
+    assert licence_notice("unet-19").endswith("like the photos it was trained on.")
+    assert licence_notice("unet-synthetic") == ""
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
