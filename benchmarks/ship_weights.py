@@ -13,6 +13,7 @@ users' photos are: faces are detected first.
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from facesegkit.export import OPSET, check_agreement, compare, export_onnx
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.labels import PART_IDS
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, PART_IDS
 from facesegkit.profile import profile_model
 from facesegkit.system.tensor_files import round_to_half, versions
 from facesegkit.transforms import to_float_images
@@ -45,6 +46,22 @@ TEMPLATE = Path(__file__).parent / "card_templates" / "model.md"
 LICENCES = {
     "photos": "non-commercial research and education only (CelebAMask-HQ)",
     "synthetic faces": "MIT",
+}
+CLASSES = {  # in words, by the names of the classes
+    tuple(FIVE_FEATURES.classes): {
+        "classes": "eyes, eyebrows, nose, mouth (inside) and lips of an upright face",
+        "merged": "Left and right are merged, and so are the two lips.",
+    },
+    tuple(ALL_PARTS.classes): {
+        "classes": (
+            "all parts of CelebAMask-HQ, with its names and ids (see docs/inference.md), of an\n"
+            "  upright face"
+        ),
+        "merged": (
+            "Left and right and the two lips are classes of their own, so the mean F1 cannot be\n"
+            "compared with that of the models of five classes. A class without a pixel has no F1."
+        ),
+    },
 }
 PROVENANCE = {
     "photos": (
@@ -60,9 +77,10 @@ PROVENANCE = {
 
 
 def summary(matrix: NDArray[np.int64], photos: int, names: tuple[str, ...]) -> dict[str, Any]:
-    """Number of photos, mean F1, and F1 of each class, from a confusion matrix."""
+    """Number of photos, mean F1, and F1 of each class (None if it is absent), from a matrix."""
     scores = metrics.SegmentationMetrics(matrix)
-    f1 = {name: round(float(f1), 4) for name, f1 in zip(names, scores.f1[1:], strict=True)}
+    known = zip(names, scores.f1[1:].tolist(), strict=True)
+    f1 = {name: None if math.isnan(f1) else round(f1, 4) for name, f1 in known}
     return {"photos": photos, "mean_f1": round(scores.mean_f1, 4), "f1": f1}
 
 
@@ -162,6 +180,9 @@ def robustness(name: str, cache: DatasetCache, rows: NDArray[np.int64]) -> dict[
 def ship(name: str, file: Path, data: str, command: str, before: tuple[float, int]) -> None:
     """Write the four files of a model: .pth, .onnx, .json (figures) and .md (model card)."""
     checkpoint = load(file)
+    known = {scheme.name: scheme for scheme in (FIVE_FEATURES, ALL_PARTS)}
+    scheme = known.get(checkpoint.scheme.name, checkpoint.scheme)  # with the colours of today
+    checkpoint = replace(checkpoint, scheme=scheme)
     round_to_half(checkpoint.model)
     cache = build_cache(data, photo_size=checkpoint.crop.full_size(checkpoint.input_size))
     figures = {"name": name, **training_figures(name, checkpoint, command, before)}
@@ -226,7 +247,7 @@ def card_text(figures: dict[str, Any]) -> str:
     splits = {"validation split": figures["val"], "test split": figures["test"]}
     splits |= {f"test: {name}": of for name, of in figures["groups of the test split"].items()}
     rows = [
-        [name, str(of["photos"]), *(f"{f1:.3f}" for f1 in (of["mean_f1"], *of["f1"].values()))]
+        [name, str(of["photos"]), *map(_three_digits, (of["mean_f1"], *of["f1"].values()))]
         for name, of in splits.items()
     ]
     mean_f1 = figures["robustness"]
@@ -235,6 +256,7 @@ def card_text(figures: dict[str, Any]) -> str:
     return TEMPLATE.read_text(encoding="utf-8").format(
         **figures,
         million_macs=figures["macs"] / 1e6,
+        **CLASSES[tuple(figures["test"]["f1"])],
         input_region=_input_region(RelativeCrop.from_dict(figures["crop"])),
         provenance=PROVENANCE[figures["trained on"]],
         split_table=table(" | photos | mean F1 | " + " | ".join(figures["test"]["f1"]), rows),
@@ -245,6 +267,10 @@ def card_text(figures: dict[str, Any]) -> str:
         ),
         config_json=json.dumps(figures["config"], sort_keys=True),
     )
+
+
+def _three_digits(f1: float | None) -> str:
+    return "-" if f1 is None else f"{f1:.3f}"
 
 
 def _input_region(crop: RelativeCrop) -> str:
