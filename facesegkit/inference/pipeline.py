@@ -39,7 +39,7 @@ _LOOK_SIDE = 160  # pixels of the aligned face that the detector sees; a multipl
 # It looks once more if the ROI changed by more than this (`FaceROI.change_to`), but not where the
 # confidence is below `_HOPELESS`.
 _MISALIGNED, _HOPELESS = 0.12, 0.1
-_MAX_LOGITS = 80_000_000  # numbers of all faces together, 320 MB; of more faces none are kept
+_MAX_LOGITS = 20_000_000  # numbers of all faces together, 80 MB; of more faces none are kept
 _MIN_SCORE = 1e-4  # lower ones say nothing more
 
 
