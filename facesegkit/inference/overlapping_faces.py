@@ -22,9 +22,10 @@ def assign_pixels(
 ) -> tuple[Face, ...]:
     """The faces of a photo of (width, height), each with the class ids of its own pixels.
 
-    A ROI may show a neighbour too. Where two overlap, a pixel belongs to the face whose centre is
-    nearest, in units of the face's size. Hair, clothes, neck and skin may also belong to the other
-    one, where the nearest face has only background: they are seen beside it, or behind it.
+    A ROI may show a neighbour too. A pixel that several faces mark belongs to the one whose model
+    output is more confident there, or, if all mark a feature (eyes, nose, mouth, ...), to the one
+    whose centre is nearest, in units of its size. A feature that only one face marks is dropped if
+    another face is nearer: it would be marked there, too.
     """
     is_feature = np.zeros(len(scheme.class_names), dtype=bool)
     is_feature[scheme.classes_within(_FEATURES)] = True
@@ -46,7 +47,12 @@ def _with_own_pixels(face: Face, faces: Sequence[Face], is_feature: NDArray[np.b
         for tile in tiles((box.right - box.left, box.bottom - box.top)):
             tile = tile.moved(box.left, box.top)
             mine, theirs = own.classes_in(tile), other.classes_in(tile)
-            is_theirs = _is_nearer(other, face, tile) & ((theirs > 0) | is_feature[mine])
+            is_nearer = _is_nearer(other, face, tile)
+            is_theirs = is_nearer & is_feature[mine]
+            both = (mine > 0) & (theirs > 0) & ~(is_feature[mine] & is_feature[theirs])
+            if both.any():
+                here, there = (of.roi_logits.confidence_in(tile) for of in (face, other))
+                is_theirs[both] = ((here < there) | ((here == there) & is_nearer))[both]
             mine[is_theirs] = 0
     return own
 

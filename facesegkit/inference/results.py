@@ -22,7 +22,7 @@ from facesegkit.labels import LabelScheme
 Source = Image.Image | Path  # a photo, upright, RGB; or its path
 Part = tuple[NDArray[Any], BBox]  # of an array of a photo's width and height, and where it is
 
-_NEAREST = Image.Resampling.NEAREST
+_NEAREST, _BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,17 @@ class FaceLogits:
 
     def confidence_at(self, size: tuple[int, int], across: float, down: float) -> Part:
         """`confidence` on a photo resized to (width, height): 0 outside the ROI, and where."""
-        warped, bbox = warp_back(Image.fromarray(self.confidence), self.roi.scaled(across), size)
-        return np.asarray(warped), bbox
+        roi = self.roi.scaled(across)
+        bbox = roi.bbox(size)
+        return _warped(self.confidence, roi, bbox), bbox
+
+    def confidence_in(self, box: BBox) -> NDArray[np.float32]:
+        """`confidence` of the photo's pixels in a box, float32 [h, w]: 0 outside the ROI."""
+        return _warped(self.confidence, self.roi, box)
+
+
+def _warped(confidence: NDArray[np.float32], roi: FaceROI, box: BBox) -> NDArray[np.float32]:
+    return np.asarray(warp_back(Image.fromarray(confidence), roi, box, _BILINEAR))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +70,7 @@ class FullImageLogits(FaceLogits):
         left, right = round(self.bbox.left * across), round(self.bbox.right * across)
         bbox = BBox(left, round(self.bbox.top * down), right, round(self.bbox.bottom * down))
         extent = bbox.right - bbox.left, bbox.bottom - bbox.top
-        resized = Image.fromarray(self.confidence).resize(extent, Image.Resampling.BILINEAR)
+        resized = Image.fromarray(self.confidence).resize(extent, _BILINEAR)
         return np.asarray(resized), bbox
 
 

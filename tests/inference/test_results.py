@@ -126,9 +126,12 @@ def test_confidence_is_that_of_the_face_that_is_marked():
     logits[0] = 5
     result = result_of(sure, unsure, scheme=ALL_PARTS)
     confidence = result.confidence()
-    assert confidence[100, 100] > 0.85  # nearer to the first, which is sure
-    assert confidence[100, 130] < 0.6 and result.mask("skin")[100, 130]
-    assert confidence[100, 118] < 0.6  # within the first's ROI, but the second's skin
+    assert confidence[100, 100] > 0.85
+    assert confidence[100, 118] > 0.85  # nearer to the second, but the first is more confident
+    assert confidence[100, 130] < 0.6  # within the first's ROI, but only the second's skin
+    one, other = result.faces
+    assert one.mask("skin")[100, 118] and not other.mask("skin")[100, 118]
+    assert other.mask("skin")[100, 130]
 
 
 def test_a_larger_face_reaches_farther():
