@@ -22,7 +22,12 @@ def contours(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     separate. The longest comes first. To save vertices, contours may be moved by `tolerance` pixels
     (0 keeps all).
     """
-    polygons = [_vertices(path) for path in _paths(mask)]
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return []
+    # Most masks are small parts of a large window.
+    cropped = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    polygons = [_vertices(path) + (columns[0], rows[0]) for path in _paths(cropped)]
     if tolerance > 0:
         polygons = [_simplify(polygon, tolerance) for polygon in polygons]
     return sorted((p for p in polygons if len(p) > 2), key=_length, reverse=True)
@@ -67,8 +72,9 @@ def _boundary_steps(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]
     for direction in (0, 2, 1, 3):
         rows, columns = starts[direction]
         # A step to the left or up starts at the other end of its side.
-        for y, x in zip(rows + (direction == 3), columns + (direction == 2), strict=True):
-            steps.setdefault((int(x), int(y)), []).append(direction)
+        corners = columns + (direction == 2), rows + (direction == 3)
+        for corner in zip(*(values.tolist() for values in corners), strict=True):
+            steps.setdefault(corner, []).append(direction)
     return steps
 
 
