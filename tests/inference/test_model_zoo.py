@@ -66,7 +66,7 @@ def test_they_segment_the_parts_of_a_real_face(name):
         result, side = FaceSegmenter(name)(image), box[2] - box[0]
         (face,), labels = result.faces, result.labels
         assert np.hypot(face.roi.x - box[::2].mean(), face.roi.y - box[1::2].mean()) < 0.11 * side
-        if result.scheme.classes == ALL_PARTS.classes:
+        if result.scheme.class_names == ALL_PARTS.class_names:
             labels = FIVE_FEATURES.merge(labels)
         assert (labels > 0).sum() == (labels[box[1] : box[3], box[0] : box[2]] > 0).sum()
         for class_id, class_name in enumerate(FIVE_FEATURES.classes, start=1):
