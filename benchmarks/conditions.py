@@ -33,16 +33,12 @@ from torch import Tensor
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.detection.canvases import draw_sunglasses
 from facesegkit.detection.sources import points_of_parts
+from facesegkit.evaluation.per_photo import bootstrap, confidence_interval
 from facesegkit.geometry import FACE_CROP, FaceROI
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import FIVE_FEATURES, PART_IDS, LabelScheme
-from facesegkit.metrics import (
-    SegmentationMetrics,
-    bootstrap,
-    confidence_interval,
-    confusion_matrix,
-)
+from facesegkit.metrics import SegmentationMetrics, confusion_matrix
 from facesegkit.synthetic.background import background
 from facesegkit.transforms import to_float_images
 

@@ -30,6 +30,8 @@ from facesegkit.checkpoint import load
 from facesegkit.course.photo_counts import PhotoCounts
 from facesegkit.data.cache import build_cache
 from facesegkit.data.skin_tone import ITA_GROUPS
+from facesegkit.evaluation.boundary import BOUNDARY_DEFINITION
+from facesegkit.evaluation.per_photo import PER_IMAGE_DEFINITION
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
 from facesegkit.labels import FIVE_FEATURES
@@ -70,8 +72,8 @@ USES = {
 }
 DEFINITIONS = {
     "Mean F1": metrics.DEFINITION,
-    "Per-image F1": metrics.PER_IMAGE_DEFINITION,
-    "Boundary F1": metrics.BOUNDARY_DEFINITION,
+    "Per-image F1": PER_IMAGE_DEFINITION,
+    "Boundary F1": BOUNDARY_DEFINITION,
     "95 % interval": (
         "Percentiles of 2,000 bootstrap samples of the photos. It says how much a figure depends "
         f"on which photos were drawn; groups of fewer than {MIN_PHOTOS} photos have none."
@@ -159,6 +161,7 @@ def card_text(figures: dict[str, Any]) -> str:
     return template.format(
         **figures,
         million_macs=figures["macs"] / 1e6,
+        steps_before=steps_before(figures["steps before, minutes"]),
         class_list=", ".join(figures["classes"]),
         use=USES[figures["licence"]],
         input_region=_input_region(RelativeCrop.from_dict(figures["crop"])),
@@ -175,6 +178,12 @@ def card_text(figures: dict[str, Any]) -> str:
         known_faults=known_faults(figures["name"]),
         config_json=json.dumps(figures["config"], sort_keys=True),
     )
+
+
+def steps_before(minutes: dict[str, float]) -> str:
+    """The trainings that a model needs, in words."""
+    steps = ", ".join(f"`{step}` {value:g}" for step, value in minutes.items())
+    return f",\nafter these steps, in minutes: {steps}" if steps else ""
 
 
 def known_faults(name: str) -> str:

@@ -14,6 +14,8 @@ from facesegkit.checkpoint import Checkpoint
 from facesegkit.course.photo_counts import PhotoCounts
 from facesegkit.data.cache import DatasetCache
 from facesegkit.dataset import TrainingData
+from facesegkit.evaluation.boundary import boundary_f1
+from facesegkit.evaluation.per_photo import bootstrap, confidence_interval
 from facesegkit.labels import FIVE_FEATURES, LabelScheme
 from facesegkit.profile import profile_model
 
@@ -46,7 +48,7 @@ def count(
         for name, scheme in schemes.items():
             ids = tables[name].take(predicted) if name in tables else predicted
             pair = scheme.merge(parts), ids
-            boundary[name].append(metrics.boundary_f1(*pair, len(scheme.class_names)))
+            boundary[name].append(boundary_f1(*pair, len(scheme.class_names)))
     counts = photo_counts(classes, np.stack(matrices), photos, photos.rows(split))
     return SplitCounts(counts, {name: np.stack(f1) for name, f1 in boundary.items()})
 
@@ -72,7 +74,7 @@ def known_mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def f1_samples(matrices: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
     """F1 of each class and, first, their mean, [resamples, C], of resampled photos [n, C, C]."""
-    pooled = [metrics.SegmentationMetrics(one) for one in metrics.bootstrap(matrices, seed=seed)]
+    pooled = [metrics.SegmentationMetrics(one) for one in bootstrap(matrices, seed=seed)]
     return np.array([[one.mean_f1, *one.f1[1:]] for one in pooled])
 
 
@@ -88,7 +90,7 @@ def pooled_figures(
     intervals: list[list[float]] = []
     if len(matrices) >= MIN_PHOTOS:
         samples = f1_samples(matrices)
-        intervals = [rounded(metrics.confidence_interval(column)) for column in samples.T]
+        intervals = [rounded(confidence_interval(column)) for column in samples.T]
         figures["interval"] = intervals[0]
     figures["f1"] = dict(zip(names, rounded(pooled.f1[1:]), strict=True))
     if by_class and intervals:
@@ -99,7 +101,7 @@ def pooled_figures(
 def mean_figures(per_photo: NDArray[np.float64], key: str) -> dict[str, Any]:
     """The mean over photos of a metric, [n], and its interval; photos with nan do not count."""
     known = per_photo[~np.isnan(per_photo)]
-    interval = metrics.confidence_interval(metrics.bootstrap(known) / len(known))
+    interval = confidence_interval(bootstrap(known) / len(known))
     return {key: rounded(known.mean()), f"{key}_interval": rounded(interval)}
 
 
@@ -137,7 +139,7 @@ def gap_figures(matrices: NDArray[Any], grey: NDArray[np.float32]) -> dict[str, 
         return {}
     samples = f1_samples(matrices[darkest], seed=1)[:, 0] - f1_samples(matrices[rest])[:, 0]
     gap = found["darkest tenth"]["mean_f1"] - found["rest"]["mean_f1"]
-    interval = rounded(metrics.confidence_interval(samples))
+    interval = rounded(confidence_interval(samples))
     return {
         "highest grey": rounded(grey[darkest].max()),
         **found,

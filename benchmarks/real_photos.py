@@ -42,6 +42,7 @@ SIZES = {
 }
 KINDS = ("people", "none", "animals")  # of photos, for false faces
 COVERED = {"sunglasses": "sunglasses", "masks": "medical mask"}  # sources of photos
+EYES, MOUTH = ("l_eye", "r_eye"), ("mouth", "u_lip", "l_lip")  # parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,19 +133,20 @@ def pose_of(points: Floats) -> str:
 def masks_hit(result: SegmentationResult, face: TrueFace) -> bool:
     """Whether the masks show enough of a face's parts where they are."""
     eye, other_eye, nose, *mouth = face.points
-    spots = [(eye, ["eyes"]), (other_eye, ["eyes"]), (nose, ["nose"])]
-    spots.append(((mouth[0] + mouth[1]) / 2, ["mouth", "lips"]))
+    spots = [(eye, EYES), (other_eye, EYES), (nose, ("nose",))]
+    spots.append(((mouth[0] + mouth[1]) / 2, MOUTH))
     radius = 0.15 * (face.box[2] - face.box[0])
-    hits = sum(_is_near(result, spot, classes, radius) for spot, classes in spots)
+    hits = sum(_is_near(result, spot, parts, radius) for spot, parts in spots)
     return hits >= (2 if face.covered else 3)
 
 
-def _is_near(result: SegmentationResult, spot: Floats, classes: list[str], radius: float) -> bool:
+def _is_near(
+    result: SegmentationResult, spot: Floats, parts: tuple[str, ...], radius: float
+) -> bool:
     low = np.maximum(np.floor(spot - radius - 1), 0).astype(int)
     high = np.maximum(np.ceil(spot + radius + 1), 0).astype(int)
     window = result.labels[low[1] : high[1], low[0] : high[0]]
-    ids = [result.scheme.class_names.index(name) for name in classes]
-    rows, columns = np.nonzero(np.isin(window, ids))
+    rows, columns = np.nonzero(np.isin(window, result.scheme.classes_within(parts)))
     distances = np.hypot(columns + low[0] + 0.5 - spot[0], rows + low[1] + 0.5 - spot[1])
     return bool(distances.size and distances.min() <= radius)
 

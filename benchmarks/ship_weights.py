@@ -25,6 +25,7 @@ from facesegkit.checkpoint import load, save
 from facesegkit.data.cache import build_cache
 from facesegkit.export import OPSET, check_agreement, compare, export_onnx
 from facesegkit.inference.model_zoo import FOLDER, MODEL_NAMES
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.system.tensor_files import round_to_half
 from facesegkit.transforms import to_float_images
 
@@ -32,6 +33,9 @@ from facesegkit.transforms import to_float_images
 def take_in(name: str, file: Path, data: Path, origin: dict[str, Any]) -> dict[str, Any]:
     """Write the .pth and .onnx files of a model; returns how far they agree on photos."""
     checkpoint = load(file)
+    known = {scheme.name: scheme for scheme in (FIVE_FEATURES, ALL_PARTS)}
+    scheme = known.get(checkpoint.scheme.name, checkpoint.scheme)  # with the colours of today
+    checkpoint = replace(checkpoint, scheme=scheme)
     round_to_half(checkpoint.model)
     about = {"card": f"{name}.md", **{key: origin[key] for key in ("licence", "trained on")}}
     shipped, onnx = replace(checkpoint, about=about), FOLDER / f"{name}.onnx"

@@ -27,10 +27,15 @@ class BBox(NamedTuple):
         """Rows and columns, to index an array [H, W, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def overlaps(self, other: "BBox") -> bool:
-        """Whether the two share a pixel."""
+    def moved(self, right: int, down: int) -> "BBox":
+        """The same box, moved by some pixels."""
+        return BBox(self.left + right, self.top + down, self.right + right, self.bottom + down)
+
+    def intersection(self, other: "BBox") -> "BBox | None":
+        """The box of the pixels that both share, if there are any."""
         left, top = max(self.left, other.left), max(self.top, other.top)
-        return left < min(self.right, other.right) and top < min(self.bottom, other.bottom)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return BBox(left, top, right, bottom) if left < right and top < bottom else None
 
 
 @dataclass(frozen=True)

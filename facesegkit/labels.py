@@ -215,5 +215,13 @@ FIVE_FEATURES = LabelScheme(
 ALL_PARTS = LabelScheme(
     name="all parts",
     classes={name: (name,) for name in PARTS[1:]},
-    colours=distinct_colours(len(PARTS) - 1),
-)
+    # Close to those of the five features, with left and right in two shades. The large parts around
+    # them have dull colours, so that a small part is seen on them.
+    colours=[
+        (160, 160, 160), (0, 0, 255), (0, 220, 255),  # skin, nose, eye_g
+        (255, 0, 0), (255, 130, 130), (0, 255, 0), (0, 140, 0),  # eyes, brows
+        (255, 180, 90), (200, 100, 20), (255, 255, 0), (255, 0, 255), (150, 0, 150),  # ears to lips
+        (110, 60, 30), (0, 110, 110), (255, 255, 255), (200, 255, 170),  # hair, hat, jewellery
+        (150, 150, 60), (70, 90, 170),  # neck, cloth
+    ],
+)  # fmt: skip

@@ -12,21 +12,21 @@ GREY = (128, 128, 128)
 NOSES = LabelScheme("noses", {"nose": ("nose",)}, [(0, 0, 255)])
 
 
-def model_by_colour(scheme=FIVE_FEATURES):
+def model_by_colour(scheme=FIVE_FEATURES, tolerance=0.5):
     """A model that predicts each class where the photo has about the class's own colour."""
     colours = scheme.palette[1:, :, None, None] / np.float32(255)
 
     def predict_logits(images):
-        closeness = 0.25 - np.square(images[:, None] - colours).sum(axis=2)
+        closeness = tolerance**2 - np.square(images[:, None] - colours).sum(axis=2)
         return np.concatenate([np.zeros_like(closeness[:, :1]), closeness], axis=1)
 
     return Model(predict_logits, scheme, input_size=256)
 
 
-def photo_with(boxes, width, height):
+def photo_with(boxes, width, height, scheme=FIVE_FEATURES):
     """A grey photo with a box (left, top, right, bottom) in the colour of each class."""
     photo = Image.new("RGB", (width, height), GREY)
-    colours = dict(zip(FIVE_FEATURES.classes, FIVE_FEATURES.colours, strict=True))
+    colours = dict(zip(scheme.classes, scheme.colours, strict=True))
     for name, box in boxes.items():
         photo.paste(colours[name], box)
     return photo

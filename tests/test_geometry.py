@@ -155,10 +155,12 @@ def test_a_segmenter_sees_the_crop_of_the_aligned_photo(size, crop):
 
 @pytest.mark.parametrize(
     ("other", "expected"),
-    [((1, 1, 2, 2), True), ((3, 3, 9, 9), True), ((4, 0, 9, 9), False), ((0, 4, 9, 9), False),
-     ((2, 2, 2, 2), False)],
+    [((1, 1, 2, 2), (1, 1, 2, 2)), ((3, 3, 9, 9), (3, 3, 4, 4)), ((4, 0, 9, 9), None),
+     ((0, 4, 9, 9), None), ((2, 2, 2, 2), None)],
     ids=["inside", "a corner", "beside", "below", "empty"],
 )  # fmt: skip
-def test_boxes_overlap_where_they_share_a_pixel(other, expected):
-    box = BBox(0, 0, 4, 4)
-    assert box.overlaps(BBox(*other)) == BBox(*other).overlaps(box) == expected
+def test_the_pixels_that_two_boxes_share(other, expected):
+    box, other = BBox(0, 0, 4, 4), BBox(*other)
+    assert box.intersection(other) == other.intersection(box) == expected
+    moved = box.moved(5, -2).intersection(other.moved(5, -2))
+    assert moved == (expected and BBox(*expected).moved(5, -2))

@@ -18,9 +18,6 @@ from facesegkit.geometry import FACE_CROP, FULL_IMAGE, RelativeCrop
 from facesegkit.labels import FIVE_FEATURES, LabelScheme
 from facesegkit.metrics import (
     SegmentationMetrics,
-    bootstrap,
-    boundary_f1,
-    confidence_interval,
     confusion_matrix,
     evaluate,
     predict_classes,
@@ -110,61 +107,6 @@ def test_only_0_by_0_is_nan():
     np.testing.assert_array_equal(metrics.recall, [5 / 7, np.nan, 0, np.nan])
     assert metrics.mean_f1 == 0  # of classes 1 and 2, without class 3
     assert np.isnan(SegmentationMetrics(np.array([[9, 0], [0, 0]])).mean_f1)
-
-
-def test_bootstrap_sums_and_their_interval():
-    """The mean of n values has a normal interval of 1.96 standard errors, for many values."""
-    values = np.random.default_rng(3).normal(5, 2, 400)
-    means = bootstrap(values, resamples=4000) / len(values)
-    low, high = confidence_interval(means)
-    error = values.std() / 20
-    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
-    np.testing.assert_array_equal(means, bootstrap(values, resamples=4000) / 400)  # seeded
-    assert not np.array_equal(means, bootstrap(values, resamples=4000, seed=1) / 400)
-
-
-def test_bootstrap_of_matrices_pools_whole_photos():
-    matrices = np.stack([BY_HAND, BY_HAND, BY_HAND])
-    np.testing.assert_array_equal(bootstrap(matrices, 5), np.stack([3 * BY_HAND] * 5))
-    two = np.stack([np.diag([0, 9]), np.array([[0, 0], [9, 0]])])  # all right, and all wrong
-    f1 = [SegmentationMetrics(matrix).mean_f1 for matrix in bootstrap(two, 100)]
-    assert {*np.round(f1, 6)} == {0, round(2 / 3, 6), 1}
-    assert confidence_interval([*f1, np.nan]) == (0, 1)
-
-
-def square(left: int, top: int, side: int, class_id: int = 1) -> NDArray[np.uint8]:
-    label_map = np.zeros((300, 400), dtype=np.uint8)
-    label_map[top : top + side, left : left + side] = class_id
-    return label_map
-
-
-def test_boundary_f1_of_a_moved_square():
-    """The diagonal is 500 pixels, so a tolerance of 0.01 are 5 pixels."""
-    target = square(100, 100, 50)
-    for by, expected in ((0, 1), (5, 1)):
-        assert boundary_f1(target, square(100 + by, 100, 50), 2, 0.01)[1] == expected
-    # Of the 196 contour pixels of a square moved by 6, the upper and lower edge match, 48 each
-    # without the corners, and of one of the other edges the 6 at either end.
-    moved = boundary_f1(target, square(106, 100, 50), 2, 0.01)[1]
-    assert moved == pytest.approx((2 * 48 + 2 * 6) / 196)
-    assert boundary_f1(target, square(110, 110, 30), 2, 0.01)[1] == 0  # inside, but too far
-
-
-def test_boundary_f1_combines_precision_and_recall():
-    target = np.maximum(square(50, 50, 40), square(200, 50, 40))
-    recall = 0.5  # one of two equal squares; precision is 1
-    expected = 2 * recall / (1 + recall)
-    assert boundary_f1(target, square(50, 50, 40), 2)[1] == pytest.approx(expected)
-    assert boundary_f1(square(50, 50, 40), target, 2)[1] == pytest.approx(expected)
-
-
-def test_boundary_f1_of_absent_classes_and_of_the_border():
-    f1 = boundary_f1(square(50, 50, 40), square(50, 50, 40, class_id=2), 4)
-    assert f1[0] == 1  # the hole in the background is the same
-    np.testing.assert_array_equal(f1[1:], [0, 0, np.nan])
-    whole = np.ones((30, 40), dtype=np.uint8)
-    assert np.isnan(boundary_f1(whole, whole, 2)).all()  # the image's border is no contour
 
 
 def test_predict_classes_upsamples_logits():

@@ -84,13 +84,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _models(options: argparse.Namespace) -> None:
-    width = max(map(len, MODEL_NAMES))
-    print(f"{'name':{width}}{'size':>10}{'mean F1':>9}  licence")
-    for name in MODEL_NAMES:
-        megabytes, card = weights_path(name).stat().st_size / 1e6, model_card(name)
-        mean_f1, licence = card["test"]["mean_f1"], card["licence"]
-        print(f"{name:{width}}{megabytes:>7.2f} MB{mean_f1:>9.3f}  {licence}")
-    print(f"Mean F1 is on the test split of CelebAMask-HQ. The default is {DEFAULT_MODEL!r}.")
+    cards = {name: model_card(name) for name in MODEL_NAMES}
+    names = max(map(len, MODEL_NAMES))
+    licences = max(len(card["licence"]) for card in cards.values())
+    print(f"{'name':{names}}  {'licence':{licences}}{'size':>10}{'mean F1':>9}")
+    for name, card in cards.items():
+        size = f"{weights_path(name).stat().st_size / 1e6:.2f} MB"
+        figures = f"{size:>10}{card['test']['mean_f1']:>9.3f}"
+        print(f"{name:{names}}  {card['licence']:{licences}}{figures}")
+    print(
+        "Mean F1 is that of eyes, eyebrows, nose, mouth and lips on the test split of "
+        f"CelebAMask-HQ. The default is {DEFAULT_MODEL!r}."
+    )
     print(f"Files and model cards are in {weights_path(DEFAULT_MODEL).parent}.")
 
 

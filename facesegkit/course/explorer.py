@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import BBox
 from facesegkit.image_io import read_photo, shrink_to, upright_rgb
+from facesegkit.inference.alignment import box_of
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import Face, SegmentationResult
 from facesegkit.inference.segmenter import FaceSegmenter
@@ -82,7 +82,7 @@ class ExplorerResult:
     @cached_property
     def faces(self) -> list[Face]:
         """The faces from left to right."""
-        return sorted(self.segmentation.faces, key=lambda face: face.bbox.left + face.bbox.right)
+        return sorted(self.segmentation.faces, key=lambda face: face.roi.x)
 
     @lru_cache(maxsize=1)  # noqa: B019 - for the next view of the same face
     def only(self, number: int) -> ExplorerResult:
@@ -192,7 +192,7 @@ class Exploration:
         if options.boxes:
             full = self.segment(photo, model)
             scale = picture.width / full.segmentation.labels.shape[1]
-            _draw_boxes(picture, [face.bbox for face in full.faces], scale, options.face)
+            _draw_boxes(picture, full.faces, scale, options.face)
         return picture
 
     def save_mask(
@@ -286,20 +286,21 @@ def _uncertainty(confidence: NDArray[np.float32], classes: int) -> NDArray[np.ui
 
 
 def _draw_boxes(
-    picture: Image.Image, boxes: Sequence[BBox], scale: float, chosen: int | None
+    picture: Image.Image, faces: Sequence[Face], scale: float, chosen: int | None
 ) -> None:
-    """Draw numbered boxes in white on black, visible on any photo; all but a chosen one thin."""
+    """Draw numbered boxes in white on black, visible on any photo; all but a chosen one thin.
+
+    From forehead to chin, whatever parts of it a model marks.
+    """
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
-    for number, box in enumerate(boxes):
-        if box.left == box.right:
+    for number, face in enumerate(faces):
+        if face.bbox.left == face.bbox.right:
             continue  # nothing was segmented in the only, aligned face
-        margin = 0.15 * (box.bottom - box.top)
-        left, top = scale * (box.left - margin), scale * (box.top - margin)
-        right, bottom = scale * (box.right + margin), scale * (box.bottom + margin)
+        left, top, right, bottom = (scale * box_of(face.roi)).tolist()
         if chosen in (None, number):
             draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), outline="black", width=4)
         draw.rectangle((left, top, right, bottom), outline="white")
-        if len(boxes) > 1:
+        if len(faces) > 1:
             corner = max(2, left), max(2, top - 18)
             draw.text(corner, str(number + 1), "white", font, stroke_width=2, stroke_fill="black")
 
@@ -477,7 +478,7 @@ def _count(faces: int) -> str:
 def _describe(face: Face) -> str:
     degrees = round(face.degrees)
     rotated = f"rotated by {abs(degrees)}° {'clockwise' if degrees > 0 else 'anticlockwise'}"
-    confidence = f"mean confidence of its parts {face.confidence:.0%}"
+    confidence = f"confidence {face.confidence:.0%}"
     return f"the face is {rotated if degrees else 'upright'}, {confidence}"
 
 

@@ -40,18 +40,19 @@ def warp_crop(photo: Image.Image, roi: FaceROI, side: int) -> Image.Image:
 
 
 def warp_back(
-    aligned: Image.Image, roi: FaceROI, size: tuple[int, int]
-) -> tuple[Image.Image, BBox]:
-    """Warp a square image of an aligned face back to its ROI on a photo of (width, height).
+    aligned: Image.Image,
+    roi: FaceROI,
+    box: BBox,
+    resample: Image.Resampling = Image.Resampling.NEAREST,
+) -> Image.Image:
+    """The pixels of a photo in a box, which may be empty, from an image of the aligned face.
 
-    Returns the part of the photo that the ROI touches, which may be empty, and its bounding box.
-    Each pixel is the nearest of the image, of any mode, or 0 outside the ROI.
+    The image is square, of any mode, and fills the ROI; outside of that the result is 0.
     """
-    bbox = roi.bbox(size)
-    left, top, right, bottom = bbox
+    left, top, right, bottom = box
     xx, xy, x, yx, yy, y = roi.to_aligned(aligned.width)
-    from_bbox = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)
-    return aligned.transform((right - left, bottom - top), _AFFINE, from_bbox), bbox
+    from_box = (xx, xy, x + xx * left + xy * top, yx, yy, y + yx * left + yy * top)
+    return aligned.transform((right - left, bottom - top), _AFFINE, from_box, resample)
 
 
 def paste_classes(
@@ -68,7 +69,7 @@ def paste_classes(
     inside = (bbox.right - bbox.left) * (bbox.bottom - bbox.top)
     side = max(logits.shape[1], min(round(roi.size), 2 * math.isqrt(inside)))
     classes = Image.fromarray(upsample_argmax(logits, (side, side)))
-    return np.asarray(warp_back(classes, roi, size)[0]), bbox
+    return np.asarray(warp_back(classes, roi, bbox)), bbox
 
 
 def roi_of_points(points: NDArray[np.floating[Any]]) -> FaceROI:

@@ -22,7 +22,12 @@ def contours(mask: NDArray[np.bool_], tolerance: float = 0.0) -> list[Polygon]:
     separate. The longest comes first. To save vertices, contours may be moved by `tolerance` pixels
     (0 keeps all).
     """
-    polygons = [_vertices(path) for path in _paths(mask)]
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return []
+    # Most masks are small parts of a large window.
+    cropped = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    polygons = [_vertices(path) + (columns[0], rows[0]) for path in _paths(cropped)]
     if tolerance > 0:
         polygons = [_simplify(polygon, tolerance) for polygon in polygons]
     return sorted((p for p in polygons if len(p) > 2), key=_length, reverse=True)
@@ -51,20 +56,25 @@ def _paths(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
 
 def _boundary_steps(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
     """The directions in which the boundary goes on from each pixel corner (x, y)."""
-    padded = np.pad(mask, 1).astype(np.int8)
-    across, down = np.diff(padded, axis=0), np.diff(padded, axis=1)
-    starts = {
-        0: across[:, 1:-1] == 1,  # right, along the upper side of a pixel of the mask
-        2: across[:, 1:-1] == -1,  # left, along the lower side
-        1: down[1:-1] == -1,  # down, along the right side
-        3: down[1:-1] == 1,  # up, along the left side
+    inside = np.pad(mask, 1)
+    edges = {
+        (0, 2): (inside[1:, 1:-1], inside[:-1, 1:-1]),  # right along upper sides, left along lower
+        (3, 1): (inside[1:-1, 1:], inside[1:-1, :-1]),  # up along left sides, down along right ones
     }
+    starts = {}
+    for (enters, leaves), (after, before) in edges.items():
+        # Of a flat array, since numpy's nonzero takes several times as long in two dimensions.
+        rows, columns = np.divmod(np.flatnonzero(after != before), after.shape[1])
+        is_entered = after[rows, columns]
+        starts[enters] = rows[is_entered], columns[is_entered]
+        starts[leaves] = rows[~is_entered], columns[~is_entered]
     steps: dict[tuple[int, int], list[int]] = {}
-    for direction, found in starts.items():
-        rows, columns = np.nonzero(found)
+    for direction in (0, 2, 1, 3):
+        rows, columns = starts[direction]
         # A step to the left or up starts at the other end of its side.
-        for y, x in zip(rows + (direction == 3), columns + (direction == 2), strict=True):
-            steps.setdefault((int(x), int(y)), []).append(direction)
+        corners = columns + (direction == 2), rows + (direction == 3)
+        for corner in zip(*(values.tolist() for values in corners), strict=True):
+            steps.setdefault(corner, []).append(direction)
     return steps
 
 

@@ -62,10 +62,9 @@ def licence_notice(name: str) -> str:
     """One line on what a shipped model may be used for; empty if for anything."""
     if name.endswith("-synthetic"):
         return ""
-    return (
-        f"The model '{name}' is for non-commercial use only, like the photos it was trained on; "
-        f"'{name}-synthetic' is free for any use."
-    )
+    limit = f"The model '{name}' is for non-commercial use only, like the photos it was trained on"
+    free = f"{name}-synthetic"
+    return f"{limit}; '{free}' is free for any use." if is_shipped(free) else f"{limit}."
 
 
 def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ _LOOK_SIDE = 160  # pixels of the aligned face that the detector sees; a multipl
 # It looks once more if the ROI changed by more than this (`FaceROI.change_to`), but not where the
 # confidence is below `_HOPELESS`.
 _MISALIGNED, _HOPELESS = 0.12, 0.1
-_CROWD = 200  # faces, more of which keep fewer logits each
+_MAX_LOGITS = 20_000_000  # numbers of all faces together, 80 MB; of more faces none are kept
 _MIN_SCORE = 1e-4  # lower ones say nothing more
 
 
@@ -89,7 +89,10 @@ class FaceAnalyzer:
         side = max(photo.size) * self.config.refined_size * self.model.input_size / smallest
         photo = photo.at_least(math.ceil(side))
         faces = (self.segment(photo, one) for one in found)
-        return [_reduced(face) for face in faces] if len(found) > _CROWD else [*faces]
+        logits = len(found) * len(self.model.scheme.class_names) * self.model.input_size**2
+        if logits <= _MAX_LOGITS:
+            return [*faces]
+        return [face.without_logits(photo.size) for face in faces]
 
     def segment(self, photo: ScaledImage, candidate: Candidate) -> AnalyzedFace:
         """Run the segmentation model on the face in a ROI."""
@@ -171,20 +174,6 @@ class FaceAnalyzer:
         boxes = np.array([box_of(one.roi) for one in candidates]).reshape(-1, 4)
         scores = np.array([one.confidence for one in candidates])
         return [candidates[index] for index in nms_order(boxes, scores, self.config.max_iou)]
-
-
-def _reduced(face: AnalyzedFace) -> AnalyzedFace:
-    """A face whose logits are averaged over squares while they are finer than the photo.
-
-    That saves most of the memory that a crowd needs, but thin masks become a little worse.
-    """
-    logits, roi = face.roi_logits.logits, face.roi_logits.roi
-    classes, height, width = logits.shape
-    factor = 1
-    while height >= 2 * factor * roi.size and height % (2 * factor) == width % (2 * factor) == 0:
-        factor *= 2
-    squares = logits.reshape(classes, height // factor, factor, width // factor, factor)
-    return replace(face, roi_logits=FaceLogits(squares.mean(axis=(2, 4)), roi))
 
 
 def _aligned_face(output: Floats) -> Detections | None:

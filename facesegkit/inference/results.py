@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from facesegkit.labels import LabelScheme
 
 Source = Image.Image | Path  # a photo, upright, RGB; or its path
 Part = tuple[NDArray[Any], BBox]  # of an array of a photo's width and height, and where it is
+
+_NEAREST, _BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,17 @@ class FaceLogits:
 
     def confidence_at(self, size: tuple[int, int], across: float, down: float) -> Part:
         """`confidence` on a photo resized to (width, height): 0 outside the ROI, and where."""
-        warped, bbox = warp_back(Image.fromarray(self.confidence), self.roi.scaled(across), size)
-        return np.asarray(warped), bbox
+        roi = self.roi.scaled(across)
+        bbox = roi.bbox(size)
+        return _warped(self.confidence, roi, bbox), bbox
+
+    def confidence_in(self, box: BBox) -> NDArray[np.float32]:
+        """`confidence` of the photo's pixels in a box, float32 [h, w]: 0 outside the ROI."""
+        return _warped(self.confidence, self.roi, box)
+
+
+def _warped(confidence: NDArray[np.float32], roi: FaceROI, box: BBox) -> NDArray[np.float32]:
+    return np.asarray(warp_back(Image.fromarray(confidence), roi, box, _BILINEAR))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +70,23 @@ class FullImageLogits(FaceLogits):
         left, right = round(self.bbox.left * across), round(self.bbox.right * across)
         bbox = BBox(left, round(self.bbox.top * down), right, round(self.bbox.bottom * down))
         extent = bbox.right - bbox.left, bbox.bottom - bbox.top
-        resized = Image.fromarray(self.confidence).resize(extent, Image.Resampling.BILINEAR)
+        resized = Image.fromarray(self.confidence).resize(extent, _BILINEAR)
         return np.asarray(resized), bbox
+
+
+@dataclass(frozen=True, eq=False)
+class PastedLogits(FaceLogits):
+    """What results need of them; the logits themselves are no longer there."""
+
+    part: Part  # class ids on the photo
+    kept: NDArray[np.float32]  # the confidence, no finer than the photo, [h, w]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        return self.kept
+
+    def classes(self, size: tuple[int, int]) -> Part:
+        return self.part
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +98,14 @@ class AnalyzedFace:
     # Probability that it is a face, 0..1: calibrated on photos that the detector has not seen (see
     # docs/results.md); of another detector its own score; 1 for a photo that is taken for a face.
     confidence: float
+
+    def without_logits(self, size: tuple[int, int]) -> "AnalyzedFace":
+        """The same for a photo of (width, height), in a fraction of the memory."""
+        logits, roi = self.roi_logits.logits, self.roi_logits.roi
+        confidence = Image.fromarray(self.roi_logits.confidence)
+        kept = np.asarray(confidence.reduce(max(1, int(confidence.width / roi.size))))
+        pasted = PastedLogits(logits[:, :0].copy(), roi, self.roi_logits.classes(size), kept)
+        return replace(self, roi_logits=pasted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +135,10 @@ class Face(AnalyzedFace):
         """Pixels of each class except the background."""
         numbered = enumerate(self.scheme.classes, start=1)
         return {name: int(np.count_nonzero(self.classes == number)) for number, name in numbered}
+
+    def classes_in(self, box: BBox) -> NDArray[np.uint8]:
+        """Class ids of the pixels in a box within `window`, a view [h, w]."""
+        return self.classes[box.moved(-self.window.left, -self.window.top).slices]
 
     def mask(self, class_name: str) -> NDArray[np.bool_]:
         """Mask of a class of this face, bool [H, W], at the photo's size.
@@ -236,9 +274,15 @@ class SegmentationResult:
         height, width = size or self.labels.shape
         across, down = width / self.labels.shape[1], height / self.labels.shape[0]
         confidence = np.ones((height, width), dtype=np.float32)
-        for face in reversed(self.faces):  # where two overlap, the first counts
-            of_face, bbox = face.roi_logits.confidence_at((width, height), across, down)
+        logits = [face.roi_logits for face in self.faces]
+        parts = [of.confidence_at((width, height), across, down) for of in logits]
+        for of_face, bbox in reversed(parts):  # where two overlap, the first counts
             np.copyto(confidence[bbox.slices], of_face, where=of_face > 0)
+        for face, (of_face, bbox) in zip(self.faces, parts, strict=True):  # or the one it marks
+            if len(parts) > 1 and face.classes.any():
+                classes = Image.fromarray(face.classes).resize(of_face.shape[::-1], _NEAREST)
+                is_own = (np.asarray(classes) > 0) & (of_face > 0)
+                np.copyto(confidence[bbox.slices], of_face, where=is_own)
         return confidence
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from facesegkit.inference.model_zoo import (
     weights_path,
 )
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.labels import FIVE_FEATURES
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 
 TOP = Path(__file__).parents[2]
 ASTRONAUT = TOP / "figures" / "astronaut.jpg"
@@ -35,6 +35,9 @@ FACE = np.array((129, 11, 319, 201))  # of the astronaut, aligned as in CelebAMa
 # Where the centroid of each part is in that box, by eye, in fractions of its side.
 CENTROIDS = {"eyes": (0.51, 0.48), "eyebrows": (0.52, 0.42), "nose": (0.50, 0.56),
              "mouth": (0.50, 0.71), "lips": (0.50, 0.71)}  # fmt: skip
+
+
+SCHEMES = {"unet-19": ALL_PARTS}  # of the others: five features
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -47,7 +50,7 @@ def test_both_files_predict_the_same(name):
     assert sum(weights.numel() for weights in parameters) == card["parameters"]
     model = load_model(name)
     assert model.about["licence"] == card["licence"]
-    assert model.scheme.to_dict() == FIVE_FEATURES.to_dict()
+    assert model.scheme.to_dict() == SCHEMES.get(name, FIVE_FEATURES).to_dict()
     for pth in (FaceSegmenter(checkpoint).model, load_model(weights_path(name, ".pth"))):
         logits = pth.predict_logits(photos)
         np.testing.assert_allclose(logits, model.predict_logits(photos), atol=1e-4)
@@ -61,14 +64,16 @@ def test_they_segment_the_parts_of_a_real_face(name):
     close_up = photo.crop(FACE.tolist()).resize((512, 512), Image.Resampling.LANCZOS)
     for image, box in ((photo, FACE), (close_up, np.array((0, 0, 512, 512)))):
         result, side = FaceSegmenter(name)(image), box[2] - box[0]
-        (face,) = result.faces
+        (face,), labels = result.faces, result.labels
         assert np.hypot(face.roi.x - box[::2].mean(), face.roi.y - box[1::2].mean()) < 0.11 * side
-        assert (np.subtract(face.bbox, box)[:2] > 0).all() and (face.bbox[2:] < box[2:]).all()
-        for class_name, expected in CENTROIDS.items():
-            rows, columns = np.nonzero(result.mask(class_name))
+        if result.scheme.class_names == ALL_PARTS.class_names:
+            labels = FIVE_FEATURES.merge(labels)
+        assert (labels > 0).sum() == (labels[box[1] : box[3], box[0] : box[2]] > 0).sum()
+        for class_id, class_name in enumerate(FIVE_FEATURES.classes, start=1):
+            rows, columns = np.nonzero(labels == class_id)
             assert len(rows) > 0.001 * side**2, f"no {class_name}"
             centroid = (np.array((columns.mean(), rows.mean())) - box[:2]) / side
-            assert np.abs(centroid - expected).max() < 0.05, (class_name, centroid)
+            assert np.abs(centroid - CENTROIDS[class_name]).max() < 0.05, (class_name, centroid)
 
 
 def test_cards_have_the_figures_of_the_json_files(monkeypatch):
@@ -85,12 +90,23 @@ def test_cards_have_the_figures_of_the_json_files(monkeypatch):
         assert (figures["licence"] == "MIT") == (name == "detector-open")
 
 
-def test_the_command_lists_them(capsys):
+def test_the_command_lists_them_with_their_licence_first(capsys):
     assert main(["models"]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines() if line}
     for name in MODEL_NAMES:
         card = model_card(name)
-        assert f"{card['test']['mean_f1']:.3f}" in lines[name] and card["licence"] in lines[name]
+        figures = f"{card['test']['mean_f1']:.3f}"
+        size = f"{weights_path(name).stat().st_size / 1e6:.2f} MB"
+        at = [lines[name].index(text) for text in (name, card["licence"], size, figures)]
+        assert at == sorted(at)
+    assert "that of eyes, eyebrows, nose, mouth and lips" in printed
+
+
+def test_a_notice_names_a_free_model_only_if_there_is_one():
+    assert licence_notice("unet").endswith("; 'unet-synthetic' is free for any use.")
+    assert licence_notice("unet-19").endswith("like the photos it was trained on.")
+    assert licence_notice("unet-synthetic") == ""
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)

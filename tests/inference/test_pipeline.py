@@ -195,6 +195,22 @@ def test_a_thousand_faces_fit_into_memory():
     assert len(FaceSegmenter(model, detector=detector_of(*rois))(photo).faces) == 1000
 
 
+def test_a_crowd_without_logits_looks_the_same(monkeypatch):
+    photo = photo_with({"nose": (30, 60, 60, 90), "eyes": (200, 60, 300, 100)}, 400, 160)
+    detector = detector_of(upright(45, 75, 60), upright(250, 80, 300))
+    segmenter = FaceSegmenter(model_by_colour(), detector=detector)
+    few = segmenter(photo)
+    monkeypatch.setattr("facesegkit.inference.pipeline._MAX_LOGITS", 2 * 6 * 256**2 - 1)
+    many = segmenter(photo)
+    np.testing.assert_array_equal(many.labels, few.labels)
+    assert many.mask("nose").any() and many.mask("eyes").any()
+    for size in ((160, 400), (80, 200)):
+        assert np.abs(many.confidence(size) - few.confidence(size)).mean() < 0.01
+    assert [face.roi_logits.logits.size for face in many.faces] == [0, 0]
+    shapes = [face.roi_logits.confidence.shape for face in many.faces]
+    assert shapes == [(64, 64), (256, 256)]  # no finer than the photo
+
+
 def test_a_detector_that_is_no_function():
     with pytest.raises(TypeError, match="a function or a name as detector, not 5"):
         FaceSegmenter(MODEL, detector=5)

@@ -18,7 +18,7 @@ from facesegkit.inference.results import (
     FullImageLogits,
     SegmentationResult,
 )
-from facesegkit.labels import FIVE_FEATURES
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, PART_IDS
 
 SCHEME = FIVE_FEATURES
 EYES, NOSE = (SCHEME.class_names.index(name) for name in ("eyes", "nose"))
@@ -27,8 +27,8 @@ SIDE = 64
 
 
 def analyzed(classes, x=150, y=100, size=80, degrees=0):
-    """A face with these classes, [SIDE, SIDE], in its ROI; their logits are 5, all others 0."""
-    logits = np.zeros((6, SIDE, SIDE), dtype=np.float32)
+    """A face with these classes, [SIDE, SIDE], in its ROI; of 19 logits theirs are 5, others 0."""
+    logits = np.zeros((19, SIDE, SIDE), dtype=np.float32)
     np.put_along_axis(logits, classes[None].astype(np.intp), 5, axis=0)
     roi = FaceROI(x, y, size, math.radians(degrees))
     return AnalyzedFace(roi, FaceLogits(logits, roi), 0.9)
@@ -42,9 +42,9 @@ def eye_and_nose(*args, **options):
     return analyzed(classes, *args, **options)
 
 
-def result_of(*faces, source=None):
+def result_of(*faces, source=None, scheme=SCHEME):
     source = source or Image.new("RGB", SIZE, (10, 200, 30))
-    return SegmentationResult.from_faces(assign_pixels(faces, SCHEME, SIZE), SIZE, SCHEME, source)
+    return SegmentationResult.from_faces(assign_pixels(faces, scheme, SIZE), SIZE, scheme, source)
 
 
 def only_face(result):
@@ -93,6 +93,45 @@ def test_a_pixel_belongs_to_the_nearest_face():
     assert other.areas == only_face(result_of(right)).areas
     in_all = sum(np.count_nonzero(face.classes) for face in result.faces)
     assert in_all == np.count_nonzero(result.labels)
+
+
+def all_parts(**boxes):
+    """Part ids [SIDE, SIDE] with a box (left, top, right, bottom) for each part."""
+    classes = np.zeros((SIDE, SIDE))
+    for name, (left, top, right, bottom) in boxes.items():
+        classes[top:bottom, left:right] = PART_IDS[name]
+    return classes
+
+
+def test_clothes_go_on_behind_a_nearer_face():
+    """A child before a grown-up. What both mark is the child's, where it is nearer."""
+    grown_up = all_parts(cloth=(0, 40, 64, 64), mouth=(54, 59, 56, 61))
+    child = all_parts(hair=(20, 12, 44, 22), skin=(20, 22, 44, 50))
+    faces = analyzed(grown_up, 150, 100, 120), analyzed(child, 180, 150, 40)
+    result = result_of(*faces, scheme=ALL_PARTS)
+    one, other = result.faces
+    head = np.s_[138:160, 173:187]
+    assert (result.mask("hair") | result.mask("skin"))[head].all()
+    assert not one.classes_in(BBox(173, 138, 187, 160)).any()
+    assert one.mask("cloth")[140:149, 190:198].all()  # nearer to the child, but not marked as its
+    assert not one.mask("mouth").any()  # a feature is not seen beside another face
+    in_all = sum(np.count_nonzero(face.classes) for face in (one, other))
+    assert in_all == np.count_nonzero(result.labels)
+
+
+def test_confidence_is_that_of_the_face_that_is_marked():
+    sure, unsure = analyzed(all_parts(skin=(16, 16, 48, 48)), 100), analyzed(all_parts(), 130)
+    logits = unsure.roi_logits.logits
+    logits[PART_IDS["skin"], 16:48, 8:48] = 5.1  # a little more than the background
+    logits[0] = 5
+    result = result_of(sure, unsure, scheme=ALL_PARTS)
+    confidence = result.confidence()
+    assert confidence[100, 100] > 0.85
+    assert confidence[100, 118] > 0.85  # nearer to the second, but the first is more confident
+    assert confidence[100, 130] < 0.6  # within the first's ROI, but only the second's skin
+    one, other = result.faces
+    assert one.mask("skin")[100, 118] and not other.mask("skin")[100, 118]
+    assert other.mask("skin")[100, 130]
 
 
 def test_a_larger_face_reaches_farther():

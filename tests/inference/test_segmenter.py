@@ -9,10 +9,11 @@ from PIL import Image
 
 import facesegkit
 from facesegkit.errors import FaceSegKitError
+from facesegkit.geometry import FACE_CROP, FULL_IMAGE, FaceROI
 from facesegkit.inference.onnx_model import Model
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.visualize import render, save_view
-from facesegkit.labels import FIVE_FEATURES, paint_parts
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, PART_IDS, PARTS, paint_parts
 from facesegkit.synthetic import synthesize_face
 
 
@@ -124,6 +125,50 @@ def test_each_face_is_segmented_by_itself_and_nothing_between(tmp_path):
         assert iou(result.mask("nose"), left, right) > 0.9
         centres = sorted((face.roi.x, face.roi.y) for face in result.faces)
         assert np.allclose(centres, [(220, 205), (1035, 640)], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("roi", "of_face", "of_photo"),
+    [(FaceROI(500, 400, 200, 0), (420, 332.5, 580, 492.5), (400, 300, 600, 500)),
+     (FaceROI(500, 400, 200, math.pi / 2), (407.5, 320, 567.5, 480), (400, 300, 600, 500)),
+     (FaceROI(80, 700, 400, 0), (0, 565, 240, 800), (0, 500, 280, 800))],
+    ids=["upright", "a quarter turn clockwise", "at the corner of the photo"],
+)  # fmt: skip
+def test_a_model_of_whole_photos_sees_more_around_the_same_face(roi, of_face, of_photo):
+    """As much as an aligned photo shows, where the others see 0.8 of its side."""
+    photo, faces = Image.new("RGB", (1000, 800), GREY), []
+    for crop, box in ((FACE_CROP, of_face), (FULL_IMAGE, of_photo)):
+        everything = np.zeros((1, 2, 64, 64), np.float32)
+        everything[:, 1] = 1
+        model = Model(lambda images, found=everything: found, NOSES, input_size=64, crop=crop)
+        (face,) = FaceSegmenter(model, detector=detector_of(roi))(photo).faces
+        assert face.bbox == pytest.approx(box, abs=1)
+        assert face.areas["nose"] == pytest.approx(np.subtract(box[2:], box[:2]).prod(), rel=0.02)
+        faces.append(face.roi)
+    assert faces[0] == faces[1]
+
+
+def test_the_labels_of_all_parts_are_part_ids(tmp_path):
+    """At their places in a photo with a face, and in the file."""
+    boxes = {
+        name: (left, top, left + 24, top + 24)
+        for number, name in enumerate(ALL_PARTS.classes)
+        for left, top in [(120 + number % 5 * 36, 110 + number // 5 * 40)]
+    }
+    segmenter = FaceSegmenter(
+        model_by_colour(ALL_PARTS, tolerance=0.15), detector=detector_of(upright(200, 180, 200))
+    )
+    result = segmenter(photo_with(boxes, 400, 300, ALL_PARTS))
+    save_view(result, "labels", tmp_path / "labels.png")
+    with Image.open(tmp_path / "labels.png") as saved:
+        assert saved.mode == "L" and saved.size == (400, 300)
+        labels = np.asarray(saved)
+    for name, box in boxes.items():
+        assert iou(labels == PART_IDS[name], box) > 0.8, name
+    plain = result.to_dict()
+    assert tuple(plain["classes"]) == PARTS[1:]
+    (face,) = plain["faces"]
+    assert min(face["areas"].values()) > 400 and all(face["contours"].values())
 
 
 def test_a_photo_without_a_face(tmp_path):

@@ -22,7 +22,8 @@ def smooth_logits(classes, height, width, background):
     ("classes", "height", "width", "size"),
     [(6, 64, 64, (128, 128)), (6, 64, 64, (61, 157)), (6, 64, 40, (20, 30)),
      (6, 64, 1, (3000, 17)), (6, 3, 64, (1, 1)), (6, 1, 1, (5, 4)), (6, 256, 192, (1024, 768)),
-     (1, 40, 40, (90, 70)), (2, 40, 40, (90, 70)), (19, 40, 40, (90, 70))],
+     (1, 40, 40, (90, 70)), (2, 40, 40, (90, 70)), (19, 40, 40, (90, 70)),
+     (19, 64, 64, (900, 700)), (19, 40, 40, (40, 40))],
 )  # fmt: skip
 def test_the_same_classes_as_pytorch(classes, height, width, size, background):
     logits = smooth_logits(classes, height, width, background)
