@@ -85,20 +85,30 @@ TRAININGS = {
     "unet-19": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
     "unet-synthetic": Training("unet", ("synthetic",), 100),
     "separable-synthetic": Training("separable", ("synthetic",), 100),
+    # First round with portraits, then the second one, with better labels.
+    "unet-portraits": Training(
+        "unet", ("synthetic", "portraits"), 30, lr=5e-3, teacher="synthetic",
+        initial="unet-synthetic",
+    ),
+    "separable-portraits": Training(
+        "separable", ("synthetic", "portraits"), 30, lr=5e-3, teacher="synthetic",
+        initial="separable-synthetic",
+    ),
     "unet-open": Training(
-        "unet", ("synthetic", "portraits"), 60, lr=5e-3, teacher="open", initial="unet-synthetic"
+        "unet", ("synthetic", "portraits"), 60, lr=5e-3, teacher="portraits",
+        initial="unet-portraits",
     ),
     "separable-open": Training(
-        "separable",
-        ("synthetic", "portraits"),
-        60,
-        lr=5e-3,
-        teacher="open",
-        initial="separable-synthetic",
-    ),  # fmt: skip
+        "separable", ("synthetic", "portraits"), 60, lr=5e-3, teacher="portraits",
+        initial="separable-portraits",
+    ),
+}  # fmt: skip
+# The trainings whose models a teacher is the mean of.
+TEACHERS = {
+    "research": ("teacher",),
+    "synthetic": ("unet-synthetic", "separable-synthetic"),
+    "portraits": ("unet-portraits", "separable-portraits"),
 }
-# Which trainings' models a teacher is the mean of.
-TEACHERS = {"research": ("teacher",), "open": ("unet-synthetic", "separable-synthetic")}
 SYNTHETIC_FACES, SYNTHETIC_SEED = 4000, 1
 
 
@@ -151,7 +161,8 @@ class Workshop:
         if not is_taught:
             return data
         soft = self.soft_targets(name, training.teacher)
-        labels = cache.labels if split == "train" else self.pseudo_labels(name, soft, data)
+        taught = f"{name}-{training.teacher}"
+        labels = cache.labels if split == "train" else self.pseudo_labels(taught, soft, data)
         return replace(data, soft=soft, labels=labels)
 
     def cache(self, name: str, crop: RelativeCrop) -> DatasetCache:
@@ -173,7 +184,7 @@ class Workshop:
             self.label("everyday", "research", [listed / "photos" / name for name in photos])
         else:
             folder = given(self.sources.portraits, "--portraits, portraits")
-            self.label("portraits", "open", sorted(folder.glob("*.jpg")))
+            self.label("portraits", "synthetic", sorted(folder.glob("*.jpg")))
         return self.path(name)
 
     def label(self, name: str, teacher: str, photos: Sequence[Path]) -> None:
