@@ -86,6 +86,17 @@ FALSE_FACES = {
 }
 
 
+PURPOSES = {
+    "separable": "the least time",
+    "unet": "the best masks",
+    "unet-19": "all parts: hair, skin, ears, neck, glasses, hat, clothes too",
+    "separable-open": "any use, in the least time",
+    "unet-open": "any use, the best free masks",
+    "separable-synthetic": "comparison: trained without any photo",
+    "unet-synthetic": "comparison: trained without any photo",
+}
+
+
 def lessons() -> str:
     """The lessons, as listed in notebooks/README.md."""
     lines = (TOP / "notebooks" / "README.md").read_text(encoding="utf-8").splitlines()
@@ -102,9 +113,10 @@ def shipped() -> str:
         network = name.removesuffix("-synthetic").removesuffix("-open")
         card |= {"ms": speed[network]["median ms"]} if network in speed else {}
         card["licence"] = card["licence"].replace(" (CelebAMask-HQ)", "")
-        figures = cells(card, "{test[mean_f1]:.3f} | {MB:.2f} | {ms:.1f} | {licence}")
+        card["purpose"] = PURPOSES[name]
+        figures = cells(card, "{licence} | {purpose} | {test[mean_f1]:.3f} | {MB:.2f} | {ms:.1f}")
         rows.append([f"[`{name}`](facesegkit/weights/{name}.md)", *figures])
-    return table("model | mean F1 | MB | ms | licence", rows)
+    return table("model | licence | for | mean F1 | MB | ms", rows)
 
 
 def models() -> str:
