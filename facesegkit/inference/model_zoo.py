@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[1] / "weights"
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
 MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
 DEFAULT_MODEL = "separable"
+FREE = ("-open", "-synthetic")  # how the names of models end that are free for any use, best first
 
 # Face detectors, for the models of research photos and for all others; and what their scores mean,
 # as benchmarks/calibration.py fits it.
@@ -60,11 +61,11 @@ def model_card(name: str) -> dict[str, Any]:
 
 def licence_notice(name: str) -> str:
     """One line on what a shipped model may be used for; empty if for anything."""
-    if name.endswith("-synthetic"):
+    if name.endswith(FREE):
         return ""
     limit = f"The model '{name}' is for non-commercial use only, like the photos it was trained on"
-    free = f"{name}-synthetic"
-    return f"{limit}; '{free}' is free for any use." if is_shipped(free) else f"{limit}."
+    free = next((f"{name}{suffix}" for suffix in FREE if is_shipped(f"{name}{suffix}")), None)
+    return f"{limit}; '{free}' is free for any use." if free else f"{limit}."
 
 
 def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
