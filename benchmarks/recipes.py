@@ -80,11 +80,11 @@ class Training:
 TRAININGS = {
     # Wider than what ships (2.5 M parameters): only its predictions are used.
     "teacher": Training("unet", ("celebamask",), 80, lr=6e-3, widths=(24, 48, 96, 160, 256)),
-    "unet": Training("unet", ("celebamask", "everyday"), 120, teacher="research"),
-    "separable": Training("separable", ("celebamask", "everyday"), 120, teacher="research"),
+    "unet": Training("unet", ("celebamask", "everyday"), 100, teacher="research"),
+    "separable": Training("separable", ("celebamask", "everyday"), 100, teacher="research"),
     "unet-19": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
-    "unet-synthetic": Training("unet", ("synthetic",), 100),
-    "separable-synthetic": Training("separable", ("synthetic",), 100),
+    "unet-synthetic": Training("unet", ("synthetic",), 80),
+    "separable-synthetic": Training("separable", ("synthetic",), 80),
     # First round with portraits, then the second one, with better labels.
     "unet-portraits": Training(
         "unet", ("synthetic", "portraits"), 30, lr=5e-3, teacher="synthetic",
