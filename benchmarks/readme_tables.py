@@ -16,6 +16,7 @@ from common import TOP
 from common import load_results as results
 
 from facesegkit.inference.model_zoo import MODEL_NAMES, model_card, weights_path
+from facesegkit.labels import PARTS
 
 CLASSES = "eyes | eyebrows | nose | mouth | lips"
 F1_OF_CLASSES = " | ".join(f"{{f1[{name}]:.3f}}" for name in CLASSES.split(" | "))
@@ -86,6 +87,8 @@ FALSE_FACES = {
 }
 
 
+# The eyes, eyebrows, lips of both sides, nose and mouth, of which EHANet's authors report the mean.
+EIGHT_FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
 PURPOSES = {
     "separable": "the least time",
     "unet": "the best masks",
@@ -160,6 +163,39 @@ def skin_tones() -> str:
         for group, of in of_models[0].items()
     ]  # fmt: skip
     return table("ITA group | photos | `" + "` | `".join(MODEL_NAMES) + "`", rows)
+
+
+def all_parts() -> str:
+    """F1 of each part of the data set, beside published figures."""
+    methods = results("published")["methods"]
+    of_parts = {"`unet-19`": model_card("unet-19")["test"]["all classes"]["f1"]}
+    of_parts |= {name: of["f1"] for name, of in methods.items() if "f1" in of}
+    rows = [
+        [part, *("" if f1[part] is None else f"{f1[part]:.3f}" for f1 in of_parts.values())]
+        for part in PARTS[1:]
+    ]
+    for name, parts in (("mean of the 8 features", EIGHT_FEATURES), ("mean of all 18", PARTS[1:])):
+        means = (sum(f1[part] or 0 for part in parts) / len(parts) for f1 in of_parts.values())
+        rows.append([name, *(f"{mean:.3f}" for mean in means)])
+    only_means = {name: of["mean of 18"] for name, of in methods.items() if "f1" not in of}
+    for row in rows:
+        row += [f"{mean:.3f}" if row[0] == "mean of all 18" else "" for mean in only_means.values()]
+    return table("part | " + " | ".join([*of_parts, *only_means]), rows)
+
+
+def adaptation() -> str:
+    """What a model gains from its own pseudo-labels."""
+    found = results("adaptation")["validation mean F1"]
+    names = {
+        "start": "`unet-synthetic`, the start",
+        "adapted": "after learning from pseudo-labels and synthetic faces",
+        "control": "after learning from as many synthetic faces alone",
+    }
+    rows = [
+        [about, f"{sum(f1) / len(f1):.3f}", str(len(f1)), f"{min(f1):.3f} to {max(f1):.3f}"]
+        for about, f1 in ((names[name], found[name]) for name in names)
+    ]
+    return table("model | mean F1, validation | seeds | lowest and highest", rows)
 
 
 def second_annotator() -> str:
