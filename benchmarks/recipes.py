@@ -10,7 +10,7 @@ public domain, which the synthetic pair and MediaPipe's contours label, and so d
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
@@ -82,7 +83,11 @@ TRAININGS = {
     "teacher": Training("unet", ("celebamask",), 80, lr=6e-3, widths=(24, 48, 96, 160, 256)),
     "unet": Training("unet", ("celebamask", "everyday"), 100, teacher="research"),
     "separable": Training("separable", ("celebamask", "everyday"), 100, teacher="research"),
-    "unet-19": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
+    "unet-19-first": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
+    "unet-19": Training(
+        "unet", ("celebamask",), 80, lr=5e-3, teacher="parts", initial="unet-19-first",
+        scheme=ALL_PARTS, crop=FULL_IMAGE,
+    ),
     "unet-synthetic": Training("unet", ("synthetic",), 80),
     "separable-synthetic": Training("separable", ("synthetic",), 80),
     # First round with portraits, then the second one, with better labels.
@@ -103,9 +108,11 @@ TRAININGS = {
         initial="separable-portraits",
     ),
 }  # fmt: skip
-# The trainings whose models a teacher is the mean of.
+# The trainings whose models a teacher is the mean of. The teacher of all parts is the first one of
+# its two, corrected by the second one, which sees the five features better, in a closer crop.
 TEACHERS = {
     "research": ("teacher",),
+    "parts": ("unet-19-first", "teacher"),
     "synthetic": ("unet-synthetic", "separable-synthetic"),
     "portraits": ("unet-portraits", "separable-portraits"),
 }
@@ -205,22 +212,39 @@ class Workshop:
         """A teacher's probabilities for the photos of a data set, uint8 [N, C, h, w]."""
         path = self.path(f"soft-{name}-{teacher}.npy")
         if not path.exists():
-            experts = Teacher(self.checkpoints(str(teacher)))
-            cache = self.cache(name, experts.crop)
-            contours = self.contours(cache, experts.crop) if name == "portraits" else None
+            predict = self.predictor(name, str(teacher))
             unfinished = path.with_suffix(".unfinished.npy")
-            shape = len(cache.ids), len(experts.scheme.class_names), *(INPUT_SIZE // 2,) * 2
+            photos, first = len(self.cache(name, FACE_CROP).ids), predict(np.array([0]))
+            shape = photos, *first.shape[1:]
             soft = open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-            for start in tqdm(range(0, len(soft), 16), desc=f"soft targets of {name}"):
-                rows = np.arange(start, min(start + 16, len(soft)))
-                mean = experts(torch.from_numpy(cache.photos[rows])).probabilities.numpy()
-                if contours is not None:
-                    both = mean + CONTOURS_WEIGHT * (contours[rows] - mean)
-                    mean = np.where(np.isnan(both), mean, both)
-                soft[rows] = np.rint(mean * 255)
+            for start in tqdm(range(0, photos, 16), desc=f"soft targets of {name}"):
+                rows = np.arange(start, min(start + 16, photos))
+                soft[rows] = predict(rows).mul(255).round()
             soft.flush()
             unfinished.rename(path)
         return np.load(path, mmap_mode="r")
+
+    def predictor(self, name: str, teacher: str) -> Callable[[NDArray[np.int64]], Tensor]:
+        """A function of rows of a data set that gives a teacher's probabilities [B, C, h, w]."""
+        checkpoints = self.checkpoints(teacher)
+        if teacher == "parts":
+            parts, features = Teacher(checkpoints[:1]), Teacher(checkpoints[1:])
+            wholes, faces = (self.cache(name, of.crop) for of in (parts, features))
+            return lambda rows: with_features(
+                seen(parts, wholes, rows), seen(features, faces, rows), features.crop
+            )
+        experts = Teacher(checkpoints)
+        cache = self.cache(name, experts.crop)
+        if name != "portraits":
+            return lambda rows: seen(experts, cache, rows)
+        contours = torch.from_numpy(self.contours(cache, experts.crop))
+
+        def with_contours(rows: NDArray[np.int64]) -> Tensor:
+            mean = seen(experts, cache, rows)
+            both = mean.lerp(contours[rows], CONTOURS_WEIGHT)
+            return torch.where(both.isnan(), mean, both)
+
+        return with_contours
 
     def pseudo_labels(
         self, name: str, soft: NDArray[np.uint8], data: TrainingData
@@ -281,6 +305,32 @@ def given(path: Path | None, option: str) -> Path:
     if path is None:
         raise SystemExit(f"This model needs {option}.")
     return path
+
+
+def seen(teacher: Teacher, cache: DatasetCache, rows: NDArray[np.int64]) -> Tensor:
+    """A teacher's probabilities for the photos in rows of a cache, float32 [B, C, h, w]."""
+    return teacher(torch.from_numpy(cache.photos[rows])).probabilities
+
+
+def with_features(parts: Tensor, features: Tensor, crop: RelativeCrop) -> Tensor:
+    """Probabilities of all parts, corrected in the crop by those of the five features.
+
+    A feature's probability is divided between its parts as it was, e.g. between both eyes.
+
+    Args:
+        parts: of aligned photos, float32 [B, 19, h, w].
+        features: of the crop, float32 [B, 6, h, w].
+    """
+    to_crop = torch.tensor([[1, 0, 1 - 2 * crop.x], [0, 1, 1 - 2 * crop.y]]) / crop.size
+    size = [len(parts), 1, *parts.shape[2:]]
+    grid = F.affine_grid(to_crop.expand(len(parts), 2, 3), size, align_corners=False)
+    features = F.grid_sample(features, grid, align_corners=False)  # zeros outside the crop
+    corrected = parts * (1 - features.sum(dim=1, keepdim=True))
+    for feature, probability in enumerate(features.split(1, dim=1)):
+        index = np.flatnonzero(FIVE_FEATURES.class_of_part == feature)  # class ids are part ids
+        shares = parts[:, index] + 1e-6
+        corrected[:, index] += probability * shares / shares.sum(dim=1, keepdim=True)
+    return corrected
 
 
 def evenly_toned(cache: DatasetCache, rows: NDArray[np.int64]) -> NDArray[np.int64]:
