@@ -84,8 +84,9 @@ def test_the_file_has_its_metadata(exported):
 
 
 def test_a_disagreement_is_an_error():
-    check_agreement(Agreement(1e-5, 1.0), "model.onnx")
-    for bad in (Agreement(2e-4, 1.0), Agreement(1e-5, 0.9998)):
+    for good in (Agreement(1e-5, 15.0, 1.0), Agreement(2e-4, 60.0, 1.0)):
+        check_agreement(good, "model.onnx")
+    for bad in (Agreement(2e-4, 15.0, 1.0), Agreement(1e-5, 15.0, 0.9998)):
         with pytest.raises(FaceSegKitError, match="model.onnx does not predict the same"):
             check_agreement(bad, "model.onnx")
 
