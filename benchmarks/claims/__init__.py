@@ -1,0 +1,1 @@
+"""The statements of the lessons, one module per lesson; see lesson_claims.py."""
