@@ -97,7 +97,7 @@ def _plant(rng: np.random.Generator, masks: Masks, error: PlantedError) -> Masks
     elif error.kind == "missing":
         del changed[first]
     elif error.kind == "shifted":
-        changed[first] = _shift(masks[first], *rng.choice((-1, 1), 2) * rng.integers(24, 41, 2))
+        changed[first] = _shift(masks[first], *rng.choice((-1, 1), 2) * rng.integers(32, 49, 2))
     elif error.kind == "empty":
         changed[first] = np.zeros_like(masks[first])
     elif error.kind == "stray blob":
@@ -109,11 +109,11 @@ def _plant(rng: np.random.Generator, masks: Masks, error: PlantedError) -> Masks
 
 
 def _blob(rng: np.random.Generator, mask: Mask) -> Mask:
-    """A disc of 6 to 10 pixels' radius, far above or below a mask."""
+    """A dot of 3 to 5 pixels' radius, far above or below a mask."""
     height, width = mask.shape
     centre = int(np.flatnonzero(mask.any(axis=1)).mean())
     away = int(rng.integers(150, 200)) * (1 if centre < height / 2 else -1)
-    column, radius = int(rng.integers(width // 4, 3 * width // 4)), int(rng.integers(6, 11))
+    column, radius = int(rng.integers(width // 4, 3 * width // 4)), int(rng.integers(3, 6))
     y, x = np.ogrid[:height, :width]
     return np.asarray((y - centre - away) ** 2 + (x - column) ** 2 <= radius**2)
 

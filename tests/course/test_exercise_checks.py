@@ -39,14 +39,21 @@ WRONG = {
         ("-> return 1.0", "expected 3 numbers"),
         ("weights[present].mean() -> weights.mean()", "mean of 1 over the other two"),
     ],
-    "check_mouth_outside_lips": [
-        (', PART_IDS["l_lip"] -> ', r"contains \*both\* lips"),
-        ("rows <= lip_rows.max() -> rows < lip_rows.max()", "includes its borders"),
-        ("columns <= lip_columns.max() -> columns < lip_columns.max()", "includes its borders"),
-        ("np.mean(~inside) -> np.sum(~inside)", r"expected 0\.2273 .*got 5"),
-        ("return 1.0 -> return 0.0", "without lips, got 0.*no box"),
-        ("-> return 0.0", "5 of 22 pixels outside"),
-        ("return 0.0 -> return 1.0", "a face without a mouth"),
+    "check_largest_gap": [
+        ("-> return np.sum(~mask.any(axis=1))", "one piece.*got 11.*above the first pixel"),
+        ("np.diff(used).max() - 1 -> np.diff(used).max()", "one piece.*got 1"),
+        ("in (0, 1): -> in (1,):", "7 empty columns .*got 0.*in the columns as well"),
+        ("in (0, 1): -> in (0,):", "4 empty rows .*got 0"),
+        (
+            "np.diff(used).max() - 1 -> np.ptp(used) + 1 - len(used)",
+            "of 5 rows, got 7.*not the sum",
+        ),
+        (
+            "gap = max(gap, np.diff(used).max() - 1) -> gap += np.diff(used).max() - 1",
+            "got 9.*Take the larger",
+        ),
+        ("if len(used) > 1: -> if True:", "of an empty mask raised an error: zero-size"),
+        ("-> return mask", "expected a number"),
     ],
     "check_interpolated_classes": [
         ("-> skin_and_nose = nose_and_l_brow = background_and_hat = set()", "0.*14.*none.*Hint"),

@@ -123,10 +123,10 @@ def test_what_is_wrong_with_the_masks(kind: str) -> None:
     elif kind == "shifted":
         assert wrong[first].sum() == right[first].sum()
         moved = np.argwhere(wrong[first])[0] - np.argwhere(right[first])[0]
-        assert np.all((np.abs(moved) >= 24) & (np.abs(moved) <= 40))
+        assert np.all((np.abs(moved) >= 32) & (np.abs(moved) <= 48))
     elif kind == "stray blob":
         rows = np.flatnonzero((wrong[first] & ~right[first]).any(axis=1))
-        assert 12 < len(rows) < 22
+        assert 6 < len(rows) < 12
         assert np.abs(rows[:, None] - np.flatnonzero(right[first].any(axis=1))).min() > 50
 
 
