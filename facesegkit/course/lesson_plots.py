@@ -121,7 +121,8 @@ def labelled_point(
     for axes, image, (column, row) in zip(figure.axes, images, points, strict=True):
         below = (column, row + 0.25 * image.shape[0])
         arrow = {"arrowstyle": "->", "color": "white", "lw": 1.5}
+        box = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none"}
         axes.annotate(
-            label, (column, row), below, ha="center", color="white", fontsize=11, arrowprops=arrow
+            label, (column, row), below, ha="center", color="white", arrowprops=arrow, bbox=box
         )
     return figure
