@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facesegkit.cli.main import main
 from facesegkit.data.celebamask_hq import Archive
 from facesegkit.errors import FaceSegKitError
 from facesegkit.labels import FIVE_FEATURES, paint_parts
@@ -150,6 +151,13 @@ def test_a_data_set_lists_its_errors(tmp_path: Path) -> None:
     before = (tmp_path / PLANTED).stat().st_mtime_ns
     synthesize_dataset(tmp_path, 20, 0, annotator="careless", workers=1, progress=False)
     assert (tmp_path / PLANTED).stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("fast")
+def test_the_command_has_an_option_for_it(tmp_path: Path) -> None:
+    arguments = ["synthesize", str(tmp_path), "--count", "1", "--annotator", "careless"]
+    assert main([*arguments, "--workers", "1"]) == 0
+    assert (tmp_path / PLANTED).is_file()
 
 
 @pytest.mark.usefixtures("fast")
