@@ -1,6 +1,6 @@
 """The checks of annotations that lesson 1 writes by hand, for its exercises.
 
-They look at the masks of a data set, not at its photos: what they report may be wrong.
+They see the masks of a data set and not its photos, so what they report may be right after all.
 """
 
 import io
@@ -106,4 +106,4 @@ def print_found(
         ]
         print(f"{'not found':14}{', '.join(missed) or 'none'}")
     else:
-        print("Nobody has listed the errors of this data set, so only looking at the photos helps.")
+        print("Nobody has listed the errors of this data set: inspect the photos.")
