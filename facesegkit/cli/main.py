@@ -124,13 +124,21 @@ def _add_synthesize(commands: Commands) -> None:
     add("out", type=Path, help="folder for the data set, laid out like CelebAMask-HQ")
     add("--count", type=positive(int), default=1600, help="number of faces (default: 1600)")
     add("--seed", type=int, default=0, help="the same seed gives the same faces (default: 0)")
+    about = "masks that fit exactly (default), or that overlap and have a few planted errors"
+    add("--annotator", choices=("exact", "careless"), default="exact", help=about)
     add("--workers", type=positive(int), help="number of processes (default: one per core)")
 
 
 def _synthesize(options: argparse.Namespace) -> None:
     from facesegkit.synthetic import synthesize_dataset
 
-    synthesize_dataset(options.out, options.count, options.seed, workers=options.workers)
+    synthesize_dataset(
+        options.out,
+        options.count,
+        options.seed,
+        annotator=options.annotator,
+        workers=options.workers,
+    )
     print(f"{options.count:,} synthetic faces in {options.out}")
 
 

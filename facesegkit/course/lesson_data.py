@@ -7,20 +7,23 @@ from facesegkit.synthetic import synthesize_dataset
 from facesegkit.synthetic.files import GENERATOR_VERSION
 
 
-def lesson_data(faces: int = 150) -> Path:
+def lesson_data(faces: int = 150, annotator: str = "exact") -> Path:
     """Path of the data set to run a lesson on; prints which one it is.
 
     It is CelebAMask-HQ if `data/` contains it as a folder or zip. Otherwise it is a synthetic data
-    set of this many faces, which is generated there once for all lessons.
+    set of this many faces, which is generated there once for all lessons. `annotator` is as for
+    `synthesize_dataset`.
     """
     data = _data_folder()
     for real in (data / "CelebAMask-HQ", data / "CelebAMask-HQ.zip"):
         if real.exists():
             print("This lesson runs on CelebAMask-HQ: do not publish its outputs.")
             return real
-    synthetic = data / f"synthetic-for-lessons-{faces}-v{GENERATOR_VERSION}"
-    synthesize_dataset(synthetic, faces, seed=0, progress=False)
-    print(f"This lesson runs on {faces} synthetic faces.")
+    name = "synthetic" if annotator == "exact" else f"synthetic-{annotator}"
+    synthetic = data / f"{name}-for-lessons-{faces}-v{GENERATOR_VERSION}"
+    synthesize_dataset(synthetic, faces, seed=0, annotator=annotator, progress=False)
+    masks = "" if annotator == "exact" else f" with the masks of a {annotator} annotator"
+    print(f"This lesson runs on {faces} synthetic faces{masks}.")
     return synthetic
 
 

@@ -4,7 +4,7 @@ Building blocks first: `curves` and `canvas` (shapes and rasterization), `traits
 light), `head` (the lit surface), `scene` (all of these together). Then what is drawn, from back to
 front: `background`, `body`, `nose`, `beard`, `mouth`, `eyes`, `brows`, `accessories` (glasses,
 hats), `hair`, `occluders`. Finally `camera` (exposure, blur, noise), `face` (all steps in order),
-and `files` (a data set on disk).
+`annotator` (masks as people draw them, with errors), and `files` (a data set on disk).
 """
 
 from facesegkit.synthetic.face import SyntheticFace, synthesize_face

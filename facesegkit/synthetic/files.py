@@ -11,18 +11,27 @@ from tqdm import tqdm
 
 from facesegkit.data.writer import photo_path, write_pair
 from facesegkit.errors import FaceSegKitError
+from facesegkit.synthetic.annotator import PlantedError, annotate, write_planted_errors
 from facesegkit.synthetic.face import synthesize_face
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
 
-GENERATOR_VERSION = 8  # increase it whenever the same seed gives other faces
+GENERATOR_VERSION = 8  # increase it whenever the same seed gives other faces or masks
+
+ANNOTATORS = ("exact", "careless")
 
 RECORD = "synthetic.json"
 ADVICE = "choose another folder or delete this one."
 
 
 def synthesize_dataset(
-    out: Path, count: int, seed: int, *, workers: int | None = None, progress: bool = True
+    out: Path,
+    count: int,
+    seed: int,
+    *,
+    annotator: str = "exact",
+    workers: int | None = None,
+    progress: bool = True,
 ) -> None:
     """Write faces 0..count-1 of a seed to a folder; existing faces are kept.
 
@@ -37,38 +46,51 @@ def synthesize_dataset(
         raise FaceSegKitError(f"Cannot synthesize {given}; both must be 0 or more.")
     if workers is not None and workers < 1:
         raise FaceSegKitError(f"Cannot synthesize faces with {workers} workers; give 1 or more.")
+    if annotator not in ANNOTATORS:
+        known = " or ".join(ANNOTATORS)
+        raise FaceSegKitError(f"There is no annotator {annotator!r}; use {known}.")
     out = Path(out)
     try:
         with folder_lock(out):
-            _claim(out, count, seed)
+            planned = _claim(out, count, seed, annotator)
+            errors = None
+            if annotator == "careless":
+                errors = write_planted_errors(out, seed, planned)
             missing = [i for i in range(count) if not photo_path(out, i).exists()]
             with tqdm(total=count, initial=count - len(missing), desc="synthesize",
                       unit="face", disable=not progress or not missing) as bar:  # fmt: skip
-                _synthesize_all(partial(_synthesize_one, out, seed), missing, workers, bar)
+                _synthesize_all(partial(_synthesize_one, out, seed, errors), missing, workers, bar)
     except OSError as error:
         reason = f"{error.strerror or error}; choose another folder or free some space."
         raise FaceSegKitError(f"Cannot write synthetic faces to {out}: {reason}") from error
 
 
-def _claim(out: Path, count: int, seed: int) -> None:
-    """Check that the folder is new or ours, and write a record of its contents."""
+def _claim(out: Path, count: int, seed: int, annotator: str) -> int:
+    """Check that the folder is new or ours, and write a record of its contents.
+
+    Returns the number of faces in the record, which may be that of an earlier call.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    record = {"seed": seed, "count": count, "version": GENERATOR_VERSION}
+    record: dict[str, Any] = {"seed": seed, "count": count, "version": GENERATOR_VERSION}
+    if annotator != "exact":
+        record["annotator"] = annotator
     path = out / RECORD
     if path.exists():
         before = _read_record(path)
-        for key, word in (("seed", "seed"), ("version", "generator version")):
-            if before.get(key) != record[key]:
-                other = f"{word} {before.get(key)}, not {record[key]}"
-                raise FaceSegKitError(f"{out} has faces of {other}; {ADVICE}")
+        keys = ("seed", "seed", None), ("version", "generator version", None)
+        for key, word, default in (*keys, ("annotator", "annotator", "exact")):
+            was, now = before.get(key, default), record.get(key, default)
+            if was != now:
+                raise FaceSegKitError(f"{out} has faces of {word} {was}, not {now}; {ADVICE}")
         record["count"] = max(count, int(before["count"]))
         if record == before:
-            return
+            return int(record["count"])
     # Unfinished files of a killed process start with a dot.
     elif others := sorted(p.name for p in out.iterdir() if not p.name.startswith(".")):
         raise FaceSegKitError(f"{out} contains {others[0]!r}; choose an empty or new folder.")
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return int(record["count"])
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -94,6 +116,12 @@ def _synthesize_all(
             bar.update()
 
 
-def _synthesize_one(out: Path, seed: int, index: int) -> None:
+def _synthesize_one(
+    out: Path, seed: int, errors: dict[int, PlantedError] | None, index: int
+) -> None:
+    """Write a face; with the masks of the careless annotator if there is a dict of errors."""
     face = synthesize_face(seed, index)
-    write_pair(out, index, face.photo, face.masks, face.quality)
+    masks = face.masks
+    if errors is not None:
+        masks = annotate(masks, seed, index, errors.get(index))
+    write_pair(out, index, face.photo, masks, face.quality)

@@ -39,14 +39,21 @@ WRONG = {
         ("-> return 1.0", "expected 3 numbers"),
         ("weights[present].mean() -> weights.mean()", "mean of 1 over the other two"),
     ],
-    "check_mouth_outside_lips": [
-        (', PART_IDS["l_lip"] -> ', r"contains \*both\* lips"),
-        ("rows <= lip_rows.max() -> rows < lip_rows.max()", "includes its borders"),
-        ("columns <= lip_columns.max() -> columns < lip_columns.max()", "includes its borders"),
-        ("np.mean(~inside) -> np.sum(~inside)", r"expected 0\.2273 .*got 5"),
-        ("return 1.0 -> return 0.0", "without lips, got 0.*no box"),
-        ("-> return 0.0", "5 of 22 pixels outside"),
-        ("return 0.0 -> return 1.0", "a face without a mouth"),
+    "check_largest_gap": [
+        ("-> return np.sum(~mask.any(axis=1))", "one piece.*got 11.*above the first pixel"),
+        ("np.diff(used).max() - 1 -> np.diff(used).max()", "one piece.*got 1"),
+        ("in (0, 1): -> in (1,):", "7 empty columns .*got 0.*in the columns as well"),
+        ("in (0, 1): -> in (0,):", "4 empty rows .*got 0"),
+        (
+            "np.diff(used).max() - 1 -> np.ptp(used) + 1 - len(used)",
+            "of 5 rows, got 7.*not the sum",
+        ),
+        (
+            "gap = max(gap, np.diff(used).max() - 1) -> gap += np.diff(used).max() - 1",
+            "got 9.*Take the larger",
+        ),
+        ("if len(used) > 1: -> if True:", "of an empty mask raised an error: zero-size"),
+        ("-> return mask", "expected a number"),
     ],
     "check_interpolated_classes": [
         ("-> skin_and_nose = nose_and_l_brow = background_and_hat = set()", "0.*14.*none.*Hint"),
@@ -57,32 +64,59 @@ WRONG = {
         ('{"eyes"} -> {"l_eye", "r_eye"}', "expected names from eyes, .*got 'l_eye'"),
     ],
     "check_merge_masks": [
-        ("in PARTS: -> in class_of_part:", "A part hides those behind it"),
-        ("if part in masks: -> if part in masks and part in class_of_part:", "to no class"),
-        ("in PARTS: -> in masks:", "pixels are wrong"),
+        ("in PARTS: -> in class_of_part:", "covers the eyebrow|covers the rest"),
+        ("if part in masks: -> if part in masks and part in class_of_part:", "paint hair, too"),
+        ("in PARTS: -> in masks:", "covers the rest. Paint in the order of PARTS"),
+        ("in PARTS: -> in reversed(PARTS):", "covers the rest.*in reverse is another"),
         ("in PARTS: -> in [*masks][-1:] + [*masks][:-1]:", "in another order.*that of PARTS"),
-        ("class_of_part.get(part, 0) -> PARTS.index(part)", "ids follow the order of the classes"),
+        ("class_of_part.get(part, 0) -> PARTS.index(part)", "These are part ids"),
+        ("start=1 -> start=0", "Class ids start at 1"),
         ("dtype=np.uint8 -> dtype=int", "expected uint8 .*got int"),
         ("return merged -> masks['hair'] &= False; return merged", "modified its arguments.*copy"),
         ("(part, 0) -> (part, 0) if 'skin' in masks else 0", "hair alone.*need not have a mask"),
     ],
     "check_resize_nearest": [
         (f"-> {RESIZE}((width, height)))", "none of them.*copy ids"),
-        ("+ 0.5 -> + 0", "contains its .centre."),
-        ("return -> return ids.T; ", r"expected uint8 \[4, 6\].*got uint8 \[6, 4\]"),
+        ("+ 0.5 -> + 0", "the first old pixel that a new pixel covers"),
+        ("rows.astype(int) -> rows.round().astype(int)", "index that is too high.*round .*down"),
+        (
+            "rows.astype(int)[:, None], columns.astype(int) -> "
+            "(np.ceil(rows) - 1).astype(int)[:, None], (np.ceil(columns) - 1).astype(int)",
+            "on the edge between two old pixels, take the later",
+        ),
+        (
+            "-> h, w = ids.shape; return ids[np.linspace(0, h - 1, height).round().astype(int)"
+            "[:, None], np.linspace(0, w - 1, width).round().astype(int)]",
+            "You align the corner pixels",
+        ),
+        (
+            "return -> return ids.T; ",
+            r"expected uint8 \[4, 6\].*got uint8 \[6, 4\].*rows, the first",
+        ),
         ("-> return ids", r"got uint8 \[4, 6\]"),
+        ("-> return np.zeros((height, width), np.uint8)", "got 0, none of them"),
     ],
     "check_mirror_classes": [
         ("-> return class_ids", "the same, not flipped"),
-        ("-> return class_ids[:, ::-1]", "with the classes left eye, .*Hint"),
-        ("-> return class_ids[::-1]", "both eyes keeps its id"),
-        ("-> return MIRROR[class_ids[:, ::-1]]", "both eyes keeps its id"),
+        ("-> return class_ids[:, ::-1]", "'A': .*the classes keep their sides"),
+        ("-> return class_ids[::-1]", "not top and bottom"),
+        ("-> return MIRROR[class_ids[:, ::-1]]", "these are class ids"),
+        ("class_ids[:, ::-1] -> class_ids[::-1]", "not top and bottom"),
+        ("class_ids[:, ::-1] -> class_ids", "the same, not flipped|pixels have not moved"),
         # Takes two classes for left and right.
         ("return -> new_id[[0, 1, 2, 3]] = [0, 2, 1, 3]; return", "both eyes keeps its id"),
+        # Swaps words in the names of the classes, and then those in the names of the parts.
+        (
+            "-> names = list(scheme.class_names); swap = {'left': 'right', 'right': 'left'}; "
+            "others = [' '.join(swap.get(w, w) for w in name.split()) for name in names]; "
+            "new = [names.index(o) if o in names else i for i, o in enumerate(others)]; "
+            "return np.array(new, dtype=np.uint8)[class_ids[:, ::-1]]",
+            "keep their sides.*name need not say",
+        ),
         (
             "MIRROR[PART_IDS[parts[0]]] -> "
             "PART_IDS.get({'l': 'r', 'r': 'l'}.get(parts[0][0], parts[0][0]) + parts[0][1:], 0)",
-            "a lower lip stays a lower lip",
+            r"l_lip is the \*lower\* lip",
         ),
     ],
     "check_receptive_fields": [

@@ -17,6 +17,15 @@ def test_lessons_run_on_synthetic_faces(tmp_path, monkeypatch, capsys):
     assert [path.name for path in (tmp_path / "data" / "cache").iterdir()] == [data.name]
 
 
+def test_the_careless_annotator_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    careless = lesson_data(faces=1, annotator="careless")
+    said = "This lesson runs on 1 synthetic faces with the masks of a careless annotator.\n"
+    assert capsys.readouterr().out == said
+    assert careless != lesson_data(faces=1)
+    assert (careless / "planted_errors.json").is_file()
+
+
 def test_lessons_run_on_celebamask_hq_if_it_is_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "CelebAMask-HQ").mkdir(parents=True)

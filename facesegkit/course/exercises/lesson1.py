@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.exercises import expect, expect_number, expect_numbers
+from facesegkit.course.exercises import TryAgain, expect, expect_number, expect_numbers
 from facesegkit.labels import PART_IDS
 
 Numbers = NDArray[np.float64]
@@ -57,27 +57,36 @@ def check_class_weights(class_weights: Callable[[Numbers], Numbers | None]) -> N
     print("Right: every class that is present has the same total weight.")
 
 
-def check_mouth_outside_lips(mouth_outside_lips: Callable[..., Any]) -> None:
-    """Exercise 4: label map uint8 [H, W] -> fraction, 0..1, of the mouth outside the lips' box."""
-    mouth, upper, lower = (PART_IDS[part] for part in ("mouth", "u_lip", "l_lip"))
-    face = np.zeros((20, 30), dtype=np.uint8)
-    face[8:10, 10:20] = upper
-    face[10:12, 11:19] = mouth
-    face[12:15, 9:21] = lower
-    astray = face.copy()
-    astray[14:17, 20:22] = mouth  # 6 more pixels, of which only the one at 14, 20 is in the box
-    closed = np.where(face == mouth, lower, face).astype(np.uint8)
-    lipless = np.where(face == mouth, mouth, 0).astype(np.uint8)
-    outside = "Divide the pixels outside the box, which includes its borders, by all of the mouth."
-    for label_map, expected, case, hint in (
-        (face, 0.0, "a mouth between the lips", "The box contains *both* lips."),
-        (astray, 5 / 22, "a mouth with 5 of 22 pixels outside the box", outside),
-        (closed, 0.0, "a face without a mouth", "Closed lips are no error; handle them first."),
-        (lipless, 1.0, "a mouth without lips", "Without lips there is no box to be inside of."),
-    ):
-        answer = mouth_outside_lips(label_map)
-        expect_number(answer, expected, f"mouth_outside_lips() of {case}", hint)
-    print("Right: the rule recognizes a misplaced mouth.")
+def check_largest_gap(largest_gap: Callable[..., Any]) -> None:
+    """Exercise 4: mask bool [H, W] -> most consecutive empty rows or columns inside it."""
+    margins = "Rows above the first pixel, or below the last one, are no gap; the same for columns."
+    between = "Two neighbouring rows have no row between them: subtract 1 from their distance."
+    several = "Take the largest gap, not the sum of all."
+    for boxes, expected, case, hint in (
+        ([(4, 3, 9, 12)], 0, "a mask in one piece, 4 rows below the upper edge", margins),
+        ([(0, 0, 5, 8), (9, 2, 12, 6)], 4, "two pieces with 4 empty rows between them", between),
+        ([(2, 0, 5, 8), (2, 15, 5, 20)], 7, "two pieces with 7 empty columns between them",
+         "Look for gaps in the columns as well as in the rows."),
+        ([(0, 0, 3, 8), (5, 0, 6, 8), (11, 0, 16, 8)], 5, "gaps of 2 and of 5 rows", several),
+        ([(0, 0, 3, 8), (6, 14, 9, 20)], 6, "3 empty rows and 6 empty columns",
+         "Take the larger of the gap in the rows and the gap in the columns."),
+        ([], 0, "an empty mask", "An empty mask has no first pixel; handle this case first."),
+    ):  # fmt: skip
+        mask = np.zeros((16, 20), dtype=bool)
+        for top, left, bottom, right in boxes:
+            mask[top:bottom, left:right] = True
+        expect_number(_call(largest_gap, mask), expected, f"largest_gap() of {case}", hint)
+    print("Right: it measures gaps, in rows and in columns.")
+
+
+def _call(largest_gap: Callable[..., Any], mask: NDArray[np.bool_]) -> Any:
+    """The answer for a mask; raises TryAgain with the error of the reader's function."""
+    try:
+        return largest_gap(mask)
+    except (IndexError, ValueError) as error:
+        size = "an empty mask" if not mask.any() else "a mask"
+        hint = "Which arrays are empty, or have one number only, if the mask is empty?"
+        raise TryAgain(f"largest_gap() of {size} raised an error: {error}.", hint) from error
 
 
 def _list(numbers: Numbers) -> str:
