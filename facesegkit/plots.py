@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import LabelScheme
-from facesegkit.metrics import Evaluation, SegmentationMetrics, predict_classes
+from facesegkit.metrics import Evaluation, Predictor, SegmentationMetrics, predict_classes
 from facesegkit.system.files import atomic_write
 
 Arrays = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # several arrays, or one that stacks them
@@ -137,7 +136,7 @@ def comparison(
 
 
 def example_cases(
-    evaluation: Evaluation, data: TrainingData, model: nn.Module, each: int = 1
+    evaluation: Evaluation, data: TrainingData, model: Predictor, each: int = 1
 ) -> Figure:
     """Best, median and worst photos of an evaluation, by the mean F1 of each photo.
 
