@@ -112,8 +112,8 @@ class TrainingData:
     # Probabilities that a teacher predicted for the crop of each of the N photos, uint8
     # [N, C, h, w], 255 for 1; 0 everywhere for a photo of which only the annotation is used.
     soft: Array | None = None
-    # Called after the augmentation of a training batch, with images float32 [B, 3, H, W], part ids
-    # uint8 [B, H, W] and a source of random numbers; returns both. Does not know about `soft`.
+    # Changes augmented batches: images float32 [B, 3, H, W], part ids uint8 [B, H, W] and a
+    # generator -> images and part ids. Does not change `soft`.
     transform: Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]] | None = None
 
     @classmethod

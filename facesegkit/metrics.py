@@ -42,8 +42,7 @@ def confusion_matrix(
 ) -> NDArray[np.int64]:
     """Count how often each true class (row) was predicted as each class (column), int64 [C, C].
 
-    `target` and `predicted` are class ids, uint8 of any shape; C, the number of `classes`, is at
-    most 256.
+    `target` and `predicted` are class ids, uint8 of any shape; C is the number of `classes`.
 
     Raises:
         ValueError: if the shapes differ, or a class id is not below `classes`.
@@ -76,8 +75,7 @@ class SegmentationMetrics:
         precision: TP / (TP + FP), how much of what was predicted is right.
         recall: TP / (TP + FN), how much of what is annotated was predicted.
         mean_f1, mean_iou: means without the background.
-        pixel_accuracy: fraction of all pixels, background included, whose class is right. It
-            flatters any model.
+        pixel_accuracy: fraction of all pixels, background included, whose class is right.
     """
 
     def __init__(self, matrix: NDArray[np.int64]) -> None:

@@ -184,8 +184,7 @@ def contact_sheet(photos: Arrays, columns: int) -> Image.Image:
 def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG, SVG or PDF (by suffix), atomically.
 
-    The same figure gives the same bytes: there is no date in the file. Raises a FaceSegKitError if
-    the file cannot be written.
+    The same figure gives the same bytes. Raises a FaceSegKitError if the file cannot be written.
     """
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished, metadata=_NO_METADATA.get(unfinished.suffix.lower()))

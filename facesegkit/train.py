@@ -212,8 +212,7 @@ def fit(
     Processes started by torchrun train one model: they share each batch and each validation.
 
     Args:
-        model: images float32 [B, 3, H, W] in 0..1 to logits [B, C, H, W]; trained in place.
-        train: what to train on.
+        model: images float32 [B, 3, H, W] in 0..1 to logits [B, C, H, W]; trained on `train`.
         val: what the averaged model is validated on, `config.validations` times; None: not at all.
         config, run: the recipe with its budget; teacher, resuming, callbacks.
         loss: instead of `segmentation_loss`; knows no teacher. See `losses.Loss`.
