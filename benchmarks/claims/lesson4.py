@@ -9,12 +9,13 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from lesson_claims import Claim
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -25,7 +26,7 @@ from facesegkit.course.my_parser import unseen_faces
 from facesegkit.dataset import TrainingData
 from facesegkit.labels import FIVE_FEATURES
 from facesegkit.losses import segmentation_loss
-from facesegkit.metrics import Evaluation, evaluate
+from facesegkit.metrics import Predictor, SegmentationMetrics, evaluate
 from facesegkit.profile import count_macs
 from facesegkit.system.history import History
 from facesegkit.train import fit
@@ -34,26 +35,23 @@ from facesegkit.transforms import Augmentation
 # As in the lesson.
 SIDE, BATCH, LR = 64, 8, 0.02
 SHORT, MEDIUM, LONG = 12, 32, 64  # epochs
-NO_EFFECTS = {"exposure": 0, "grey": 0, "blur": 0, "noise": 0, "occluder": 0}
-UNCHANGED = Augmentation(
-    degrees=0, scales=(1, 1), shift=0, flip=0, light=0, colour=0, **NO_EFFECTS
-)
+NO_EFFECTS = {"exposure": 0.0, "grey": 0.0, "blur": 0.0, "noise": 0.0, "occluder": 0.0}
+UNCHANGED = Augmentation(degrees=0, scales=(1, 1), shift=0, flip=0, light=0, colour=0, **NO_EFFECTS)
 MILD = Augmentation(
     degrees=10, scales=(0.85, 1.2), shift=0.05, flip=0.5, light=0.2, colour=0.1, **NO_EFFECTS
 )
 RECIPE = TrainConfig(
-    batch_size=BATCH, lr=LR, warmup=0.3, ema_decay=0.9, resize_schedule=(), augmentation=MILD,
-    validations=8, rows_per_validation=2,
+    batch_size=BATCH, lr=LR, warmup=0.3, ema_decay=0.9, resize_schedule=(), validations=8,
+    rows_per_validation=2,
 )  # fmt: skip
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-WITH_DICE = {"dice_weight": 1.0}
+WITH_DICE: Loss = partial(segmentation_loss, config=TrainConfig())
+WEIGHTED = TrainConfig(dice_weight=0.0, background_weight=0.1)
 LOSSES: dict[str, Loss] = {
     "cross-entropy": F.cross_entropy,
-    "with Dice": lambda logits, target: segmentation_loss(logits, target, RECIPE),
-    "weighted": lambda logits, target: segmentation_loss(
-        logits, target, replace(RECIPE, dice_weight=0.0, background_weight=0.1)
-    ),
+    "with Dice": WITH_DICE,
+    "weighted": partial(segmentation_loss, config=WEIGHTED),
 }
 
 
@@ -70,36 +68,51 @@ def data() -> tuple[TrainingData, TrainingData]:
     return train, val
 
 
+def class_maps(faces: TrainingData) -> NDArray[np.uint8]:
+    """Class ids of all faces, [N, 512, 512]."""
+    return FIVE_FEATURES.merge(np.asarray(faces.labels)[faces.rows])
+
+
 def tensors(faces: TrainingData) -> tuple[Tensor, Tensor]:
     """Images [N, 3, S, S] and class ids [N, S, S]."""
-    step = faces.labels.shape[1] // SIDE
-    classes = FIVE_FEATURES.merge(faces.labels[:, step // 2 :: step, step // 2 :: step])
-    images = torch.from_numpy(np.asarray(faces.photos)).permute(0, 3, 1, 2) / 255
-    return images, torch.from_numpy(classes).long()
+    classes = class_maps(faces)
+    step = classes.shape[1] // SIDE
+    target = torch.from_numpy(classes[:, step // 2 :: step, step // 2 :: step]).long()
+    images = torch.from_numpy(np.asarray(faces.photos)[faces.rows]).permute(0, 3, 1, 2) / 255
+    return images, target
+
+
+def frequencies() -> Tensor:
+    """Fractions of all pixels of the training faces that belong to each class, [6]."""
+    classes = class_maps(data()[0])
+    return torch.from_numpy(np.bincount(classes.ravel(), minlength=6) / classes.size).float()
 
 
 def new_network(seed: int, arch: str = "separable") -> nn.Module:
     """A network that starts from the frequencies of the classes."""
-    classes = FIVE_FEATURES.merge(data()[0].labels)
     torch.manual_seed(seed)
     model = ARCHITECTURES[arch](classes=6)
-    frequencies = np.bincount(classes.ravel(), minlength=6) / classes.size
-    model.head.bias.data = torch.from_numpy(frequencies).float().log()
+    model.head.load_state_dict({**model.head.state_dict(), "bias": frequencies().log()})
     return model
 
 
-def train_by_hand(loss: Loss, epochs: int, seed: int) -> nn.Module:
+def batches(faces: TrainingData, seed: int) -> DataLoader[tuple[Tensor, ...]]:
+    generator = torch.Generator().manual_seed(seed)
+    pairs = TensorDataset(*tensors(faces))
+    return DataLoader(pairs, BATCH, shuffle=True, drop_last=True, generator=generator)
+
+
+def train_by_hand(
+    loss: Loss, epochs: int, seed: int, faces: TrainingData | None = None
+) -> nn.Module:
     """The lesson's own loop."""
     model, (images, target) = new_network(seed), tensors(data()[1])
-    loader = DataLoader(
-        TensorDataset(*tensors(data()[0])), BATCH, shuffle=True, drop_last=True,
-        generator=torch.Generator().manual_seed(seed),
-    )  # fmt: skip
     optimizer, lowest = torch.optim.AdamW(model.parameters(), LR), math.inf
+    loader = batches(faces or data()[0], seed)
     for _ in range(epochs):
         model.train()
-        for batch in loader:
-            value = loss(model(batch[0]), batch[1])
+        for batch, batch_target in loader:
+            value = loss(model(batch), batch_target)
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
@@ -122,157 +135,251 @@ def train(
     is_validated: bool = False,
 ) -> tuple[nn.Module, History]:
     """The lesson's runs with `fit`."""
-    config = replace(RECIPE, budget=Budget(epochs=epochs), augmentation=augmentation, lr=lr,
-                     seed=seed, validations=8 if is_validated else 1)  # fmt: skip
-    own, val = data()
-    model = new_network(seed, arch)
-    val_or_none = val if is_validated else None
-    return fit(model, faces or own, val_or_none, config, RunOptions(progress=False))
+    budget, (own, val) = Budget(epochs=epochs), data()
+    config = replace(RECIPE, budget=budget, augmentation=augmentation, lr=lr, seed=seed)
+    model, run = new_network(seed, arch), RunOptions(progress=False)
+    return fit(model, faces or own, val if is_validated else None, config, run)
 
 
-def on_val(model: nn.Module) -> Evaluation:
-    return evaluate(model, data()[1])
+def on_val(model: Predictor) -> SegmentationMetrics:
+    return evaluate(model, data()[1]).metrics
 
 
-def gradients(seed: int) -> dict[str, float]:
-    """Gradients of both losses at the logits of two predictions that never saw a photo."""
-    rng = np.random.default_rng(seed)
-    own = data()[0]
-    target = tensors(replace(own, labels=own.labels[rng.permutation(len(own))[:8]]))[1]
-    classes = FIVE_FEATURES.merge(own.labels)
-    frequencies = torch.from_numpy(np.bincount(classes.ravel(), minlength=6) / classes.size)
-    figures = {}
-    for start, values in (("uniform", torch.zeros(6)), ("frequencies", frequencies.log().float())):
-        logits = values[:, None, None].repeat(8, 1, SIDE, SIDE).requires_grad_()
-        cross_entropy = F.cross_entropy(logits, target)
-        dice = LOSSES["with Dice"](logits, target) - cross_entropy
-        for name, loss in (("ce", cross_entropy), ("dice", dice)):
-            (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
-            size = gradient.abs().sum(1)
-            figures[f"{start} {name}"] = float(size.sum())
-            figures[f"{start} {name} background"] = float(size[target == 0].sum() / size.sum())
-    return figures
+def baseline() -> Predictor:
+    """The mean label map, which never sees the photo."""
+    classes = class_maps(data()[0])
+    counts = np.stack([(classes == class_id).mean(axis=0) for class_id in range(6)])
+    logits = torch.from_numpy(counts).float()
+    return lambda images: logits.expand(len(images), -1, -1, -1)
 
 
 def first_losses(seed: int) -> dict[str, float]:
-    """Cross-entropy of twenty networks with random weights, on eight faces."""
-    images, target = tensors(data()[0])
+    """Cross-entropy of twenty networks with random weights, on one batch."""
+    images, target = next(iter(batches(data()[0], seed)))
     losses = []
     for number in range(20):
         torch.manual_seed(100 * seed + number)
-        model = ARCHITECTURES["separable"](classes=6)
         with torch.no_grad():
-            losses.append(F.cross_entropy(model(images[:8]), target[:8]).item())
-    return {"lowest": min(losses), "highest": max(losses)}
+            losses.append(F.cross_entropy(ARCHITECTURES["separable"](classes=6)(images), target))
+    return {"lowest": float(min(losses)), "highest": float(max(losses))}
 
 
-def losses(seed: int) -> dict[str, float]:
-    """Mean F1, precision and recall with each loss."""
-    figures = {}
+def compare_losses(seed: int) -> dict[str, float]:
+    """Mean F1, precision and recall with each loss, and the mean F1 of the baseline."""
+    figures = {"baseline": on_val(baseline()).mean_f1}
     for name, loss in LOSSES.items():
-        metrics = on_val(train_by_hand(loss, SHORT, seed)).metrics
-        figures[f"{name}: mean F1"] = metrics.mean_f1
+        metrics = on_val(train_by_hand(loss, SHORT, seed))
+        figures[name] = metrics.mean_f1
         figures[f"{name}: mouth"] = metrics.f1[4]
         figures[f"{name}: precision"] = float(np.nan_to_num(metrics.precision[1:]).mean())
         figures[f"{name}: recall"] = float(metrics.recall[1:].mean())
+    figures["fit"] = on_val(train(seed, SHORT, UNCHANGED)[0]).mean_f1
     return figures
 
 
-def more_recall(figures: dict[str, float], name: str) -> float:
-    return figures[f"{name}: recall"] - figures[f"{name}: precision"]
+def losses_differ(figures: dict[str, float]) -> bool:
+    others = ("cross-entropy", "weighted")
+    more_recall = {
+        name: figures[f"{name}: recall"] - figures[f"{name}: precision"] for name in LOSSES
+    }
+    return (
+        all(figures["with Dice"] > figures[name] for name in others)
+        and all(figures["with Dice: mouth"] > figures[f"{name}: mouth"] for name in others)
+        and more_recall["cross-entropy"] < 0 < more_recall["weighted"]
+    )
 
 
-def running_statistics(seed: int) -> dict[str, float]:
-    """Validation loss after one epoch, with running statistics and with the batch's own."""
-    model, (images, target) = train_by_hand(LOSSES["with Dice"], 1, seed), tensors(data()[1])
-    own_images, _ = tensors(data()[0])
+def running_averages(seed: int) -> dict[str, float]:
+    """Validation loss after four steps: with running averages and with the batch's statistics."""
+    own, val = data()
+    model = train_by_hand(WITH_DICE, 1, seed, replace(own, rows=own.rows[:32]))
+    images, target = tensors(val)
     with torch.no_grad():
-        before = LOSSES["with Dice"](model.eval()(images), target).item()
-        own = LOSSES["with Dice"](copy.deepcopy(model).train()(images), target).item()
-        for start in range(0, 120, 8):
-            model.train()(own_images[start : start + 8])
-        after = LOSSES["with Dice"](model.eval()(images), target).item()
-    return {"running": before, "own": own, "running, later": after}
+        before = WITH_DICE(model.eval()(images), target).item()
+        of_batch = WITH_DICE(model.train()(images), target).item()
+        loader = batches(own, seed)
+        for more_images, _ in (batch for _ in range(3) for batch in loader):
+            model(more_images)
+        later = WITH_DICE(model.eval()(images), target).item()
+    return {"running averages": before, "of the batch": of_batch, "later": later}
 
 
 def range_test(seed: int) -> dict[str, float]:
     """Learning rate at which the loss decreases fastest in a range test."""
-    model, own = new_network(seed), data()[0]
-    optimizer = torch.optim.AdamW(model.parameters())
-    lrs, values = np.geomspace(1e-4, 1.0, 60), []
-    for step, lr in enumerate(lrs):
+    model, loader = new_network(seed), batches(data()[0], seed)
+    optimizer, losses = torch.optim.AdamW(model.parameters()), []
+    lrs = np.geomspace(1e-4, 1.0, 4 * len(loader))
+    several = (batch for _ in range(4) for batch in loader)
+    for lr, (images, target) in zip(lrs, several, strict=True):
         optimizer.param_groups[0]["lr"] = float(lr)
-        batch = own.training_batch(step, 0.0, replace(RECIPE, seed=seed), torch.device("cpu"))
-        row, column = batch.offset or (0, 0)
-        logits = model(batch.images)[:, :, row::2, column::2]
-        value = LOSSES["with Dice"](logits, batch.target)
+        loss = WITH_DICE(model(images), target)
         optimizer.zero_grad()
-        value.backward()
+        loss.backward()
         optimizer.step()
-        values.append(value.item())
-    smoothed = np.convolve(np.pad(values, 4, mode="edge"), np.ones(9) / 9, mode="valid")
+        losses.append(loss.item())
+    smoothed = np.convolve(np.pad(losses, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     return {"steepest": float(lrs[np.gradient(smoothed).argmin()])}
 
 
 def learning_rates(seed: int) -> dict[str, float]:
-    rates = {"tenth": LR / 10, "chosen": LR, "tenfold": 10 * LR}
-    runs = {name: train(seed, 8, lr=lr)[0] for name, lr in rates.items()}
-    return {name: on_val(model).metrics.mean_f1 for name, model in runs.items()}
+    """Mean F1 of short runs at four learning rates."""
+    rates = (0.002, 0.02, 0.2, 2.0)
+    return {f"lr {lr}": on_val(train(seed, LONG / 8, lr=lr)[0]).mean_f1 for lr in rates}
+
+
+def rates_differ(figures: dict[str, float]) -> bool:
+    lowest, low, high, highest = figures.values()
+    return abs(low - high) < 0.1 < min(low, high) - max(lowest, highest)
 
 
 def chance(seed: int) -> dict[str, float]:
-    """Mean F1 of five short runs that differ in nothing but their seed."""
-    f1 = [on_val(train(10 * seed + n, 8)[0]).metrics.mean_f1 for n in range(5)]
+    """Mean F1 of five short runs that differ in nothing but their random numbers."""
+    f1 = [on_val(train(10 * seed + n, LONG / 8)[0]).mean_f1 for n in range(5)]
     return {"lowest": min(f1), "highest": max(f1), "deviation": float(np.std(f1, ddof=1))}
 
 
-def steps(seed: int) -> dict[str, float]:
-    """The steps of `my_parser`, on its own test faces."""
-    own, test = data()[0], unseen_faces(SIDE)
-    counts = np.stack([(FIVE_FEATURES.merge(own.labels) == c).mean(axis=0) for c in range(6)])
-    map_logits = torch.from_numpy(counts).float()
-    long, history = train(seed, LONG, is_validated=True)
-    parsers = {
-        "baseline": lambda images: map_logits.expand(len(images), -1, -1, -1),
-        "first loop": train_by_hand(LOSSES["cross-entropy"], SHORT, seed),
-        "loss": train_by_hand(LOSSES["with Dice"], SHORT, seed),
-        "not augmented": train(seed, MEDIUM, UNCHANGED)[0],
-        "augmentation": train(seed, MEDIUM)[0],
-        "longer": long,
-    }
-    metrics = {name: evaluate(parser, test).metrics for name, parser in parsers.items()}
-    figures = {name: m.mean_f1 for name, m in metrics.items()}
-    for name in ("baseline", "longer"):
-        for part, f1 in zip(FIVE_FEATURES.classes, metrics[name].f1[1:], strict=True):
-            figures[f"{name}: {part}"] = f1
-    # What the long run had reached where the shorter ones ended, and both at their ends, on the
-    # validation faces.
-    seen = [row["photos"] for row in history if row["val_mean_f1"] >= 0]
-    reached = [row["val_mean_f1"] for row in history if row["val_mean_f1"] >= 0]
-    figures["val: eighth"] = on_val(train(seed, LONG / 8)[0]).metrics.mean_f1
-    figures["val: half"] = on_val(parsers["augmentation"]).metrics.mean_f1
-    figures["val: all"] = reached[-1]
-    for name, part in (("eighth", 8), ("half", 2)):
-        figures[f"val: all, after a {name}"] = float(np.interp(seen[-1] / part, seen, reached))
+def augmentation(seed: int) -> dict[str, float]:
+    """Mean F1 with and without augmentation, on training faces and on others."""
+    faces = {"training": data()[0].subset(40), "other": unseen_faces(SIDE)}
+    figures = {}
+    for name, change in (("unchanged", UNCHANGED), ("augmented", MILD)):
+        model, _ = train(seed, MEDIUM, change)
+        for faces_name, some in faces.items():
+            figures[f"{name}, {faces_name}"] = evaluate(model, some).metrics.mean_f1
     return figures
 
 
+def steps(seed: int) -> dict[str, float]:
+    """The steps of `my_parser` on its own test faces, and budgets on the validation faces."""
+    long, history = train(seed, LONG, is_validated=True)
+    parsers: dict[str, Predictor] = {
+        "baseline": baseline(),
+        "first loop": train_by_hand(F.cross_entropy, SHORT, seed),
+        "loss": train_by_hand(WITH_DICE, SHORT, seed),
+        "augmentation": train(seed, MEDIUM)[0],
+        "longer": long,
+    }
+    faces = unseen_faces(SIDE)
+    figures = {name: evaluate(model, faces).metrics.mean_f1 for name, model in parsers.items()}
+    margins = on_val(long).f1[1:] - on_val(parsers["baseline"]).f1[1:]
+    figures["val: smallest margin over the baseline"] = float(margins.min())
+    validated = [row for row in history if not math.isnan(row["val_mean_f1"])]
+    f1 = {8 * row["photos"] / history[-1]["photos"]: row["val_mean_f1"] for row in validated}
+    figures["val: eighth"] = on_val(train(seed, LONG / 8)[0]).mean_f1
+    figures["val: half"] = on_val(parsers["augmentation"]).mean_f1
+    figures["val: all"] = f1[8.0]
+    figures["val: all, after an eighth"] = f1[1.0]
+    figures["val: all, after a half"] = f1[4.0]
+    return figures
+
+
+def each_step_is_better(figures: dict[str, float]) -> bool:
+    f1 = [figures[name] for name in ("baseline", "first loop", "loss", "augmentation", "longer")]
+    return f1 == sorted(f1)
+
+
 def overfitting(seed: int) -> dict[str, float]:
-    """Training and validation loss of four runs: many and few faces, augmented or not."""
+    """Validation loss minus training loss of four runs: many and few faces, augmented or not."""
     own = data()[0]
-    eight = replace(own, rows=own.rows[:8])
+    eight = replace(own, rows=own.rows[:BATCH])
     figures = {}
-    for faces, epochs in ((own, SHORT), (eight, SHORT * (len(own) // BATCH))):
-        for name, augmentation in (("unchanged", UNCHANGED), ("augmented", MILD)):
-            _, history = train(seed, epochs, augmentation, faces=faces, is_validated=True)
-            case = f"{len(faces)} faces, {name}"
-            figures[f"{case}: training"] = history[-1]["train_loss"]
-            figures[f"{case}: validation"] = history[-1]["val_loss"]
+    for name, faces, epochs in (("8", eight, SHORT * (len(own) // BATCH)), ("all", own, SHORT)):
+        for change, config in (("unchanged", UNCHANGED), ("augmented", MILD)):
+            _, history = train(seed, epochs, config, faces=faces, is_validated=True)
+            last = history[-1]
+            figures[f"{name}, {change}"] = last["val_loss"] - last["train_loss"]
+            figures[f"{name}, {change}: validation"] = last["val_loss"]
     return figures
 
 
 def two_networks(seed: int) -> dict[str, float]:
-    models = {arch: train(seed, MEDIUM, arch=arch)[0] for arch in ("separable", "unet")}
-    figures = {arch: on_val(model).metrics.mean_f1 for arch, model in models.items()}
-    figures["MACs"] = count_macs(models["unet"]) / count_macs(models["separable"])
+    """Mean F1 after the same number of steps, and how many times the MACs a U-Net has."""
+    models = {arch: train(seed, MEDIUM, arch=arch)[0] for arch in ARCHITECTURES}
+    figures = {arch: on_val(model).mean_f1 for arch, model in models.items()}
+    figures["MACs"] = count_macs(models["unet"], SIDE) / count_macs(models["separable"], SIDE)
     return figures
+
+
+CLAIMS = [
+    Claim(
+        "The first cross-entropy of a network with random weights lies between 1 and 3.",
+        first_losses,
+        lambda f: 1 < f["lowest"] and f["highest"] < 3,
+    ),
+    Claim(
+        "In the mean it beats the baseline.",
+        compare_losses,
+        lambda f: f["cross-entropy"] > f["baseline"],
+    ),
+    Claim(
+        "The mean F1 is highest with the Dice loss, and so is the F1 of the mouth. Cross-entropy "
+        "alone has more precision than recall, the weighted loss more recall than precision.",
+        compare_losses,
+        losses_differ,
+    ),
+    Claim(
+        "With the running averages the loss is higher than with the statistics of the batch. "
+        "After some more forward passes it is nearly the same, although no weight has changed.",
+        running_averages,
+        lambda f: (
+            abs(f["later"] - f["of the batch"]) < 0.2 * (f["running averages"] - f["of the batch"])
+        ),
+    ),
+    Claim(
+        "The two scores are less than a tenth apart",
+        compare_losses,
+        lambda f: abs(f["with Dice"] - f["fit"]) < 0.1,
+    ),
+    Claim(
+        "Without augmentation, the network is better on the faces that it was trained on, and "
+        "worse on others.",
+        augmentation,
+        lambda f: (
+            f["unchanged, training"] > f["augmented, training"]
+            and f["unchanged, other"] < f["augmented, other"]
+        ),
+    ),
+    Claim(
+        "With other random numbers it names other rates, all of them between 0.005 and 0.05.",
+        range_test,
+        lambda f: 0.005 < f["steepest"] < 0.05,
+    ),
+    Claim(
+        "The lowest and the highest rate end far below the two in the middle. Between those two, "
+        "a factor of ten makes much less difference.",
+        learning_rates,
+        rates_differ,
+    ),
+    Claim(
+        "after this run, the network beats the baseline in every class",
+        steps,
+        lambda f: f["val: smallest margin over the baseline"] > 0,
+    ),
+    Claim(
+        "each shorter run, once finished, is ahead of the longest run at that point. More time "
+        "does help, but less and less: from an eighth to half of the budget the score rises more "
+        "than from half to all of it.",
+        steps,
+        lambda f: (
+            f["val: eighth"] > f["val: all, after an eighth"]
+            and f["val: half"] > f["val: all, after a half"]
+            and f["val: half"] - f["val: eighth"] > f["val: all"] - f["val: half"] > 0
+        ),
+    ),
+    Claim(
+        "The best and the worst of the five are more than two hundredths apart.",
+        chance,
+        lambda f: f["highest"] - f["lowest"] > 0.02,
+    ),
+    Claim(
+        "With eight unchanged faces the two are furthest apart",
+        overfitting,
+        lambda f: f["8, unchanged"] == max(v for name, v in f.items() if ":" not in name),
+    ),
+    Claim(
+        "After the same number of steps the U-Net is ahead in the mean.",
+        two_networks,
+        lambda f: f["unet"] > f["separable"],
+    ),
+    Claim("Each step of this lesson is better than the one before it.", steps, each_step_is_better),
+]
