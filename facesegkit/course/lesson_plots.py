@@ -113,8 +113,8 @@ def schedule(lrs: Sequence[float], stages: Sequence[tuple[float, int]]) -> Figur
     axes = figure.subplots()
     axes.plot(np.linspace(0, 100, len(lrs)), lrs, color=BLUE)
     start = 0.0
-    for (end, side), grey in zip(stages, ("0.96", "0.91", "0.86"), strict=True):
-        axes.axvspan(100 * start, 100 * end, color=grey, zorder=0)
+    for index, (end, side) in enumerate(stages):
+        axes.axvspan(100 * start, 100 * end, color=str(0.96 - 0.05 * index), zorder=0)
         axes.text(50 * (start + end), 0.25 * max(lrs), f"{side} x {side}\npixels", ha="center")
         start = end
     axes.set(xlabel="% of the run", ylabel="learning rate", xlim=(0, 100), ylim=(0, None))
