@@ -18,8 +18,8 @@ PARALLEL := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 INSTALLED := .venv/.installed
 TRAIN := $(BIN)/python face_segmentation.py --minutes $(MINUTES) --num-synthetic $(FACES) --split test
 # Made first, because lessons that run in parallel would print that they wait for each other.
-LESSON_DATA = $(BIN)/python -c "from facesegkit.course.lesson_data import *; \
-    lesson_data(annotator='careless'); lesson_cache(lesson_data())"
+LESSON_DATA = $(BIN)/python -c "from facesegkit.course import lesson_data as d, my_parser; \
+    d.lesson_data(annotator='careless'); d.lesson_cache(d.lesson_data()); my_parser.unseen_faces()"
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
 .PHONY: help run test stress lab bench notebooks exercises figures clean

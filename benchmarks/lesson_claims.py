@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -44,9 +45,14 @@ def claims_of(lesson: int) -> list[Claim]:
     return list(import_module(f"claims.lesson{lesson}").CLAIMS)
 
 
+@cache  # several sentences may be about the same experiment
+def run(experiment: Callable[[int], dict[str, float]], seed: int) -> dict[str, float]:
+    return experiment(seed)
+
+
 def check(claim: Claim, seeds: int) -> dict[str, object]:
     """The figures of all seeds, and in how many of them the sentence holds."""
-    runs = [claim.run(seed) for seed in range(seeds)]
+    runs = [run(claim.run, seed) for seed in range(seeds)]
     held = [bool(claim.holds(figures)) for figures in runs]
     print(f"{sum(held)} of {seeds}: {claim.sentence}", file=sys.stderr)
     rounded = {name: [round(float(run[name]), 4) for run in runs] for name in runs[0]}

@@ -49,7 +49,9 @@ class Checkpoint:
 
     @torch.inference_mode()
     def _predict_logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.model(torch.from_numpy(images)).numpy()
+        logits = self.model(torch.from_numpy(images))
+        self.scheme.check_channels(logits.shape[1])
+        return logits.numpy()
 
 
 def build_model(arch: str, **config: Any) -> LightweightSegmentationModel | LightweightUNet:
@@ -110,6 +112,7 @@ def load(path: Path | str) -> Checkpoint:
         scheme, about = LabelScheme.from_dict(plain["scheme"]), dict(plain["about"])
         size, crop = int(plain["input_size"]), RelativeCrop.from_dict(plain.get("crop"))
         check_input_size(size)
+        scheme.check_channels(model.config["classes"])
     except FaceSegKitError:
         raise
     except Exception as error:  # any entry may be of any type

@@ -77,7 +77,6 @@ class RunOptions:
     # Plain data (model, scheme, data set) that must be the same on resuming.
     metadata: Mapping[str, Any] = field(default_factory=dict)
     on_row: Callable[[History], None] | None = None  # called when the history has grown
-    # Called after each step; once it returns True, training ends early with the weights of the
-    # best validation so far.
+    # Called after each step; True ends training early, with the weights of the best validation.
     stop: Callable[[], bool] = lambda: False
     progress: bool = True  # show a progress bar on standard error

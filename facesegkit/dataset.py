@@ -112,6 +112,9 @@ class TrainingData:
     # Probabilities that a teacher predicted for the crop of each of the N photos, uint8
     # [N, C, h, w], 255 for 1; 0 everywhere for a photo of which only the annotation is used.
     soft: Array | None = None
+    # Changes augmented batches: images float32 [B, 3, H, W], part ids uint8 [B, H, W] and a
+    # generator -> images and part ids. Does not change `soft`.
+    transform: Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]] | None = None
 
     @classmethod
     def from_cache(
@@ -180,6 +183,8 @@ class TrainingData:
         images, parts, *probabilities = augment(
             photos, labels, config.augmentation, generator, size, self.crop, soft
         )
+        if self.transform is not None:
+            images, parts = self.transform(images, parts, generator)
         images = images.contiguous(memory_format=torch.channels_last)
         parts = parts[:, row::2, column::2]
         class_of_part = torch.from_numpy(self.scheme.class_of_part).to(device).long()

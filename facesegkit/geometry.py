@@ -108,8 +108,7 @@ Affine = tuple[float, float, float, float, float, float]
 class FaceROI:
     """The square region around a face that an aligned photo of CelebAMask-HQ would show.
 
-    The face is upright and centred in it, with hair and chin inside and the eyes about a quarter
-    of the side apart.
+    The face is upright in its centre, with hair and chin, and the eyes a quarter of the side apart.
     """
 
     x: float  # centre, in pixels of the photo

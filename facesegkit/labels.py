@@ -104,6 +104,12 @@ class LabelScheme:
         """All class names by class id, background first."""
         return ("background", *self.classes)
 
+    def check_channels(self, channels: int) -> None:
+        """Raise a ValueError unless a model's logits have one channel for each class."""
+        if channels != (count := len(self.class_names)):
+            has = f"the scheme {self.name!r} has {count} ({', '.join(self.class_names)})"
+            raise ValueError(f"The model has {channels} classes, but {has}; give a matching model.")
+
     @property
     def palette(self) -> NDArray[np.uint8]:
         """Colour of each class id, uint8 [C, 3]; the background is black."""

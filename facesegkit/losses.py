@@ -11,8 +11,8 @@ from facesegkit.config import TrainConfig
 from facesegkit.labels import IGNORED
 from facesegkit.system import distributed
 
-# What `train.fit` calls: logits, target, config, teacher_probs (None without a teacher).
-Loss = Callable[[Tensor, Any, TrainConfig, Tensor | None], Tensor]
+# A loss of your own for `train.fit`: logits [B, C, H, W] and the batch's target -> a scalar.
+Loss = Callable[[Tensor, Any], Tensor]
 
 
 def segmentation_loss(

@@ -34,14 +34,15 @@ DEFINITION = (
 )
 _COLUMNS = ("f1", "iou", "precision", "recall")
 
+Predictor = nn.Module | Callable[[Tensor], Tensor]
+
 
 def confusion_matrix(
     target: Tensor | NDArray[np.uint8], predicted: Tensor | NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
     """Count how often each true class (row) was predicted as each class (column), int64 [C, C].
 
-    `target` and `predicted` are class ids, uint8 of any shape; C, the number of `classes`, is at
-    most 256.
+    `target` and `predicted` are class ids, uint8 of any shape; C is the number of `classes`.
 
     Raises:
         ValueError: if the shapes differ, or a class id is not below `classes`.
@@ -74,8 +75,7 @@ class SegmentationMetrics:
         precision: TP / (TP + FP), how much of what was predicted is right.
         recall: TP / (TP + FN), how much of what is annotated was predicted.
         mean_f1, mean_iou: means without the background.
-        pixel_accuracy: fraction of all pixels, background included, whose class is right. It
-            flatters any model.
+        pixel_accuracy: fraction of all pixels, background included, whose class is right.
     """
 
     def __init__(self, matrix: NDArray[np.int64]) -> None:
@@ -184,7 +184,7 @@ def _plain(value: float) -> float | None:
 
 
 def predict_classes(
-    model: nn.Module,
+    model: Predictor,
     photos: Tensor,
     size: tuple[int, int] = (512, 512),
     crop: RelativeCrop = FULL_IMAGE,
@@ -192,18 +192,19 @@ def predict_classes(
     """Predict class ids, uint8 [B, H, W]: the logits are upsampled, then the class is taken.
 
     Args:
-        model: images float32 [B, 3, h, w], RGB in 0..1, to logits [B, C, h, w]; in eval mode.
+        model: module in eval mode or function: images float32 [B, 3, h, w], RGB, to [B, C, h, w].
         photos: RGB, uint8 [B, h, w, 3]; moved to the model's device.
         size: (H, W) of the result.
         crop: the part of the photos that the model sees; the rest becomes background.
     """
-    return _upsample(_predict_logits(model, photos, crop), size, crop)
+    return _upsample(predict_logits(model, photos, crop), size, crop)
 
 
 @torch.inference_mode()
-def _predict_logits(model: nn.Module, photos: Tensor, crop: RelativeCrop) -> Tensor:
+def predict_logits(model: Predictor, photos: Tensor, crop: RelativeCrop) -> Tensor:
     """Logits of a crop of photos uint8 [B, H, W, 3], float32 [B, C, h, w], on the CPU."""
-    device = next((weight.device for weight in model.parameters()), photos.device)
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    device = next((weight.device for weight in weights), photos.device)
     return model(to_float_images(crop.of(photos).to(device))).float().cpu()
 
 
@@ -216,7 +217,7 @@ def _upsample(logits: Tensor, size: tuple[int, int], crop: RelativeCrop) -> NDAr
 
 
 def evaluate(
-    model: nn.Module,
+    model: Predictor,
     data: TrainingData,
     *,
     split: str = "",
@@ -229,23 +230,28 @@ def evaluate(
     Processes started by torchrun share the photos, and each gets all counts.
 
     Args:
-        model: see `predict_classes`; run in eval mode, and left in the mode it was in.
+        model: see `predict_classes`; a module is run in eval mode, and left in its own mode.
         data: photos, label maps, scheme and crop.
         split, batch_size: name of the split, for reports; photos in a batch.
         loss: of logits float32 [B, C, h, w] and class ids int64 [B, h, w]; by default none.
         progress: show a progress bar on standard error.
+
+    Raises:
+        ValueError: if the model's classes are not those of the data's scheme.
     """
     classes = len(data.scheme.class_names)
     matrices, total_loss = np.zeros((len(data), classes, classes), dtype=np.int64), 0.0
-    was_training = model.training
-    model.eval()
+    was_training = isinstance(model, nn.Module) and model.training
+    if isinstance(model, nn.Module):
+        model.eval()
     indices = distributed.shard(np.arange(len(data)))
     hidden = not (progress and distributed.is_first())
     with tqdm(total=len(indices), desc="evaluate", unit="photo", disable=hidden) as bar:
         for start in range(0, len(indices), batch_size):
             chosen = indices[start : start + batch_size]
             photos, labels = data.batch(chosen)
-            logits = _predict_logits(model, photos, data.crop)
+            logits = predict_logits(model, photos, data.crop)
+            data.scheme.check_channels(logits.shape[1])
             targets = data.scheme.merge(labels.numpy())
             predictions = _upsample(logits, targets.shape[1:], data.crop)
             for index, target, predicted in zip(chosen, targets, predictions, strict=True):
@@ -254,7 +260,8 @@ def evaluate(
             if loss is not None:
                 total_loss += _loss(loss, logits, data.crop.of(targets)) * len(chosen)
             bar.update(len(chosen))
-    model.train(was_training)
+    if isinstance(model, nn.Module):
+        model.train(was_training)
     mean_loss = float(distributed.all_reduce_sum(np.array(total_loss)) / len(data))
     matrices = distributed.all_reduce_sum(matrices)
     return Evaluation(data.scheme, matrices, data.rows, split, mean_loss if loss else math.nan)

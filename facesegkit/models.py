@@ -108,8 +108,7 @@ def separable_stage(
 class GlobalGate(nn.Module):
     """Channel attention from the global average of the features (J. Hu et al., "SENet", 2018).
 
-    For a few thousand MACs, it tells a small network about the whole photo, such as which way the
-    face is turned.
+    For a few thousand MACs, it tells a network about the whole photo: which way the face is turned.
 
     Shape: [B, C, H, W] in and out.
     """
@@ -197,9 +196,8 @@ class DoubleConv(nn.Sequential):
 class FuseConv(nn.Module):
     """Decoder block: joins coarser features and a skip connection, then a 3 x 3 convolution.
 
-    The coarse features are narrowed before they are upsampled, and a pointwise convolution comes
-    before the 3 x 3 one: on the wide result of the concatenation, that would be the most expensive
-    step of the network.
+    The coarse features are narrowed before they are upsampled, and the wide result of the
+    concatenation before the 3 x 3 convolution, which would otherwise be the most expensive step.
 
     Shape: coarse [B, coarse, H, W] and skip [B, skip, 2 * H, 2 * W] -> [B, out, 2 * H, 2 * W].
     """

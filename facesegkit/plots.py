@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from facesegkit.dataset import TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import LabelScheme
-from facesegkit.metrics import Evaluation, SegmentationMetrics, predict_classes
+from facesegkit.metrics import Evaluation, Predictor, SegmentationMetrics, predict_classes
 from facesegkit.system.files import atomic_write
 
 Arrays = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # several arrays, or one that stacks them
@@ -142,7 +141,7 @@ def class_legend(figure: Figure, scheme: LabelScheme) -> None:
 
 
 def example_cases(
-    evaluation: Evaluation, data: TrainingData, model: nn.Module, each: int = 1
+    evaluation: Evaluation, data: TrainingData, model: Predictor, each: int = 1
 ) -> Figure:
     """Best, median and worst photos of an evaluation, by the mean F1 of each photo.
 
@@ -190,8 +189,7 @@ def contact_sheet(photos: Arrays, columns: int) -> Image.Image:
 def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG, SVG or PDF (by suffix), atomically.
 
-    The same figure gives the same bytes: there is no date in the file. Raises a FaceSegKitError if
-    the file cannot be written.
+    The same figure gives the same bytes. Raises a FaceSegKitError if the file cannot be written.
     """
     with atomic_write(path) as unfinished:
         figure.savefig(unfinished, metadata=_NO_METADATA.get(unfinished.suffix.lower()))

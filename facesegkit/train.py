@@ -1,7 +1,7 @@
 """The training loop, made for CPUs: learning rate schedule, EMA of the weights, `fit`.
 
-All random numbers come from generators seeded with (seed, step), so a resumed run sees the same
-batches as one that was not interrupted. system/resume.py saves and restores its state.
+Random numbers come from generators seeded with (seed, step), so a resumed run (system/resume.py)
+sees the same batches as one that was not interrupted.
 """
 
 import math
@@ -19,7 +19,7 @@ from facesegkit.config import RunOptions, TrainConfig
 from facesegkit.dataset import TrainingBatch, TrainingData
 from facesegkit.errors import FaceSegKitError
 from facesegkit.losses import Loss, segmentation_loss
-from facesegkit.metrics import evaluate
+from facesegkit.metrics import evaluate, predict_logits
 from facesegkit.models import FaceParser, upsample_bilinear_quarter
 from facesegkit.system import distributed
 from facesegkit.system.history import (
@@ -140,7 +140,7 @@ class TrainState:
             save_tensors(state_dict(self), self.run.state_file)
             self.saved_at = time.perf_counter()
 
-    def validate(self, val: TrainingData, loss: Loss) -> tuple[float, float]:
+    def validate(self, val: TrainingData, loss: Loss | None) -> tuple[float, float]:
         """Loss and mean F1 of the averaged model, whose weights are kept if they are the best.
 
         Only `config.validation_photos` of the photos are used, spread evenly.
@@ -150,7 +150,7 @@ class TrainState:
             model,
             val.subset(config.validation_photos),
             batch_size=config.batch_size,
-            loss=lambda logits, target: loss(logits, target, config, None),
+            loss=loss or partial(segmentation_loss, config=config),
         )
         mean_f1 = result.metrics.mean_f1
         if not self.best_weights or mean_f1 > max(validated_mean_f1(self.history), default=0):
@@ -168,7 +168,7 @@ class TrainState:
 
 
 def train_step(
-    state: TrainState, batch: TrainingBatch, lr: float, loss: Loss = segmentation_loss
+    state: TrainState, batch: TrainingBatch, lr: float, loss: Loss | None = None
 ) -> None:
     """One optimization step: forward, loss, backward, update of the weights and of their EMA.
 
@@ -183,7 +183,8 @@ def train_step(
         if teacher is not None:
             with torch.no_grad():
                 teacher_probs = _Forward(teacher)(images, batch.offset).float().softmax(1)
-    value = loss(logits, batch.target, config, teacher_probs)
+    loss = loss or partial(segmentation_loss, config=config, teacher_probs=teacher_probs)
+    value = loss(logits, batch.target)
     state.optimizer.zero_grad()
     value.backward()
     state.optimizer.step()
@@ -203,7 +204,7 @@ def fit(
     config: TrainConfig,
     run: RunOptions | None = None,
     *,
-    loss: Loss = segmentation_loss,
+    loss: Loss | None = None,
     schedule: Callable[[float, float], float] = lr_factor,
 ) -> tuple[nn.Module, History]:
     """Train a model until the budget is used up.
@@ -211,11 +212,11 @@ def fit(
     Processes started by torchrun train one model: they share each batch and each validation.
 
     Args:
-        model: images float32 [B, 3, H, W] in 0..1 to logits [B, C, H, W]; trained in place.
-        train: what to train on.
+        model: images float32 [B, 3, H, W] in 0..1 to logits [B, C, H, W]; trained on `train`.
         val: what the averaged model is validated on, `config.validations` times; None: not at all.
         config, run: the recipe with its budget; teacher, resuming, callbacks.
-        loss, schedule: see `losses.Loss` and `lr_factor`.
+        loss: instead of `segmentation_loss`; knows no teacher. See `losses.Loss`.
+        schedule: factor of `config.lr`, from progress and warm-up like `lr_factor`.
 
     Returns:
         The averaged model (EMA of the weights) in eval mode, and the history; if there is a
@@ -224,6 +225,7 @@ def fit(
     Raises:
         FaceSegKitError: if there are no samples, fewer photos in a batch than processes, the
             saved state does not fit, or the loss is no longer finite.
+        ValueError: if the model's classes are not those of the data's scheme.
     """
     run = run or RunOptions()
     state = _start(model, train, val, config, run)
@@ -272,13 +274,18 @@ def _start(
         raise FaceSegKitError(f"{count} processes cannot share {batch}; start fewer.")
     keep_freed_memory()
     state = TrainState(model, config, run, batch_size)
+    for data in (train, val):
+        if isinstance(data, TrainingData):
+            black = torch.zeros(1, *data.photos.shape[1:], dtype=torch.uint8)
+            logits = predict_logits(state.averaged.module, black, data.crop)
+            data.scheme.check_channels(logits.shape[1])
     progress = partial(_progress, train, config)
     if saved := state_to_resume(run.state_file, run.resume, progress):
         restore(state, saved)
     return state
 
 
-def _finish(state: TrainState, val: TrainingData | None, loss: Loss, done: float) -> None:
+def _finish(state: TrainState, val: TrainingData | None, loss: Loss | None, done: float) -> None:
     """Use the best weights of a run that was stopped; validate one that was over when resumed."""
     if done < 1 and state.best_weights:
         state.averaged.module.load_state_dict(state.best_weights)

@@ -2,9 +2,7 @@
 
 One photo at a time, a CPU would spend longer on augmentation than on the network. On a batch each
 step is one tensor operation. Expensive steps are applied to a random fraction of the photos only.
-
-Every random number comes from the generator that is passed in, so the same seed gives the same
-batch.
+All random numbers come from the generator that is passed in: the same seed gives the same batch.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import os
 import pickle
 import platform
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import facesegkit
 from facesegkit.checkpoint import Checkpoint, build_model, load, save
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP, FULL_IMAGE
-from facesegkit.labels import LabelScheme
+from facesegkit.labels import FIVE_FEATURES, LabelScheme
 from facesegkit.system.tensor_files import load_tensors, round_to_half, save_tensors
 
 OWN = LabelScheme("own", {"ears": ("l_ear", "r_ear"), "hat": ("hat",)}, [(1, 2, 3), (4, 5, 6)])
@@ -84,6 +85,12 @@ def test_what_runs_is_the_same_without_pytorch(checkpoint):
     assert model.about == checkpoint.about
 
 
+def test_a_model_of_other_classes_is_refused(checkpoint):
+    wrong = replace(checkpoint, scheme=FIVE_FEATURES).runnable()
+    with pytest.raises(ValueError, match="has 3 classes, but the scheme 'five features' has 6"):
+        wrong.predict_logits(np.zeros((1, 3, 64, 64), np.float32))
+
+
 class Bomb:
     def __init__(self, path):
         self.path = path
@@ -127,6 +134,7 @@ NOT_SAVED_BY_US = "not saved by facesegkit, or it is damaged"
         (change(weights={}), "do not fit together"),
         (change_config(classes=5), "do not fit together"),
         (change_config(classes=10**10), "more than 20,000,000 parameters"),
+        (change(scheme=FIVE_FEATURES.to_dict()), "has 3 classes, but .* has 6"),
         (change(arch="transformer"), "no architecture 'transformer'; choose one of separable"),
     ],
 )

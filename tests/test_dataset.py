@@ -15,7 +15,7 @@ from facesegkit.data.celebamask_hq import hash_split
 from facesegkit.dataset import CelebAMaskHQ, TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP
-from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, IGNORED, paint_parts
+from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, IGNORED, PART_IDS, paint_parts
 from facesegkit.system import distributed
 from facesegkit.system.torchvision_import import Mask, VisionDataset
 from facesegkit.transforms import Augmentation, augment
@@ -115,6 +115,19 @@ def test_training_batches_can_be_repeated():
     assert torch.equal(first.target, again.target)
     assert not torch.equal(first.images, other.images)
     assert len(data.subset(3).training_batch(0, 1.0, config, CPU).images) == 3
+
+
+def test_a_transform_gets_the_augmented_batch():
+    def transform(images, parts, generator):
+        assert images.shape == (4, 3, 32, 32) and parts.shape == (4, 32, 32)
+        number = torch.rand(1, generator=generator)
+        return number.expand_as(images), torch.full_like(parts, PART_IDS["nose"])
+
+    data, config = replace(numbered(10), transform=transform), TrainConfig(batch_size=4)
+    first, again, later = (data.training_batch(step, 1.0, config, CPU) for step in (0, 0, 1))
+    assert (first.target == PART_IDS["nose"]).all()  # all parts are classes here
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, later.images)
 
 
 def test_random_numbers_depend_on_seed_and_step_and_never_change():

@@ -153,6 +153,19 @@ def test_evaluate_averages_the_loss_over_photos(crop):
     assert result.loss == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_function_is_evaluated_like_a_module():
+    data, model = random_data([4, 1, 2]), toy_model(6)
+    expected = evaluate(model, data).matrix
+    np.testing.assert_array_equal(evaluate(lambda images: model(images), data).matrix, expected)
+
+
+def test_a_model_of_other_classes_is_refused():
+    message = r"The model has 6 classes, but .*'two' has 3 \(background, nose, mouth\)"
+    for model in (toy_model(6), lambda images: images.repeat(1, 2, 1, 1)):
+        with pytest.raises(ValueError, match=message):
+            evaluate(model, random_data([0], TWO_CLASSES))
+
+
 def test_progress_of_evaluate_is_shown_on_request(capsys):
     data = random_data([0, 1, 2])
     assert evaluate(toy_model(6), data).split == "" and capsys.readouterr().err == ""

@@ -15,7 +15,7 @@ from facesegkit import train
 from facesegkit.config import Budget, RunOptions, TrainConfig
 from facesegkit.dataset import TrainingData, batch_indices, generator_for
 from facesegkit.errors import FaceSegKitError
-from facesegkit.labels import FIVE_FEATURES, IGNORED, PART_IDS
+from facesegkit.labels import FIVE_FEATURES, IGNORED, PART_IDS, LabelScheme
 from facesegkit.losses import segmentation_loss
 from facesegkit.metrics import evaluate
 from facesegkit.models import LightweightSegmentationModel
@@ -48,7 +48,7 @@ def small_model():
     return LightweightSegmentationModel(classes=6, widths=[8, 8, 8, 8])
 
 
-def fit_small(epochs=None, config=SMALL, val=True, loss=segmentation_loss, schedule=train.lr_factor,
+def fit_small(epochs=None, config=SMALL, val=True, loss=None, schedule=train.lr_factor,
               minutes=None, **run):  # fmt: skip
     config = replace(config, budget=Budget(epochs=epochs, minutes=minutes))
     return train.fit(small_model(), samples(), samples(seed=1) if val else None, config,
@@ -227,8 +227,7 @@ def test_ignored_pixels_have_no_effect_on_the_loss():
 def test_the_loss_and_the_schedule_are_the_given_ones():
     sizes, progress = [], []
 
-    def loss(logits, target, config, teacher_probs):
-        assert teacher_probs is None
+    def loss(logits, target):
         if logits.requires_grad:  # not in a validation
             sizes.append(target.shape[-1])
         return 7 + 0 * logits.sum()
@@ -244,14 +243,15 @@ def test_the_loss_and_the_schedule_are_the_given_ones():
         assert (row["lr"], row["train_loss"], row["val_loss"]) == (0.25 * SMALL.lr, 7, 7)
 
 
-def test_the_teacher_gives_soft_targets():
+def test_the_teacher_gives_soft_targets(monkeypatch):
     def loss(logits, target, config, teacher_probs):
         assert teacher_probs.shape == logits.shape and not teacher_probs.requires_grad
         torch.testing.assert_close(teacher_probs.sum(1), torch.ones_like(teacher_probs[:, 0]))
         return segmentation_loss(logits, target, config, teacher_probs)
 
-    distilled, _ = fit_small(1, val=False, loss=loss, teacher=small_model().eval())
     alone, _ = fit_small(1, val=False)
+    monkeypatch.setattr(train, "segmentation_loss", loss)
+    distilled, _ = fit_small(1, val=False, teacher=small_model().eval())
     assert not torch.equal(distilled.head.weight, alone.head.weight)
 
 
@@ -352,6 +352,18 @@ def test_resuming_with_another_recipe_or_data_set_is_refused(state):
     save_tensors({"kind": "facesegkit model"}, state)
     with pytest.raises(FaceSegKitError, match="not a training state"):
         fit_small(1, **run)
+
+
+def test_a_model_of_other_classes_is_refused_before_training():
+    eyes = LabelScheme("eyes only", {"eyes": ("l_eye", "r_eye")}, [(1, 2, 3)])
+    for data in ((replace(samples(), scheme=eyes), samples()), (samples(), samples())):
+        model = LightweightSegmentationModel(classes=6 if data[0].scheme is eyes else 2)
+        before = model.stem[0][1].running_mean.clone()
+        with pytest.raises(ValueError, match="The model has . classes, but the scheme"):
+            train.fit(model, *data, SMALL, RunOptions(progress=False))
+        assert torch.equal(model.stem[0][1].running_mean, before)
+    with pytest.raises(ValueError, match=r"has 6 classes, but .*'eyes only' has 2 \(backg.*, eyes"):
+        train.fit(small_model(), samples(), replace(samples(), scheme=eyes), SMALL)
 
 
 def test_training_that_cannot_succeed_is_an_error():

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from facesegkit.data.cache import DatasetCache, build_cache
 from facesegkit.synthetic import synthesize_dataset
 from facesegkit.synthetic.files import GENERATOR_VERSION
@@ -30,6 +34,13 @@ def lesson_data(faces: int = 150, annotator: str = "exact") -> Path:
 def lesson_cache(data: Path) -> DatasetCache:
     """Cache of the data set that `lesson_data` returned."""
     return build_cache(data, cache=_data_folder() / "cache" / data.stem, progress=False)
+
+
+def small_photos(photos: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Square photos, uint8 [N, H, H, 3], resized to `side` pixels by averaging blocks of pixels."""
+    sizes = (side, side)
+    resized = (Image.fromarray(photo).resize(sizes, Image.Resampling.BOX) for photo in photos)
+    return np.stack([np.asarray(photo) for photo in resized])
 
 
 def project_file(path: str) -> Path:

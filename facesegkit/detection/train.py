@@ -32,17 +32,14 @@ class TrueFaces:
     ignore: Tensor  # boxes of what is neither face nor background, float32 [B, J, 4]
 
 
-def detection_loss(
-    output: Tensor, faces: TrueFaces, config: TrainConfig, teacher_probs: Tensor | None = None
-) -> Tensor:
+def detection_loss(output: Tensor, faces: TrueFaces) -> Tensor:
     """Varifocal loss of the confidence, plus losses of boxes and points in the positive cells.
 
-    Takes the network's output for B square photos, float32 [B, N, 15], and their faces; `train.fit`
-    passes the other arguments to every loss. A cell is positive if it is near the centre of a face
-    whose size its stride is for. The confidence learns the IoU of the predicted box, so that it
-    tells how well a face is located (H. Zhang et al., "VarifocalNet", 2021); other cells on a face,
-    and those in `ignore`, learn nothing. Boxes have the DIoU loss (Z. Zheng et al., 2020), points
-    the smooth L1 distance over the face's size.
+    Takes the network's output for B square photos, float32 [B, N, 15], and their faces. A cell is
+    positive if it is near the centre of a face whose size its stride is for. The confidence learns
+    the IoU of the predicted box, so that it tells how well a face is located (H. Zhang et al.,
+    "VarifocalNet", 2021); other cells on a face, and those in `ignore`, learn nothing. Boxes have
+    the DIoU loss (Z. Zheng et al., 2020), points the smooth L1 distance over the face's size.
     """
     centres, strides = _cells(output.shape[1])
     photo, cell, face, unlabelled = _assign(centres, strides, faces)

@@ -56,7 +56,7 @@ def perfect_output():
 
 
 def loss_value(output, faces):
-    return detection_loss(output, faces, RECIPE).item()
+    return detection_loss(output, faces).item()
 
 
 def test_the_loss_of_the_right_output_is_almost_0_and_of_others_larger():

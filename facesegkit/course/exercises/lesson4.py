@@ -14,6 +14,7 @@ from facesegkit.course.exercises import (
     expect_number,
     expect_pair,
     expect_unchanged,
+    require_answer,
 )
 
 
@@ -35,17 +36,14 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
     target = torch.randint(0, 4, (2, 6, 7), generator=generator)
     target[target == 3] = 0  # class 3 is absent from the target
     logits = 2 * torch.randn((2, 4, 6, 7), generator=generator)
-    for alpha, beta, hint in (
-        (0.5, 0.5, "Class 0 is left out of the mean, and 1 is added above and below the line."),
-        (0.8, 0.2, "alpha is the weight of false positives (FP), beta of false negatives (FN)."),
-    ):
+    for alpha, beta in ((0.5, 0.5), (0.8, 0.2)):
         leaf = logits.clone().requires_grad_()
         probabilities = leaf.softmax(dim=1)
         name = f"tversky_loss(..., alpha={alpha}, beta={beta})"
         answer = tversky_loss(probabilities, target, alpha, beta)
         expected = 1 - float(_tversky_indices(probabilities, target, alpha, beta)[1:].mean())
-        cause = _cause_of(as_number(answer, name), probabilities, target, alpha, beta)
-        expect_number(answer, expected, name, cause or hint, atol=1e-4)
+        hint = _cause_of(as_number(answer, name), probabilities, target, alpha, beta)
+        expect_number(answer, expected, name, hint, atol=1e-4)
         has_gradient = isinstance(answer, Tensor) and answer.requires_grad
         hint = "Use only PyTorch's operations; item(), numpy() and detach() cut the graph."
         expect(has_gradient, f"the number is right, but {name} has no gradient.", hint)
@@ -55,37 +53,49 @@ def check_tversky_loss(tversky_loss: Callable[..., Any]) -> None:
     print("Right: false negatives and false positives cost what they should.")
 
 
+def _soft_counts(probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """True positives, false positives and false negatives of each class, in probability, [C]."""
+    of_class = probabilities.detach().transpose(0, 1).flatten(1)  # [C, pixels]
+    is_class = target.flatten() == torch.arange(len(of_class))[:, None]
+    tp = (of_class * is_class).sum(1)
+    return tp, of_class.sum(1) - tp, is_class.sum(1) - tp
+
+
 def _tversky_indices(
     probabilities: Tensor, target: Tensor, alpha: float, beta: float, smooth: float = 1.0
 ) -> Tensor:
     """TP / (TP + alpha FP + beta FN) of each class [C], `smooth` added above and below."""
-    of_class = probabilities.detach().transpose(0, 1).flatten(1)  # [C, pixels]
-    is_class = target.flatten() == torch.arange(len(of_class))[:, None]
-    tp, annotated = (of_class * is_class).sum(1), is_class.sum(1)
-    fp, fn = of_class.sum(1) - tp, annotated - tp
+    tp, fp, fn = _soft_counts(probabilities, target)
     return (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)
 
 
 def _cause_of(
     number: float, probabilities: Tensor, target: Tensor, alpha: float, beta: float
 ) -> str:
-    """A hint that names the mistake behind a wrong number; empty if it is not a known one."""
+    """A hint that names the mistake behind a wrong number, or else the counts of one class."""
     indices = _tversky_indices(probabilities, target, alpha, beta)
     swapped = _tversky_indices(probabilities, target, beta, alpha)
     unsmoothed = _tversky_indices(probabilities, target, alpha, beta, 0.0)
     hard = F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1]).permute(0, 3, 1, 2)
     counted = _tversky_indices(hard.float(), target, alpha, beta)
+    both = zip(probabilities.split(1), target.split(1), strict=True)
+    by_photo = torch.stack([_tversky_indices(*photo, alpha, beta) for photo in both])
     causes = {
         "This is the mean over all classes; leave out the background.": 1 - indices.mean(),
         "alpha and beta are swapped.": 1 - swapped[1:].mean(),
         "The 1 above and below the line is missing.": 1 - unsmoothed[1:].mean(),
         "This is the index itself; the loss is one minus it.": indices[1:].mean(),
+        "This is the sum over the classes; take their mean.": (1 - indices[1:]).sum(),
         "This counts pixels; sum up their probabilities instead.": 1 - counted[1:].mean(),
+        "This has sums per photo; sum over the whole batch.": 1 - by_photo[:, 1:].mean(),
     }
-    return next((hint for hint, value in causes.items() if abs(number - float(value)) < 1e-4), "")
+    named = (hint for hint, value in causes.items() if abs(number - float(value)) < 1e-4)
+    counts = zip(("TP", "FP", "FN"), _soft_counts(probabilities, target), strict=True)
+    first = ", ".join(f"{name} = {float(values[1]):.3f}" for name, values in counts)
+    return next(named, f"For class 1 the check has {first}; print yours.")
 
 
-def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
+def check_trapezoid(trapezoid: Callable[..., Any]) -> None:
     """Exercise 3: progress, warm-up and cool-down, all 0..1 -> learning rate factor, 0..1."""
     for progress, warmup, cooldown, expected, hint in (
         (0.0, 0.2, 0.4, 0.0, "At the very start the learning rate is 0."),
@@ -105,6 +115,8 @@ def check_trapezoid(trapezoid: Callable[[float, float, float], Any]) -> None:
             hint = "warmup and cooldown may be 0; divide only if progress lies within them."
             raise TryAgain(f"{name} ends in a division by zero.", hint) from None
         expect_number(answer, expected, name, hint)
+    hint = "fit passes no cool-down: keep the default that the first line gives it."
+    expect_number(trapezoid(0.85, 0.1), 0.5, "trapezoid(0.85, 0.1)", hint)
     print("Right: up, constant, and down to 0.")
 
 
@@ -130,17 +142,68 @@ def check_cut_mix(cut_mix: Callable[..., Any]) -> None:
 
 
 def _expect_mixed(mixed: Tensor, own: Tensor, box: tuple[int, int, int, int], name: str) -> None:
-    """Compare a mixed batch with the `own` photos (or labels) of the batch, inside and outside."""
+    """Compare a mixed batch with the `own` photos (or labels); a known mistake is named."""
     top, left, bottom, right = box
+    before, after = own.roll(1, dims=0), own.roll(-1, dims=0)
+    inside = _inside(own, top, left, bottom, right)
+    if torch.equal(mixed, torch.where(inside, after, own)):
+        return
+    transposed = _inside(own, left, top, right, bottom)
+    larger = _inside(own, top, left, bottom + 1, right + 1)
+    causes = {
+        "are unchanged": own,
+        "come from the previous photo inside the box, not from the next; in which direction does "
+        "roll(1) move them": torch.where(inside, before, own),
+        "are mixed outside the box, not inside": torch.where(inside, own, after),
+        "are the next photos as a whole, not only inside the box": after,
+        "have rows and columns of the box swapped; rows come first": torch.where(
+            transposed, after, own
+        ),
+        "have the box one row and one column too large; its last ones are not included": (
+            torch.where(larger, after, own)
+        ),
+    }
+    for cause, values in causes.items():
+        expect(not torch.equal(mixed, values), f"{name} {cause}.")
+    wrong = mixed != torch.where(inside, after, own)
+    counts = f"{int(wrong[..., inside].sum())} inside the box and {int(wrong[..., ~inside].sum())}"
+    raise TryAgain(f"{name} have {counts} outside it that differ from what was expected.")
+
+
+def _inside(own: Tensor, top: int, left: int, bottom: int, right: int) -> Tensor:
+    """Mask bool [H, W] of a box."""
     inside = torch.zeros(own.shape[-2:], dtype=torch.bool)
     inside[top:bottom, left:right] = True
-    is_same = torch.equal(mixed[..., ~inside], own[..., ~inside])
-    hint = f"rows come first; the box ends before row {bottom} and before column {right}."
-    expect(is_same, f"outside the box, {name} have changed.", hint)
-    got = mixed[..., inside]
-    before, same, after = (own.roll(-n, dims=0)[..., inside] for n in (-1, 0, 1))
-    message = f"inside the box, {name} come from the previous photo, not the next one."
-    expect(not torch.equal(got, before), message, "In which direction does roll(1) move them?")
-    which = "unchanged" if torch.equal(got, same) else "of another photo"
-    hint = "Mix images and labels in the same way, at the same position."
-    expect(torch.equal(got, after), f"inside the box, {name} are {which}, not the next.", hint)
+    return inside
+
+
+def check_flip_average(flip_average: Callable[..., Any]) -> None:
+    """Exercise 5: model, images [B, 3, H, W] -> mean logits of the images and of flipped ones."""
+    images = torch.rand((2, 3, 4, 6), generator=torch.Generator().manual_seed(0))
+    answer = flip_average(_lopsided_model, images)
+    require_answer(answer, "flip_average(model, images)")
+    got = f"{list(answer.shape)}" if isinstance(answer, Tensor) else f"{answer!r}"
+    expect(got == "[2, 3, 4, 6]", f"expected logits [2, 3, 4, 6], got {got}.")
+    plain, flipped = _lopsided_model(images), _lopsided_model(images.flip(3))
+    upside_down = _lopsided_model(images.flip(2)).flip(2)
+    causes = {
+        "are those of the images as they are": plain,
+        "are those of the flipped images alone": flipped.flip(3),
+        "are still flipped in one half; flip them back before you add them": (plain + flipped) / 2,
+        "are the sum of both, not their mean": plain + flipped.flip(3),
+        "are those of images turned upside down; columns are the last dimension": (
+            (plain + upside_down) / 2
+        ),
+    }
+    for cause, values in causes.items():
+        expect(not torch.allclose(answer, values), f"the logits {cause}.")
+    message = "the logits are not the mean of both predictions."
+    expect(torch.allclose(answer, (plain + flipped.flip(3)) / 2), message)
+    print("Right: both predictions count the same, at the same pixels.")
+
+
+def _lopsided_model(images: Tensor) -> Tensor:
+    """Logits [B, 3, H, W] that depend on the position, as no symmetric function would."""
+    height, width = images.shape[2:]
+    weight = torch.linspace(1, 2, height)[:, None] * torch.linspace(1, 3, width)
+    return (images * weight).cumsum(3).cumsum(2)
