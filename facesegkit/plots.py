@@ -128,12 +128,17 @@ def comparison(
         axes.set_title(title)
     for axes, title in zip(grid[:, 0], titles, strict=False):
         axes.set_ylabel(title)
+    class_legend(figure, scheme)
+    return figure
+
+
+def class_legend(figure: Figure, scheme: LabelScheme) -> None:
+    """Add a legend of the classes' colours below a figure."""
     patches = [
         Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=name)
         for name, colour in zip(scheme.classes, scheme.colours, strict=True)
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
-    return figure
 
 
 def example_cases(
