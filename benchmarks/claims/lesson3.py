@@ -18,6 +18,7 @@ from facesegkit.dataset import TrainingData
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.labels import FIVE_FEATURES
 from facesegkit.metrics import evaluate
+from facesegkit.models import LightweightUNet
 from facesegkit.profile import receptive_field
 from facesegkit.synthetic import synthesize_dataset
 
@@ -53,6 +54,7 @@ def without_coarse(block: nn.Module, inputs: tuple[Tensor, Tensor]) -> tuple[Ten
 def f1_of_ablations(names: Sequence[str], seed: int) -> dict[str, dict[str, float]]:
     """F1 of each class in each of these ablations, {ablation: {class: F1}}."""
     unet = load(weights_path("unet-synthetic", ".pth")).model
+    assert isinstance(unet, LightweightUNet)
     blocks = dict(zip(LEVELS, (unet.up2, unet.up4, unet.up8, unet.up16), strict=True))
     ablations = {level: (block, without_skip) for level, block in blocks.items()}
     ablations |= {"1/32": (unet.up16, without_coarse), "only 1/2": (unet.up2, without_coarse)}

@@ -1,8 +1,12 @@
-"""The name and the instructions of a processor, from the files of other machines."""
+"""The processor, from the files of other machines; products and layers of ONNX Runtime."""
 
+import numpy as np
 import pytest
+from torch import nn
 
-from facesegkit.course.processor import this_processor
+from facesegkit.course.speed import convolution_times, onnx_product, this_processor
+from facesegkit.inference.model_zoo import weights_path
+from facesegkit.models import LightweightUNet
 
 XEON = """processor\t: 0
 model name\t: Intel(R) Xeon(R) CPU E5-2690 v3
@@ -43,3 +47,21 @@ def test_systems_without_the_file(system, machine, answer, tmp_path, monkeypatch
     monkeypatch.setattr("platform.processor", lambda: "")
     found = str(this_processor(tmp_path / "none"))
     assert found.startswith(f"{machine}, ") and found.endswith(f": {answer}")
+
+
+def test_products():
+    rng = np.random.default_rng(0)
+    left, right = rng.random((5, 7), np.float32), rng.random((7, 3), np.float32)
+    np.testing.assert_allclose(onnx_product(left, right)(), left @ right, rtol=1e-6)
+    left, right = rng.integers(0, 256, (5, 8), np.uint8), rng.integers(-64, 64, (8, 3), np.int8)
+    product = onnx_product(left, right)()
+    assert product.dtype == np.int32  # 7 bits do not overflow on any processor
+    assert np.array_equal(product, left.astype(np.int32) @ right.astype(np.int32))
+
+
+def test_each_convolution_of_a_model_has_a_time():
+    images = np.zeros((1, 3, 256, 256), dtype=np.float32)
+    times = convolution_times(weights_path("unet-synthetic"), images, runs=3)
+    layers = [layer for layer in LightweightUNet().modules() if isinstance(layer, nn.Conv2d)]
+    assert len(times) == len(layers)
+    assert all(0 <= seconds < 10 for seconds in times) and sum(times) > 0
