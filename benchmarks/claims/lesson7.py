@@ -13,31 +13,36 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from facesegkit.data.cache import build_cache
+from facesegkit.course.lesson_data import lesson_cache, lesson_data
 from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.onnx_model import open_onnx
 from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import FIVE_FEATURES
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
-from facesegkit.synthetic import synthesize_dataset
 
 MODELS = ("unet-synthetic", "separable-synthetic")
-PHOTOS, SETS = 16, 5
-FIRST_SEED = 700  # of no other data set
+PHOTOS, SETS = 6, 5  # 30 faces, as in the lesson
+CALIBRATION = 16
 
 Images = NDArray[np.float32]  # [N, 3, 256, 256], RGB in 0..1
 ClassIds = NDArray[np.uint8]  # [N, 512, 512]
 
 
+def pairs(rows: NDArray[np.intp]) -> tuple[Images, ClassIds]:
+    """Images and class ids of the lessons' faces."""
+    cache = lesson_cache(lesson_data())
+    images = np.ascontiguousarray(cache.photos[rows].transpose(0, 3, 1, 2), np.float32)
+    return images / np.float32(255), FIVE_FEATURES.merge(cache.labels[rows])
+
+
+def calibration_rows() -> NDArray[np.intp]:
+    return lesson_cache(lesson_data()).rows("train")[:CALIBRATION]
+
+
 def faces(seed: int) -> tuple[Images, ClassIds]:
-    """Synthetic faces that no model was trained on."""
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "faces")
-        synthesize_dataset(data, PHOTOS, FIRST_SEED + seed, progress=False)
-        cache = build_cache(data, cache=Path(folder, "cache"), progress=False)
-        photos = np.array(cache.photos).transpose(0, 3, 1, 2)
-        images = np.ascontiguousarray(photos, np.float32) / np.float32(255)
-        return images, FIVE_FEATURES.merge(np.array(cache.labels))
+    """One of five sets of faces that neither a model nor the quantizer has seen."""
+    unseen = np.setdiff1d(lesson_cache(lesson_data()).rows("all"), calibration_rows())
+    return pairs(unseen[PHOTOS * seed :][:PHOTOS])
 
 
 class CalibrationPhotos(CalibrationDataReader):
@@ -53,7 +58,7 @@ class CalibrationPhotos(CalibrationDataReader):
 
 def quantized_models(folder: Path) -> None:
     """Write each model in float32, in int8, and in int8 with weights of 7 bits, as the lesson."""
-    images, _ = faces(SETS)  # a set that is not evaluated
+    images, _ = pairs(calibration_rows())
     for name in MODELS:
         path = folder / f"{name} float32.onnx"
         path.write_bytes(weights_path(name).read_bytes())
