@@ -247,8 +247,8 @@ WRONG = {
     "check_roofline": [
         ("4 * (inputs -> (inputs", r"expected 17.* got 71.*4 bytes"),
         ("inputs + weights + outputs -> inputs + outputs", "weights have to be read, too"),
-        ("inputs + weights + outputs -> inputs + weights", "output has to be written, too"),
-        ("inputs + weights + outputs -> weights + outputs", "input has to be read, too"),
+        ("inputs + weights + outputs -> inputs + weights", r"read \*and\* the output is written"),
+        ("inputs + weights + outputs -> weights + outputs", r"read \*and\* the output is written"),
         ("channels_in // groups -> channels_in", "channels_in / groups input channels"),
         ("macs / moved -> moved / macs", "bytes per MAC"),
         ("min(peak -> max(peak", "expected 60,000,000,000 for the MACs per second.*is lower"),

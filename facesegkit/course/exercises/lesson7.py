@@ -110,8 +110,7 @@ def _hint_for(intensity: float, layer: _Layer) -> str:
         layer.macs / sum(layer.values()): "A float32 value has 4 bytes.",
         4 * sum(layer.values()) / layer.macs: "These are bytes per MAC; divide the other way.",
         layer.macs / (4 * (inputs + outputs)): "The weights have to be read, too.",
-        layer.macs / (4 * (inputs + weights)): "The output has to be written, too.",
-        layer.macs / (4 * (weights + outputs)): "The input has to be read, too.",
+        layer.macs / (4 * (inputs + weights)): "The input is read *and* the output is written.",
         full: "With groups, an output channel sees channels_in / groups input channels.",
     }
     hints = [hint for wrong, hint in mistakes.items() if np.isclose(intensity, wrong, rtol=1e-3)]
