@@ -51,8 +51,9 @@ stress: $(INSTALLED) ## run stress tests, coverage, mutation tests and other env
 	$(BIN)/python benchmarks/environments.py
 
 # The explorer receives each uploaded photo in one message, whose default limit is 10 MB.
+# It serves the whole project, because lessons link to files outside of notebooks/.
 lab: $(INSTALLED) ## start the course in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir notebooks \
+	$(BIN)/jupyter lab --notebook-dir . --preferred-dir notebooks \
 	    --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
 
 bench: $(INSTALLED) ## repeat the benchmarks, except long training runs

@@ -7,6 +7,8 @@ import base64
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -24,6 +26,8 @@ pytest.importorskip("jupyterlab")
 
 TOP = Path(__file__).parents[2]
 LESSON = "06-segment-your-own-photos.ipynb"
+GLOSSARY, CARD = "notebooks/glossary.md", "facesegkit/weights/separable.md"
+LINKS = f"[learning rate](glossary.md#learning-rate), [model card](../{CARD})"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -68,10 +72,15 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"there is no {' or '.j
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder like the project's, with a copy of the lesson."""
+    """A folder like the project's, with a copy of the lesson and what LINKS lead to."""
     folder = tmp_path_factory.mktemp("lab")
-    (folder / "notebooks").mkdir()
-    shutil.copy(TOP / "notebooks" / LESSON, folder / "notebooks")
+    for name in (f"notebooks/{LESSON}", GLOSSARY, CARD):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TOP / name, folder / name)
+    cell = {"cell_type": "markdown", "id": "links", "metadata": {}, "source": LINKS}
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notebooks" / "links.ipynb").write_text(json.dumps(notebook))
     if os.access(TOP / "data", os.W_OK):  # it may contain the lesson's data already
         (folder / "data").symlink_to(TOP / "data", target_is_directory=True)
     else:
@@ -80,9 +89,17 @@ def folder(tmp_path_factory):
     return folder
 
 
+def options_of_make_lab():
+    """Options that `make lab` passes to JupyterLab."""
+    recipe = re.search(r"^lab:.*\n((?:\t.*\n)+)", (TOP / "Makefile").read_text(), re.MULTILINE)[1]
+    command = shlex.split(recipe.replace("\\\n", " "))
+    assert command[:2] == ["$(BIN)/jupyter", "lab"]
+    return command[2:]
+
+
 @pytest.fixture(scope="module")
 def address(folder):
-    """JupyterLab on the lesson, with its own settings: it reads and changes nobody else's."""
+    """Address of JupyterLab as `make lab` starts it, but with its own settings."""
     names = "JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR JUPYTER_RUNTIME_DIR JUPYTERLAB_SETTINGS_DIR"
     names += " JUPYTERLAB_WORKSPACES_DIR IPYTHONDIR"
     settings = {name: str(folder / name.lower()) for name in names.split()}
@@ -91,15 +108,15 @@ def address(folder):
         port = listener.getsockname()[1]
     options = "--no-browser --allow-root --expose-app-in-browser --ServerApp.port_retries=0"
     options += f" --ServerApp.port={port} --IdentityProvider.token={TOKEN}"
-    root = f"--ServerApp.root_dir={folder / 'notebooks'}"
-    command = [sys.executable, "-m", "jupyterlab", *options.split(), root]
+    command = [sys.executable, "-m", "jupyterlab", *options_of_make_lab(), *options.split()]
     log = folder / "log"
     with log.open("w") as output:
         env = {**os.environ, **settings}
-        server = subprocess.Popen(command, env=env, stdout=output, stderr=subprocess.STDOUT)
+        files = {"cwd": folder, "stdout": output, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen(command, env=env, **files)
         try:
             wait_for(lambda: answers(f"{HERE}:{port}/api", server), 90, log.read_text)
-            yield f"{HERE}:{port}/lab/tree/{LESSON}?token={TOKEN}"
+            yield f"{HERE}:{port}/lab"
         finally:
             server.terminate()
             try:
@@ -145,7 +162,7 @@ class Lab:
             self.errors.append(message.text)
 
     def run_all(self, address):
-        self.page.goto(address)
+        self.page.goto(f"{address}/tree/notebooks/{LESSON}?token={TOKEN}")
         self.page.wait_for_function(KERNEL_IS_IDLE, timeout=120_000)
         self.page.evaluate(RUN_ALL)
         self.page.wait_for_function("window.ended", timeout=300_000)
@@ -277,6 +294,30 @@ def test_the_mask_is_saved(lab, folder):
     wait_for(lambda: "The mask was saved as segmentations" in lab.message(), 30, lab.message)
     (saved,) = (folder / "notebooks" / "segmentations").glob("to-save_*_mask.png")
     assert Image.open(saved).size == (400, 400)
+
+
+@pytest.fixture
+def page(lab):
+    """Another tab of the browser."""
+    page = lab.page.context.browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(120_000)
+    yield page
+    page.close()
+
+
+def test_make_lab_opens_the_notebooks_and_links_to_other_files_work(page, address):
+    page.goto(f"{address}?token={TOKEN}")
+    page.locator(".jp-DirListing-itemText", has_text=LESSON).wait_for()
+    for link, title in [("learning rate", "learning rate"), ("model card", "separable")]:
+        page.goto(f"{address}/tree/notebooks/links.ipynb?token={TOKEN}&reset")
+        page.locator(".jp-RenderedMarkdown a", has_text=link).click()
+        heading = page.locator(".jp-MarkdownViewer :is(h1, h3)", has_text=title).first
+        wait_for(lambda: is_at_the_top(heading), 60, page.title)  # noqa: B023
+
+
+def is_at_the_top(element):
+    box = element.bounding_box()
+    return box is not None and 0 < box["y"] < 200
 
 
 def test_the_browser_logged_no_errors(lab):

@@ -125,11 +125,24 @@ WRONG = {
         ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(3, 1)] * 9", "9 layers"),
         ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(3, 1)] * 3 + [(3, 2)] * 5", "field of 69 pixels"),
         ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [(51, 4)] * 2", "only"),
+        ("[(3, 2)] * 5 + [(3, 1)] * 3 -> [3, 2]", "has the layer 3; only"),
+        ("[(3, 2)] * 5 + [(3, 1)] * 3 -> 255", "expected a list of layers for chain, got 255"),
     ],
     "check_conv_cost": [
         ("-> return channels_in * channels_out * kernel**2", "expected two numbers"),
         ("side // stride -> side", r"the \*output\* have"),
         ("channels_in // groups -> channels_in", "how deep is each filter"),
+        ("kernel**2 -> kernel", "expected 4,608 for the parameters.*got 1,536.*kernel x kernel"),
+        (
+            "return channels_out * filter_size, -> return channels_out * (filter_size + 1),",
+            "have no bias",
+        ),
+        (
+            "return channels_out * filter_size, pixels * channels_out * filter_size -> "
+            "return pixels * channels_out * filter_size, channels_out * filter_size",
+            "returns the MACs first",
+        ),
+        ("(side // stride) ** 2 -> side // stride", "expected 18,874,368 for the MACs"),
     ],
     "check_inverted_residual": [
         ("groups=wide -> groups=1", "expected a depthwise one on the 64 channels"),
@@ -140,6 +153,11 @@ WRONG = {
         ("x + y if self.residual else y -> y", "does not add its input"),
         ("if self.residual else y -> ", "fails for features"),
         ("else y -> else y + x.mean()", "has no residual connection"),
+        (
+            "conv(channels_in, wide, 1) -> conv(channels_in, wide, 1, stride)",
+            "kernel, stride, groups -> kernel, groups",
+            "expected the stride 2 in the depthwise convolution .*got 1",
+        ),
     ],
     "check_add_fuse": [
         (f"{NARROWED} -> self.narrow(upsample_nearest(coarse))", "while they are still small"),
@@ -149,6 +167,13 @@ WRONG = {
             "parameters; expected",
         ),
         (" + skip) -> )", "does not depend on `skip`"),
+        (" + skip) -> * skip)", "does not get a sum with `skip`.*as it is"),
+        (" + skip) -> + torch.relu(skip))", "does not get a sum with `skip`"),
+        (
+            "torch.relu(self.smooth( -> torch.relu(self.smooth(torch.relu(",
+            "+ skip)) -> + skip)))",
+            "does not get a sum",
+        ),
         ("torch.relu -> ", "returns negative numbers"),
         (f"{NARROWED} -> self.narrow(coarse)", "8, 8.* and .*16, 16"),
         ("+ skip)) -> + skip))[:, :, ::2, ::2]", "expected shape .*16, 16.* got .*8, 8"),
@@ -280,10 +305,24 @@ WRONG = {
         ("-> return [180, 0]", "expected a number"),
     ],
     "check_limits": [
-        ("1000 * 261e6 -> 261e6", r"roofline_ms is 0.0058, which is too low.*\*milliseconds\*"),
+        ("1000 * 261e6 -> 261e6", r"at_peak_ms is 0.0058, which is too low.*\*milliseconds\*"),
         ("(50 + 4 + 46) / (50 + 46) -> 100 / 4", "best_speedup is 25, which is too high"),
         ('"decode" -> "network"', "does each change save"),  # what many expect
         ('"decode" -> "both"', 'expected "network" or "decode"'),
+    ],
+    "check_roofline": [
+        ("4 * (inputs -> (inputs", r"expected 17.* got 71.*4 bytes"),
+        ("inputs + weights + outputs -> inputs + outputs", "weights have to be read, too"),
+        ("inputs + weights + outputs -> inputs + weights", r"read \*and\* the output is written"),
+        ("inputs + weights + outputs -> weights + outputs", r"read \*and\* the output is written"),
+        ("channels_in // groups -> channels_in", "channels_in / groups input channels"),
+        ("macs / moved -> moved / macs", "bytes per MAC"),
+        ("min(peak -> max(peak", "expected 60,000,000,000 for the MACs per second.*is lower"),
+        ("min(peak, intensity * bandwidth) -> peak", r"expected 1.99\d*e\+10 .*is lower"),
+        ("return intensity, min -> return min", "expected two numbers"),
+        ('= ["peak", "bandwidth" -> = ["peak", "peak"', "layer 2 is not the peak.*meet at 6"),
+        ('= ["peak" -> = ["memory"', "limits has 'memory' as number 1"),
+        ('= ["peak", -> = [', "expected 4 answers in limits"),
     ],
     "check_quantize": [
         ("return quantized, scales -> return quantized, scales[0]", r"4 numbers .*got shape \[1\]"),
@@ -298,6 +337,10 @@ WRONG = {
         ("return folded -> folded.bias.data *= scale; return folded", "constant in each channel"),
         ("copy.deepcopy(conv) -> conv", "modified its arguments.*copy"),
         ("return folded -> return folded.weight", "expected a convolution"),
+        (
+            "return folded -> import torch; return torch.nn.Sequential(folded)",
+            "returns a Sequential; expected a convolution",
+        ),
         ("return folded -> folded.stride = (1, 1); return folded", "keep kernel, stride and padd"),
     ],
     "check_one_pixel": [

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from common import load_results
@@ -32,3 +33,19 @@ def test_each_claim_is_in_its_lesson_and_holds_on_all_seeds_or_says_how_often(le
         assert plain(sentence) in text, sentence
         assert row["of"] >= SEEDS
         assert row["holds"] == row["of"] or f"{row['holds']} of {row['of']}" in sentence, row
+
+
+def test_what_lesson_7_says_about_int8_agrees_with_its_benchmark():
+    results = load_results("int8_processors")
+    text = text_of(7)
+    for processor, by_model in results.items():
+        for name in ("unet-synthetic", "separable-synthetic"):
+            kinds = [f"{name} {kind}" for kind in ("float32", "8 bits", "7 bits")]
+            values = [f"{mean(by_model[kind]):.3f}" if kind in by_model else "" for kind in kinds]
+            row = plain(f"| {name}, {processor} | " + " | ".join(values) + " |")
+            assert row in text, row
+    (with_it, without_it) = results.values()
+    for name in ("unet-synthetic", "separable-synthetic"):
+        float32, eight = with_it[f"{name} float32"], without_it[f"{name} 8 bits"]
+        assert all(lost < kept for lost, kept in zip(eight, float32, strict=True))
+        assert without_it[f"{name} 7 bits"] == with_it[f"{name} 7 bits"]

@@ -33,7 +33,9 @@ def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
     expect_number(early, _receptive_field([(3, 2), (3, 2), (3, 1)]), "early", hint, reveal=False)
     expect_number(late, _receptive_field([(3, 1), (3, 2), (3, 2)]), "late", hint, reveal=False)
     require_answer(chain, "chain")
-    if wrong := [layer for layer in chain if tuple(layer) not in ((3, 1), (3, 2))]:
+    allowed = ((3, 1), (3, 2), [3, 1], [3, 2])
+    expect(isinstance(chain, (list, tuple)), f"expected a list of layers for chain, got {chain!r}.")
+    if wrong := [layer for layer in chain if layer not in allowed]:
         raise TryAgain(f"chain has the layer {wrong[0]!r}; only (3, 1) and (3, 2) are allowed.")
     expect(len(chain) <= 8, f"chain has {len(chain)} layers; at most 8 are allowed.")
     field = _receptive_field(chain)
@@ -45,19 +47,25 @@ def check_receptive_fields(early: int, late: int, chain: Layers) -> None:
 def check_conv_cost(conv_cost: Callable[..., Any]) -> None:
     """Exercise 2: channels, kernel, side of the input, stride, groups -> (parameters, MACs)."""
     for (c_in, c_out, kernel, side, stride, groups), hint in (
-        ((16, 32, 3, 64, 1, 1), "This is a plain convolution."),
+        (
+            (16, 32, 3, 64, 1, 1),
+            "Each output channel has a filter of channels_in x kernel x kernel.",
+        ),
         ((16, 32, 3, 64, 2, 1), "How many pixels does the *output* have?"),
         ((32, 32, 5, 16, 1, 32), "In a depthwise convolution, how deep is each filter?"),
-        ((32, 64, 1, 16, 1, 1), "This is a pointwise convolution."),
+        ((32, 64, 1, 16, 1, 1), "A pointwise convolution has a kernel of 1 x 1."),
         ((32, 64, 3, 16, 1, 4), "Each output channel sees channels_in / groups channels."),
     ):
         name = f"conv_cost({c_in}, {c_out}, {kernel}, {side}, {stride=}, {groups=})"
         answer = conv_cost(c_in, c_out, kernel, side, stride=stride, groups=groups)
         parameters, macs = expect_pair(answer, "numbers", name)
         filters = c_out * c_in // groups * kernel**2
+        expected = side**2 // stride**2 * filters
+        swapped = (parameters, macs) == (expected, filters)
+        expect(not swapped, f"{name} returns the MACs first; expected the parameters first.")
+        hint = "These convolutions have no bias." if parameters == filters + c_out else hint
         expect_number(parameters, filters, f"the parameters from {name}", hint, rtol=0)
-        pixels = (side // stride) ** 2
-        expect_number(macs, pixels * filters, f"the MACs from {name}", hint, rtol=0)
+        expect_number(macs, expected, f"the MACs from {name}", hint, rtol=0)
     print("Right: for plain, strided, grouped, depthwise and pointwise convolutions.")
 
 
@@ -74,6 +82,9 @@ def check_inverted_residual(block: Callable[..., nn.Module]) -> None:
         groups = [layer.groups for layer, _, _ in calls]
         depthwise = f"expected a depthwise one on the {wide} channels, with groups={wide}"
         expect(wide in groups, f"{name} has convolutions with groups {groups}; {depthwise}.")
+        strides = [layer.stride[0] for layer, _, _ in calls if layer.groups == wide]
+        message = f"expected the stride {stride} in the depthwise convolution of {name}, "
+        expect(strides[0] == stride, f"{message}got {strides[0]}.")
         weights = wide * (channels_in + kernel**2 + channels_out)
         _expect_parameters(module, weights + 2 * (wide + wide + channels_out), name)
         hint = "The output stays linear; a ReLU would discard half of what these few channels hold."
@@ -99,6 +110,11 @@ def check_add_fuse(block: Callable[..., nn.Module]) -> None:
     for which, changed in (("coarse", (below + 1, aside)), ("skip", (below, aside + 1))):
         is_used = not torch.equal(_run(module, name, shape, *changed)[0], output)
         expect(is_used, f"the output of {name} does not depend on `{which}`; add the two.")
+    _, more = _run(module, name, shape, below, aside + 1)
+    inputs = [features for of_run in (calls, more) for layer, features, _ in of_run[-1:]]
+    is_added = torch.allclose(inputs[1] - inputs[0], torch.ones(()), atol=1e-4)
+    hint = "Add `skip` as it is to the upsampled features, and filter the sum."
+    expect(is_added, f"the last convolution of {name} does not get a sum with `skip`.", hint)
     macs = sum(outputs.numel() * layer.weight[0].numel() for layer, _, outputs in calls)
     least = 8 * 8 * coarse * skip + 16 * 16 * skip * skip * 9
     hint = "Narrow the coarse features while they are still small, then upsample them."
