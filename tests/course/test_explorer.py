@@ -339,6 +339,15 @@ def test_a_model_with_other_classes_brings_its_own_legend(explorer):
     assert explorer.picture.value != before
 
 
+def test_the_source_of_a_sample_is_shown(explorer):
+    assert "Photo:" not in explorer._caption.value
+    for name, source in [("astronaut, whole", "NASA"), ("portrait 10", "Government Publishing")]:
+        explorer.photo.value = name
+        assert re.search(f"Photo: .*{source}", explorer._caption.value)
+    upload(explorer, "portrait of me.png", encoded(photo()))
+    assert "Photo:" not in explorer._caption.value
+
+
 def test_the_licence_of_the_model_is_shown(explorer):
     for name, restricted in [("unet", True), ("unet-synthetic", False), ("your model", False)]:
         explorer.model.value = name
