@@ -350,6 +350,15 @@ class Explorer(widgets.VBox):
             control.observe(self._update, "value")
         self.upload.observe(self._on_upload, "value")
         self.save.on_click(self._on_save)
+        self._first = self.photo.value, self.model.value
+
+    def reset(self) -> None:
+        """Set all controls as they were at first. Uploaded photos can still be chosen."""
+        self.photo.value, self.model.value = self._first
+        self.view.value, self.opacity.value, self.face.value = next(iter(VIEWS)), 0.5, None
+        for box in (self.boxes, *self.parts.values()):
+            box.value = True
+        self._update()  # and remove a message
 
     def __repr__(self) -> str:
         return f"Explorer(photo={self.photo.value!r}, model={self.model.value!r})"

@@ -286,6 +286,21 @@ def test_boxes_enclose_the_faces(group):
         assert rows[0] < face.bbox.top and rows[-1] > face.bbox.bottom
 
 
+def test_reset(group, tmp_path):
+    explorer = Explorer([group], "unet-synthetic", folder=tmp_path / "saved")
+    before = explorer.picture.value
+    explorer.face.value, explorer.view.value, explorer.opacity.value = 1, "contours", 0.9
+    explorer.parts["nose"].value = explorer.boxes.value = False
+    explorer.model.value = "separable"
+    upload(explorer, "new.png", encoded(photo()))
+    explorer.save.click()
+    explorer.reset()
+    assert explorer.picture.value == before and explorer.message.value == ""
+    assert (explorer.photo.value, explorer.model.value) == ("group.png", "unet-synthetic")
+    assert explorer.view_options == ViewOptions()
+    assert "new.png" in explorer.photo.options
+
+
 def test_other_view_options_segment_nothing(explorer, network):
     calls = network.calls
     for view in VIEWS:
