@@ -45,7 +45,8 @@ def zoomed(images: Mapping[str, Image], mask: NDArray[np.bool_], margin: int = 2
     """
     ys, xs = np.nonzero(mask)
     figure = Figure(figsize=(9.3, 9.3 / len(images) + 0.2))
-    for axes, (title, image) in zip(figure.subplots(1, len(images)), images.items(), strict=True):
+    panels = figure.subplots(1, len(images), squeeze=False)[0]
+    for axes, (title, image) in zip(panels, images.items(), strict=True):
         shown = axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set(
             title=title,
@@ -64,7 +65,7 @@ def class_lines(x: ArrayLike, f1: NDArray[np.float64], names: Sequence[str], xla
     figure = Figure(figsize=(6.5, 3.4))
     axes = figure.subplots()
     ends = _apart(f1[-1], 0.045)
-    for name, values, end, (colour, marker) in zip(names, f1.T, ends, SERIES, strict=True):
+    for name, values, end, (colour, marker) in zip(names, f1.T, ends, SERIES, strict=False):
         axes.plot(x, values, marker=marker, markersize=5, color=colour)
         axes.text(1.02, end, name, transform=axes.get_yaxis_transform(), color=colour, va="center")
     axes.set(xlabel=xlabel, ylabel="F1", ylim=(None, 1.01))
@@ -190,7 +191,7 @@ def curve_panels(
     log: Sequence[str] = (),
 ) -> Figure:
     """A panel per label of x with lines (x, y) by name; on a logarithmic axis if it is in `log`."""
-    figure = Figure(figsize=(2.5 + 1.9 * len(panels), 2.7))
+    figure = Figure(figsize=(min(10, 3 + 2.7 * len(panels)), 2.7))
     for axes, (label, lines) in zip(
         figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True
     ):
@@ -206,8 +207,7 @@ def curve_panels(
 
 
 def _log_ticks(axes: Axes, amounts: Sequence[float]) -> None:
-    """A logarithmic x axis with these ticks; every second one has a label, so that they fit."""
+    """A logarithmic x axis with exactly these ticks."""
     axes.set_xscale("log")
-    labels = [f"{amount:g}" if index % 2 == 0 else "" for index, amount in enumerate(amounts)]
-    axes.set_xticks(amounts, labels)
+    axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts], fontsize=9)
     axes.minorticks_off()
