@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from facesegkit.course.lesson_data import course_file, portraits
 from facesegkit.errors import FaceSegKitError
 from facesegkit.image_io import read_photo, shrink_to, upright_rgb
 from facesegkit.inference.alignment import box_of
@@ -47,9 +48,16 @@ PREVIEW_SIDE = 640  # longest side of the displayed image, in pixels
 _SCREEN_SIDE = 520  # and of the area that it fills on the screen
 _LARGE = 16_000_000  # pixels
 
-_ASTRONAUT = Path(__file__).parents[2] / "figures" / "astronaut.jpg"  # only in a checkout
+_ASTRONAUT = course_file("figures/astronaut.jpg")
 _ASTRONAUTS_FACE = (129, 11, 319, 201)
 _SYNTHETIC = (55, 160, 150)  # indices of synthetic faces with seed 0
+
+# Sources of the samples, by a regular expression of their names.
+_CREDITS = {
+    r"astronaut, \w+": "NASA, public domain",
+    r"portrait \d+": "unitedstates/images; U.S. Government Publishing Office and other US federal "
+    "sources; public domain",
+}
 
 _NO_FACE = (
     "No face was detected. It should be at least 20 pixels wide, and neither very dark nor in "
@@ -225,11 +233,12 @@ def _load(content: PhotoSource, name: str) -> Image.Image:
 
 
 def samples() -> dict[str, PhotoSource]:
-    """Sample photos by name: one in the public domain, if it is available, and synthetic faces."""
+    """Sample photos by name: photos in the public domain, if there are any, and synthetic faces."""
     photos: dict[str, PhotoSource] = {}
     if _ASTRONAUT.is_file():
         whole = read_photo(_ASTRONAUT)
         photos = {"astronaut, cropped": whole.crop(_ASTRONAUTS_FACE), "astronaut, whole": whole}
+        photos |= portraits()
     faces = enumerate(map(_synthetic_photo, _SYNTHETIC), start=1)
     return photos | {f"synthetic face {number}": face for number, face in faces}
 
@@ -341,6 +350,15 @@ class Explorer(widgets.VBox):
             control.observe(self._update, "value")
         self.upload.observe(self._on_upload, "value")
         self.save.on_click(self._on_save)
+        self._first = self.photo.value, self.model.value
+
+    def reset(self) -> None:
+        """Set all controls as they were at first. Uploaded photos can still be chosen."""
+        self.photo.value, self.model.value = self._first
+        self.view.value, self.opacity.value, self.face.value = next(iter(VIEWS)), 0.5, None
+        for box in (self.boxes, *self.parts.values()):
+            box.value = True
+        self._update()  # and remove a message
 
     def __repr__(self) -> str:
         return f"Explorer(photo={self.photo.value!r}, model={self.model.value!r})"
@@ -424,6 +442,8 @@ class Explorer(widgets.VBox):
         self.picture.value = _as_jpeg(picture)
         self.picture.width = str(round(_SCREEN_SIDE * picture.width / max(picture.size)))
         about = f"; {_describe(result.faces[0])}" if len(result.faces) == 1 else ""
+        sources = [source for names, source in _CREDITS.items() if re.fullmatch(names, photo)]
+        about += "".join(f". Photo: {source}" for source in sources)
         self._caption.value = _small(f"{self.view.value}: {VIEWS[self.view.value]}{about}")
         height, width = result.segmentation.labels.shape
         self.timing.value = f"Segmented in {1000 * result.seconds:.0f} ms ({width} x {height} px)"

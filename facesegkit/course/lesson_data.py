@@ -1,5 +1,6 @@
-"""The data set that the lessons run on, and its cache."""
+"""The data set that the lessons run on, its cache, and other files that the lessons read."""
 
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,26 @@ def small_photos(photos: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 def project_file(path: str) -> Path:
     """A file of the project, if run from its top, from `notebooks/` or below."""
     return _data_folder().parent / path
+
+
+def course_file(path: str) -> Path:
+    """A file of the project that the course reads, wherever the package is installed.
+
+    It is in the project's folder if this module is; otherwise pip has put it into
+    share/facesegkit/ of the environment (`data-files` in pyproject.toml).
+    """
+    in_project = Path(__file__).parents[2] / path
+    if in_project.is_file():
+        return in_project
+    files = metadata.files("facesegkit") or ()
+    installed = (file.locate() for file in files if file.match(f"share/facesegkit/{path}"))
+    return Path(next(installed, in_project))
+
+
+def portraits() -> dict[str, Path]:
+    """Ten photos of people in the public domain by name; see figures/portraits/CREDITS.md."""
+    names = {f"portrait {number}": f"{number:02}.jpg" for number in range(1, 11)}
+    return {name: course_file(f"figures/portraits/{file}") for name, file in names.items()}
 
 
 def _data_folder() -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facesegkit.course.lesson_data import project_file
+from facesegkit.course.lesson_data import course_file
 from facesegkit.errors import FaceSegKitError
 from facesegkit.system.files import atomic_write
 
@@ -38,8 +38,7 @@ class PhotoCounts:
     def load(cls, path: Path) -> "PhotoCounts":
         """Read what `save` has written; a FaceSegKitError if there is no such file."""
         if not path.is_file():
-            problem = f"There are no confusion matrices {path.name}"
-            raise FaceSegKitError(f"{problem}; run this in a clone of the project.")
+            raise FaceSegKitError(f"There are no confusion matrices {path.name}.")
         with np.load(path) as saved:
             groups = dict(zip(saved["group_names"].tolist(), saved["groups"], strict=True))
             arrays = {name: saved[name] for name in ("matrices", "ids", "ita", "grey")}
@@ -51,4 +50,4 @@ def load_photo_counts(name: str = "separable") -> PhotoCounts:
 
     Raises a FaceSegKitError if there are none.
     """
-    return PhotoCounts.load(project_file(f"benchmarks/results/confusion-{name}.npz"))
+    return PhotoCounts.load(course_file(f"benchmarks/results/confusion-{name}.npz"))

@@ -15,7 +15,6 @@ PILLOW = "from PIL import Image"
 RESIZE = f"{PILLOW}; return np.array(Image.fromarray(ids).resize"
 HARD = "(probabilities == probabilities.amax(1, keepdim=True)).float()"
 NARROWED = "upsample_nearest(self.narrow(coarse))"
-BOUNDARY = r"expected .* for boundary_f1\(\) of .*, got"
 MIXED = "return mixed_images, mixed_labels"
 ON_HEAD = "scene.on_head(np.array(right + left, dtype=np.float32))"
 
@@ -257,16 +256,37 @@ WRONG = {
         ('best_by_iou = "A" -> best_by_iou = "B"', "best_by_iou is 'B'"),
         ('best_by_iou = "A" -> best_by_iou = "a"', "expected one of A, B"),
     ],
-    "check_photo_f1": [
-        ("np.nan -> 0.0", "expected .*nan"),
-        ("if total: -> if is_target.any():", "so its F1 is 0"),
-        ("-> return (target == predicted).mean()", "expected 4 numbers"),
-        ("2 * ( -> (", "/ total -> / is_target.sum()", r"2 TP / \(2 TP"),  # recall
+    "check_mirrored": [
+        ("(images.flip(-1)).flip(-1) -> (images).flip(-1)", "images have to be flipped as well"),
+        ("(images.flip(-1)).flip(-1) -> (images.flip(-1))", "mirrored, as .*Flip them back"),
+        (
+            "(images.flip(-1)).flip(-1) -> (images.flip(-2)).flip(-2)",
+            "columns are the last dimension",
+        ),
+        ("+ flipped) / 2 -> + flipped)", "This is the sum"),
+        ("-> return self.model(images)", "logits of the images alone"),
+        ("-> return self.model(images.flip(-1)).flip(-1)", "of the flipped images alone"),
+        ("-> return self.model(images).argmax(1)", r"expected float32 \[2, 4, 6, 9\].*got int64"),
+        ("-> return images.mul_(0)", "modified the images"),
     ],
     "check_boundary_f1": [
-        ("-> return 2 * (target & predicted).sum() / (target.sum() + predicted.sum())", BOUNDARY),
-        ("return 2 * precision * recall / (precision + recall) -> return precision", BOUNDARY),
-        ("range(tolerance) -> range(0)", BOUNDARY),
+        (
+            "-> return 2 * (target & predicted).sum() / (target.sum() + predicted.sum())",
+            "F1 of the areas",
+        ),
+        (
+            "return 2 * precision * recall / (precision + recall) -> return precision",
+            "half of the square.*the precision alone",
+        ),
+        ("return 2 * precision * recall / (precision + recall) -> return recall", "recall alone"),
+        (
+            "return 2 * precision * recall / (precision + recall) -> "
+            "return (precision + recall) / 2",
+            "the plain mean",
+        ),
+        ("range(tolerance) -> range(0)", "shifted by one pixel.*as many steps as the tolerance"),
+        ("if precision + recall == 0: -> if False:", "both 0 here"),
+        ("near_predicted).sum() -> predicted_boundary).sum()", "by as many steps"),
     ],
     "check_win_rate": [
         ("second[sample] -> second[rng.integers(len(first), size=len(first))]", r"\*same\* photos"),

@@ -286,6 +286,21 @@ def test_boxes_enclose_the_faces(group):
         assert rows[0] < face.bbox.top and rows[-1] > face.bbox.bottom
 
 
+def test_reset(group, tmp_path):
+    explorer = Explorer([group], "unet-synthetic", folder=tmp_path / "saved")
+    before = explorer.picture.value
+    explorer.face.value, explorer.view.value, explorer.opacity.value = 1, "contours", 0.9
+    explorer.parts["nose"].value = explorer.boxes.value = False
+    explorer.model.value = "separable"
+    upload(explorer, "new.png", encoded(photo()))
+    explorer.save.click()
+    explorer.reset()
+    assert explorer.picture.value == before and explorer.message.value == ""
+    assert (explorer.photo.value, explorer.model.value) == ("group.png", "unet-synthetic")
+    assert explorer.view_options == ViewOptions()
+    assert "new.png" in explorer.photo.options
+
+
 def test_other_view_options_segment_nothing(explorer, network):
     calls = network.calls
     for view in VIEWS:
@@ -337,6 +352,15 @@ def test_a_model_with_other_classes_brings_its_own_legend(explorer):
     for box in explorer.parts.values():
         box.value = False
     assert explorer.picture.value != before
+
+
+def test_the_source_of_a_sample_is_shown(explorer):
+    assert "Photo:" not in explorer._caption.value
+    for name, source in [("astronaut, whole", "NASA"), ("portrait 10", "Government Publishing")]:
+        explorer.photo.value = name
+        assert re.search(f"Photo: .*{source}", explorer._caption.value)
+    upload(explorer, "portrait of me.png", encoded(photo()))
+    assert "Photo:" not in explorer._caption.value
 
 
 def test_the_licence_of_the_model_is_shown(explorer):

@@ -1,6 +1,8 @@
 """The data set of the lessons: CelebAMask-HQ if it is there, otherwise synthetic faces."""
 
-from facesegkit.course.lesson_data import lesson_cache, lesson_data
+from PIL import Image
+
+from facesegkit.course.lesson_data import lesson_cache, lesson_data, portraits
 
 
 def test_lessons_run_on_synthetic_faces(tmp_path, monkeypatch, capsys):
@@ -31,3 +33,15 @@ def test_lessons_run_on_celebamask_hq_if_it_is_there(tmp_path, monkeypatch, caps
     (tmp_path / "data" / "CelebAMask-HQ").mkdir(parents=True)
     assert lesson_data().resolve() == tmp_path / "data" / "CelebAMask-HQ"
     assert "do not publish" in capsys.readouterr().out
+
+
+def test_the_portraits_are_few_small_and_credited():
+    folder = next(iter(portraits().values())).parent
+    files = {path.name for path in folder.iterdir()}
+    assert files == {*(path.name for path in portraits().values()), "CREDITS.md"}
+    assert len(files) <= 13 and sum((folder / file).stat().st_size for file in files) < 400_000
+    credits = (folder / "CREDITS.md").read_text(encoding="utf-8")
+    assert "unitedstates/images" in credits and "public domain" in credits
+    for path in portraits().values():
+        with Image.open(path) as photo:
+            assert photo.size == (225, 275) and not photo.getexif()

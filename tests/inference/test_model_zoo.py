@@ -143,6 +143,13 @@ def test_unknown_and_incomplete_models(tmp_path, monkeypatch):
         model_card("unet")
 
 
+FILES_OF_THE_COURSE = [
+    "figures/astronaut.jpg",
+    *(f"figures/portraits/{number:02}.jpg" for number in range(1, 11)),
+    *(f"benchmarks/results/confusion-{name}.npz" for name in MODEL_NAMES),
+]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     pytest.importorskip("setuptools")
@@ -150,7 +157,8 @@ def wheel(tmp_path_factory):
     source = folder / "source"  # setuptools writes beside the sources, which may be read-only
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TOP / "facesegkit", source / "facesegkit", ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", *FILES_OF_THE_COURSE):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TOP / name, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     command += ["--no-build-isolation", "--wheel-dir", str(folder), str(source)]
@@ -195,3 +203,27 @@ def test_the_wheel_is_small_and_segments_with_three_packages(wheel, tmp_path):
     assert finished.returncode == 0, finished.stderr
     with Image.open(tmp_path / "out" / "astronaut.png") as mask:
         assert mask.size == (512, 512)
+
+
+COURSE_WITHOUT_THE_PROJECT = """
+import sys
+site, *files = sys.argv[1:]
+sys.path.insert(0, site)
+from facesegkit.course.lesson_data import course_file, portraits
+assert course_file.__code__.co_filename.startswith(site)
+assert all(course_file(file).is_file() for file in files), files
+assert len(portraits()) == 10 and all(path.is_file() for path in portraits().values())
+assert not course_file("figures/no.jpg").exists()
+"""
+
+
+def test_the_wheel_has_the_files_that_the_course_reads(wheel, tmp_path):
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--prefix", str(tmp_path), str(wheel)]
+    subprocess.run(command, check=True, capture_output=True)
+    (module,) = tmp_path.rglob("facesegkit/__init__.py")
+    site = str(module.parents[1])
+    command = [sys.executable, "-c", COURSE_WITHOUT_THE_PROJECT, site, *FILES_OF_THE_COURSE]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr

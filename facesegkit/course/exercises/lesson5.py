@@ -4,10 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from facesegkit.course.exercises import expect, expect_number, expect_numbers, require_answer
-from facesegkit.metrics import SegmentationMetrics, confusion_matrix
+from facesegkit.course.exercises import (
+    as_number,
+    expect,
+    expect_array,
+    expect_number,
+    require_answer,
+)
 
 MODELS = {"A": np.array([0.9, 0.1]), "B": np.array([0.5, 0.45])}  # IoU of two classes
 
@@ -34,45 +41,69 @@ def check_reading(f1: float, iou: float, best_by_iou: str, best_by_f1: str) -> N
     )
 
 
-def check_photo_f1(photo_f1: Callable[..., Any]) -> None:
-    """Exercise 2: target and predicted class ids uint8 [H, W], number of classes -> F1 [C]."""
-    tiny = [[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 2, 2]], [[0, 1, 1, 1], [0, 1, 1, 0], [0, 0, 2, 1]]
-    both = np.random.default_rng(0).integers(0, 4, (2, 40, 40), dtype=np.uint8)
-    without_2, without_3 = np.where(both == 2, 0, both), both.copy()
-    without_3[0][both[0] == 3] = 0
-    for hint, (true, guess) in {
-        "F1 is 2 TP / (2 TP + FP + FN), class by class": np.array(tiny, dtype=np.uint8),
-        "only pixels of the class itself count, in target and prediction": both,
-        "class 2 is in neither target nor prediction, so nothing can be judged": without_2,
-        "class 3 is predicted but not in the target, so its F1 is 0": without_3,
-    }.items():
-        answer = expect_numbers(photo_f1(true, guess, 4), 4, "photo_f1() of 4 classes")
-        expected = SegmentationMetrics(confusion_matrix(true, guess, 4)).f1
-        wanted, got = (np.round(f1, 3).tolist() for f1 in (expected, answer))
-        is_right = np.allclose(answer, expected, equal_nan=True)
-        expect(is_right, f"expected {wanted} from photo_f1(), got {got}.", f"{hint}.")
-    print("Right for classes that are correct, missed, only predicted or absent.")
+def check_mirrored(mirrored: Callable[[nn.Module], nn.Module]) -> None:
+    """Exercise 2: a class whose module averages a model's logits of images and mirror images."""
+    torch.manual_seed(0)
+    model, images = nn.Conv2d(3, 4, 3, padding=1), torch.rand(2, 3, 6, 9)
+    before = images.clone()
+    with torch.inference_mode():
+        answer = mirrored(model)(images)
+        name = "the result of Mirrored(model)"
+        require_answer(answer, name)
+        expect(torch.equal(images, before), "Mirrored has modified the images.", "Use flip().")
+        hint = "Return logits, as the model does."
+        answer = expect_array(answer, (2, 4, 6, 9), np.float32, name, hint)
+        plain, flipped = model(images), model(images.flip(-1))
+        upside_down = model(images.flip(-2)).flip(-2)
+    expected = (plain + flipped.flip(-1)) / 2
+    mistakes = {
+        "The second logits are mirrored, as their images were. Flip them back.": plain + flipped,
+        "This flips from top to bottom; columns are the last dimension.": plain + upside_down,
+        "These are the logits of the images alone. Add those of the flipped images.": 2 * plain,
+        "These are the logits of the flipped images alone.": 2 * flipped.flip(-1),
+        "The images have to be flipped as well.": plain + plain.flip(-1),
+        "This is the sum of the two; expected their mean.": 4 * expected,
+    }
+    hint = _hint(answer, {text: logits / 2 for text, logits in mistakes.items()})
+    is_right = np.allclose(answer, expected, atol=1e-5)
+    expect(is_right, f"{name} is not the mean of the two logits.", hint)
+    print("Right: an image and its mirror image, back in place, with equal weights.")
+
+
+def _hint(answer: NDArray[Any], mistakes: dict[str, Tensor]) -> str:
+    """The text of the mistake that leads to this answer, or an empty string."""
+    found = (text for text, wrong in mistakes.items() if np.allclose(answer, wrong, atol=1e-5))
+    return next(found, "")
 
 
 def check_boundary_f1(boundary_f1: Callable[..., Any]) -> None:
-    """Exercise 3: target and prediction bool [H, W], tolerance in pixels -> F1 of the boundary."""
+    """Exercise 3: target and prediction bool [H, W], tolerance in steps -> F1 of the boundary."""
     target, wider, half, twice = np.zeros((4, 60, 60), dtype=bool)
     target[20:40, 20:40] = wider[17:43, 17:43] = half[20:40, 20:30] = True
     twice[20:40, 20:40] = twice[2:12, 2:12] = True
-    hint = (
-        "Precision is the fraction of the predicted *boundary* within the tolerance of the true "
-        "one, recall the other way round. The area inside does not count."
-    )
-    for predicted, tolerance, expected, case in (
-        (target, 0, 1.0, "the target itself"),
-        (np.roll(target, 1, axis=1), 1, 1.0, "the target shifted by one pixel, tolerance 1"),
-        (wider, 1, 0.0, "a square 3 pixels too wide on each side, tolerance 1"),
-        (half, 0, 10 / 17, "half of the square"),  # precision 20 / 29, recall 20 / 39
-        (twice, 2, 78 / 97, "the square and a second one elsewhere"),  # precision 39 / 58
-        (wider, 4, 92 / 97, "a square 3 pixels too wide, tolerance 4"),  # precision 46 / 51
+    shifted = np.roll(target, 1, axis=1)
+    for predicted, tolerance, precision, recall, case in (
+        (target, 0, 1.0, 1.0, "the target itself, tolerance 0"),
+        (shifted, 1, 1.0, 1.0, "the target shifted by one pixel, tolerance 1"),
+        (wider, 1, 0.0, 0.0, "a square 3 pixels too wide on each side, tolerance 1"),
+        (half, 0, 20 / 29, 20 / 39, "half of the square, tolerance 0"),
+        (twice, 2, 39 / 58, 1.0, "the square and a second one elsewhere, tolerance 2"),
+        (wider, 4, 46 / 51, 1.0, "a square 3 pixels too wide, tolerance 4"),
     ):
-        answer = boundary_f1(target, predicted, tolerance)
-        expect_number(answer, expected, f"boundary_f1() of {case}", hint)
+        name = f"boundary_f1() of {case}"
+        answer = as_number(boundary_f1(target, predicted, tolerance), name)
+        expected = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        areas = 2 * (target & predicted).sum() / (target.sum() + predicted.sum())
+        hints = {
+            areas: "This is the F1 of the areas. Compare boundary(target) and boundary(predicted).",
+            precision: "This is the precision alone.",
+            recall: "This is the recall alone.",
+            (precision + recall) / 2: "This is the plain mean of precision and recall.",
+        }
+        close = (hint for value, hint in hints.items() if np.isclose(answer, value))
+        hint = next(close, "Dilate the *other* boundary by as many steps as the tolerance.")
+        hint = "Precision and recall are both 0 here, which gives 0." if np.isnan(answer) else hint
+        expect_number(answer, expected, name, hint)
     print("Right: boundaries within the tolerance count, missing and additional ones do not.")
 
 
