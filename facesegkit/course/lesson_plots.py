@@ -28,7 +28,7 @@ Photo = NDArray[np.uint8]  # RGB [H, W, 3]
 Photos = NDArray[np.uint8]  # RGB [N, h, w, 3]
 ClassMaps = NDArray[np.uint8]  # [N, H, W]
 Numbers = NDArray[Any]
-# Group and its photos; by model the difference to all other photos, and the interval of it.
+# Group and its photos; by model a score or a difference, and the ends of its interval.
 GroupRow = tuple[str, int, Mapping[str, tuple[float, float, float]]]
 
 
@@ -395,7 +395,9 @@ def class_maps(
 
 
 @matplotlib.rc_context(STYLE)
-def score_table(rows: Sequence[str], columns: Sequence[str], scores: Numbers) -> Figure:
+def score_table(
+    rows: Sequence[str], columns: Sequence[str], scores: Numbers, label: str = "F1"
+) -> Figure:
     """Scores [rows, columns] from 0 to 1 as numbers on a darker blue for a higher score."""
     figure = Figure(figsize=(7.5, 0.7 + 0.38 * len(rows)))
     axes = figure.subplots()
@@ -405,7 +407,7 @@ def score_table(rows: Sequence[str], columns: Sequence[str], scores: Numbers) ->
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(visible=False)
-    bar = figure.colorbar(shown, label="F1", boundaries=np.linspace(0, 1, 101), ticks=(0, 0.5, 1))
+    bar = figure.colorbar(shown, label=label, boundaries=np.linspace(0, 1, 101), ticks=(0, 0.5, 1))
     bar.outline.set_visible(False)
     return figure
 
@@ -589,6 +591,19 @@ def f1_over_area(
 @matplotlib.rc_context(STYLE)
 def group_differences(rows: Sequence[GroupRow]) -> Figure:
     """For each group, and each model, the difference of its mean F1 with a bar for the interval."""
+    figure = _group_intervals(rows, "mean F1 of the group minus that of all other photos")
+    figure.axes[0].axvline(0, color="black", linewidth=1)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def group_scores(rows: Sequence[GroupRow]) -> Figure:
+    """For each group, and each model, its mean F1 with a bar for the interval."""
+    return _group_intervals(rows, "mean F1 of the group")
+
+
+def _group_intervals(rows: Sequence[GroupRow], xlabel: str) -> Figure:
+    """A row per group with a marker and a bar for the interval of each model."""
     figure = Figure(figsize=(7.8, 0.33 * len(rows) + 1.1))
     axes = figure.subplots()
     models = [*rows[0][2]]
@@ -597,9 +612,8 @@ def group_differences(rows: Sequence[GroupRow]) -> Figure:
         value, low, high = np.array([row[2][model] for row in rows]).T
         axes.hlines(y, low, high, color=colour, linewidth=1.6)
         axes.plot(value, y, marker, color=colour, label=model)
-    axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), [f"{group} ({photos})" for group, photos, _ in rows])
-    axes.set(xlabel="mean F1 of the group minus that of all other photos", ylim=(len(rows), -1))
+    axes.set(xlabel=xlabel, ylim=(len(rows), -1))
     figure.legend(loc="outside upper center", ncols=len(models))
     return figure
 
@@ -662,3 +676,83 @@ def _log_ticks(axes: Axes, amounts: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts], fontsize=9)
     axes.minorticks_off()
+
+
+# Lesson 8
+
+
+@matplotlib.rc_context(STYLE)
+def interval_bars(
+    panels: Sequence[Mapping[str, tuple[Numbers, Numbers, Numbers]]],
+    names: Sequence[str],
+    ylabel: str,
+) -> Figure:
+    """Scores of several models with intervals: by model, score, low and high end of each name.
+
+    All of them are 0..1, and each panel has up to four models.
+    """
+    figure = Figure(figsize=(9.5, 3.4))
+    for axes, models in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
+        width = 0.84 / len(models)
+        for number, (model, (score, low, high)) in enumerate(models.items()):
+            x = np.arange(len(names)) + (number - (len(models) - 1) / 2) * width
+            colour, hatch = (ORANGE, GREEN, BLUE, "#CC79A7")[number], ("//", "..", "", "xx")[number]
+            style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+            axes.bar(x, score, width, label=model, **style)
+            axes.vlines(x, low, high, color="black", linewidth=1.2)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_ylim(0.5, 1)
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(models), fontsize=9)
+    figure.axes[0].set_ylabel(ylabel)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def domain_slopes(f1: Mapping[str, Sequence[float]], domains: Sequence[str]) -> Figure:
+    """A line per network over two domains, with its mean F1 in each."""
+    figure = Figure(figsize=(6.5, 3.4))
+    axes = figure.subplots()
+    for values, (colour, marker) in zip(f1.values(), SERIES, strict=False):
+        axes.plot(range(2), values, marker=marker, color=colour)
+    for side, align, shift in ((0, "right", -0.04), (1, "left", 0.04)):
+        ends = _apart(np.array([values[side] for values in f1.values()]), 0.05)
+        for (name, values), end, (colour, _) in zip(f1.items(), ends, SERIES, strict=False):
+            text = f"{values[side]:.2f}" + (f"  trained on {name}" if side else "")
+            axes.text(side + shift, end, text, ha=align, va="center", color=colour)
+    axes.set_xticks(range(2), [f"evaluated on\n{domain}" for domain in domains])
+    axes.set(ylabel="mean F1", xlim=(-0.25, 2.1), ylim=(0, 1))
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def labelled_rows(rows: Mapping[str, Sequence[Photo]]) -> Figure:
+    """Photos of one size, in rows with a name at the left."""
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(1.2 * columns + 0.4, 1.2 * len(rows)))
+    for axes, (name, photos) in zip(figure.subplots(len(rows), 1), rows.items(), strict=True):
+        axes.imshow(np.concatenate(photos, axis=1))
+        axes.set(xticks=[], yticks=[], ylabel=name)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def two_contours(
+    panels: Mapping[str, tuple[Sequence[Numbers], Sequence[Numbers]]], names: tuple[str, str]
+) -> Figure:
+    """A panel for each pair of sets of closed contours [N, 2] of x and y, in pixels."""
+    figure = Figure(figsize=(9.5, 2.9))
+    for axes, (title, both) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        styles = ({"color": ORANGE, "linestyle": "--"}, {"color": BLUE})
+        for contours, name, style in zip(both, names, styles, strict=True):
+            for contour in contours:
+                x, y = np.concatenate([contour, contour[:1]]).T
+                axes.plot(x, y, label=name, **style)
+        axes.set(title=title, aspect="equal", xlabel="u in pixels")
+        axes.invert_yaxis()
+    figure.axes[0].set_ylabel("v in pixels")
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines[:: len(lines) - 1], labels[:: len(lines) - 1], loc="outside right upper")
+    return figure

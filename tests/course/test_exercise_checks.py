@@ -385,13 +385,46 @@ WRONG = {
             "a turned head.*on_head",
         ),
     ],
+    "check_balanced_rows": [
+        ("-> return rows", "12 rows of the group 'light', which has 5.*got 5.*up to its size"),
+        (
+            "target = min(sizes.max(), most * size) -> target = sizes.max()",
+            "6 rows of the group 'dark'.*most=3; got 12.*more than 3 times",
+        ),
+        ("sizes.max() -> sizes.min()", "12 rows of the group 'tan'.*got 2.*Leave no row out"),
+        (
+            "target = min(sizes.max(), most * size) -> target = most * size",
+            "12 rows of the group 'tan', which has 12.*got 36.*as the largest group has",
+        ),
+        (
+            "np.resize(rows[groups == name], target) -> "
+            "np.pad(rows[groups == name], (0, target - size), mode='edge')",
+            "one row occurs 8 times, another one 1 times.*in turn",
+        ),
+        ("rows[groups == name] -> np.flatnonzero(groups == name)", "not their positions"),
+        (
+            "-> names, sizes = np.unique(groups, return_counts=True); "
+            "return np.array([1 / sizes[names == group][0] for group in groups])",
+            "expected rows, int64.*got float64",
+        ),
+        ("most * size -> 3 * size", "10 rows of the group 'light'.*most=2; got 12"),
+    ],
     "check_replace_background": [
-        ("sum(shifted) / 9 -> shifted[4]", "hard edge"),
-        ("alpha * photos + (1 - alpha) -> (1 - alpha) * photos + alpha", "1.00 of the photo"),
+        (
+            'F.avg_pool2d(F.pad(person, (1, 1, 1, 1), mode="replicate"), 3, stride=1) -> person',
+            "hard edge",
+        ),
+        ("alpha * images + (1 - alpha) -> (1 - alpha) * images + alpha", "1.00 of the photo"),
         ("labels != 0 -> labels == 1", "skin, hair and nose"),
-        ("edge -> constant", "pad with mode"),
-        (".astype(np.uint8) -> ", "expected uint8.*got float"),
-        ("return -> photos[:] =", "s).astype -> s); return photos.astype", "modified"),
+        ('mode="replicate" -> mode="constant"', "pad with 'replicate'"),
+        (" + (1 - alpha) * backgrounds -> .double()", "expected float32.*got float64"),
+        ("return -> return images.copy_(", "* backgrounds -> * backgrounds)", "modified"),
+        (
+            "return -> return",
+            "* backgrounds -> * backgrounds).numpy()",
+            "alpha * images -> (alpha * images",
+            "expected a tensor.*got ndarray",
+        ),
     ],
 }
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facesegkit.course.exercises import (
@@ -13,6 +14,7 @@ from facesegkit.course.exercises import (
     expect_array,
     expect_number,
     expect_unchanged,
+    require_answer,
 )
 from facesegkit.labels import PART_IDS
 from facesegkit.synthetic.face import draw_scene, set_up
@@ -88,35 +90,87 @@ def _expect_uncovered(before: Pixels, covered: NDArray[np.bool_], name: str) -> 
     expect(is_small, f"expected the mask on {name} to cover only a part of the face.", hint)
 
 
+def check_balanced_rows(balanced_rows: Callable[..., Any]) -> None:
+    """Exercise 3: rows int64 [n], their groups [n] and the most repeats -> rows int64 [m]."""
+    groups = np.array(["tan"] * 12 + ["light"] * 5 + ["dark"] * 2)
+    order = np.random.default_rng(0).permutation(len(groups))
+    groups, rows = groups[order], 100 + np.arange(len(groups), dtype=np.int64)
+    name = "balanced_rows()"
+    for most, sizes in ((3, (12, 12, 6)), (2, (12, 10, 4)), (8, (12, 12, 12))):
+        given = rows.copy(), groups.copy()
+        answer = balanced_rows(*given, most)
+        require_answer(answer, name)
+        answer = np.asarray(answer)
+        kind = f"{answer.dtype} {list(answer.shape)}"
+        is_rows = answer.ndim == 1 and np.issubdtype(answer.dtype, np.integer)
+        expect(is_rows, f"expected rows, int64 [m], from {name}, got {kind}.")
+        expect_unchanged((rows, groups), given, name)
+        hint = "Return some of the given rows, not their positions in the array."
+        is_given = bool(np.isin(answer, rows).all())
+        expect(is_given, f"{name} returned numbers that are not among the rows.", hint)
+        for group, size in zip(("tan", "light", "dark"), sizes, strict=True):
+            _expect_balanced(answer, rows[groups == group], size, group, most)
+    print("Right: the groups are as equal as the limit allows, and no row is left out.")
+
+
+def _expect_balanced(answer: Any, of_group: Any, size: int, group: str, most: int) -> None:
+    """Check how often the rows of one group occur: `size` times together, each equally often."""
+    counts = (answer[:, None] == of_group).sum(axis=0)
+    found, own = int(counts.sum()), len(of_group)
+    hint = "The largest group stays as it is; repeat the rows of the others up to its size."
+    if found < own:
+        hint = "Leave no row out: repeat the rare ones instead."
+    elif found > most * own:
+        hint = f"No group may have more than {most} times its own rows."
+    elif found > size:
+        hint = "Only as many as the largest group has."
+    expected = f"expected {size} rows of the group {group!r}, which has {own}, with most={most}"
+    expect(found == size, f"{expected}; got {found}.", hint)
+    hint = "Repeat all rows of the group in turn, as np.resize does."
+    is_even = counts.max() - counts.min() <= 1
+    most_often = f"in the group {group!r}, one row occurs {counts.max()} times, another one"
+    expect(is_even, f"{most_often} {counts.min()} times.", hint)
+
+
 def check_replace_background(replace_background: Callable[..., Any]) -> None:
-    """Exercise 3: uint8 photos [B, H, W, 3], part ids [B, H, W], backgrounds -> photos."""
-    rng = np.random.default_rng(0)
-    photos, backgrounds = rng.integers(0, 256, (2, 2, 8, 9, 3), dtype=np.uint8)
-    labels = np.zeros((2, 8, 9), dtype=np.uint8)
+    """Exercise 4: images [B, 3, H, W], part ids [B, H, W], backgrounds -> images, all tensors."""
+    generator = torch.Generator().manual_seed(0)
+    images, backgrounds = torch.rand((2, 2, 3, 8, 9), generator=generator)
+    labels = torch.zeros(2, 8, 9, dtype=torch.uint8)
     labels[0, 3:, 2:7] = PART_IDS["skin"]
     labels[0, 2:5, 2:7] = PART_IDS["hair"]
     labels[1, :6, :4] = PART_IDS["nose"]
     name = "replace_background()"
-    given = photos.copy(), labels.copy(), backgrounds.copy()
+    given = images.clone(), labels.clone(), backgrounds.clone()
     answer = replace_background(*given)
-    hint = "Fractions [B, H, W] need one more axis to be multiplied with colours."
-    answer = expect_array(answer, photos.shape, np.uint8, name, hint)
-    expect_unchanged((photos, labels, backgrounds), given, name)
-    alpha = _smoothed(labels != 0)[..., None]
-    off = _differs(answer, alpha * photos + (1 - alpha) * backgrounds)
+    require_answer(answer, name)
+    is_tensor = isinstance(answer, torch.Tensor)
+    expect(is_tensor, f"expected a tensor from {name}, got {type(answer).__name__}.")
+    hint = "Fractions [B, H, W] need one more axis, [B, 1, H, W], to be multiplied with images."
+    answer = expect_array(answer, tuple(images.shape), np.float32, name, hint)
+    expect_unchanged((images, labels, backgrounds), given, name)
+    alpha = _smoothed((labels != 0).numpy())[:, None]
+    photo, behind = images.numpy(), backgrounds.numpy()
+    off = _differs(answer, alpha * photo + (1 - alpha) * behind)
     if off.any():
-        interior = off & np.isin(alpha[..., 0], (0, 1))
+        interior = off & np.isin(alpha[:, 0], (0, 1))
         interior[:, [0, -1]] = interior[:, :, [0, -1]] = False  # the border has its own hint
-        where = tuple(np.argwhere(interior if interior.any() else off)[0])
-        hard = (photos if labels[where] else backgrounds)[where]
-        hint = "Count how many of the nine pixels around it show the person; pad with mode='edge'."
+        index, row, column = (int(i) for i in np.argwhere(interior if interior.any() else off)[0])
+        pixel = (
+            slice(index, index + 1),
+            slice(None),
+            slice(row, row + 1),
+            slice(column, column + 1),
+        )
+        hard = (photo if labels[index, row, column] else behind)[pixel]
+        hint = "Count how many of the nine pixels around it show the person; pad with 'replicate'."
         if interior.any():
             hint = "Part 0 is the background; skin, hair and nose all belong to the person."
-        elif not _differs(answer[where], hard):
+        elif not _differs(answer[pixel], hard).any():
             hint = "This is a hard edge; smooth the mask, then blend."
         raise TryAgain(
-            f"expected {alpha[where].item():.2f} of the photo and the rest from the background at "
-            f"photo {where[0]}, row {where[1]}, column {where[2]} from {name}.",
+            f"expected {alpha[index, 0, row, column]:.2f} of the photo and the rest from the "
+            f"background at photo {index}, row {row}, column {column} from {name}.",
             hint,
         )
     print("Right: another background, without hard edges.")
@@ -130,5 +184,5 @@ def _smoothed(person: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _differs(answer: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where a channel is off by more than rounding."""
-    return np.abs(answer.astype(float) - expected).max(axis=-1) > 1.01
+    """Where a channel of images [B, 3, H, W] is off by more than rounding: [B, H, W]."""
+    return np.abs(answer - expected).max(axis=1) > 1e-5
