@@ -3,6 +3,7 @@
 What is said about shipped models is to be checked again whenever their weights change.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -11,13 +12,23 @@ import numpy as np
 import torch
 from lesson_claims import Claim
 from numpy.typing import NDArray
+from PIL import Image
 
-from facesegkit.checkpoint import build_model
+from claims.lesson5 import half
+from facesegkit.checkpoint import build_model, load
 from facesegkit.config import Budget, RunOptions, TrainConfig
-from facesegkit.course.lesson_data import small_photos
+from facesegkit.course.lesson_data import portraits, small_photos
+from facesegkit.data.cache import ANNOTATION_SIZE
 from facesegkit.dataset import TrainingData
-from facesegkit.labels import FIVE_FEATURES
-from facesegkit.metrics import evaluate
+from facesegkit.image_io import read_photo
+from facesegkit.inference.alignment import warp_crop
+from facesegkit.inference.model_zoo import weights_path
+from facesegkit.inference.pipeline import ScaledImage
+from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.labels import FIVE_FEATURES, PART_IDS, paint_parts
+from facesegkit.metrics import SegmentationMetrics, confusion_matrix, evaluate
+from facesegkit.pseudo_label.ensemble import VIEWS, Teacher
+from facesegkit.synthetic import synthesize_face
 from facesegkit.synthetic.camera import photograph
 from facesegkit.synthetic.face import draw_scene, set_up
 from facesegkit.synthetic.traits import (
@@ -31,7 +42,14 @@ from facesegkit.synthetic.traits import (
 from facesegkit.train import fit
 from facesegkit.transforms import Augmentation
 
-FACES, TEST_FACES, SIDE, EPOCHS = 100, 50, 64, 20
+MODELS = (
+    "separable-synthetic", "separable-open", "separable",
+    "unet-synthetic", "unet-open", "unet",
+)  # fmt: skip
+PARTS_OF_CLASSES = np.array(
+    [0, *(PART_IDS[parts[0]] for parts in FIVE_FEATURES.classes.values())], dtype=np.uint8
+)
+FACES, TEST_FACES, SIDE, EPOCHS = 100, 40, 64, 20
 FIRST_SEED = 800  # of the faces: far from those of trainings and of the lessons
 
 Figures = dict[str, float]
@@ -89,12 +107,31 @@ def domain(face: Callable[[int, int], Pairs], seed: int) -> Pairs:
     return small_photos(photos, SIDE), labels
 
 
+def untrained(seed: int, labels: NDArray[np.uint8]) -> torch.nn.Module:
+    """A network whose first predictions are the frequencies of the classes."""
+    frequencies = np.bincount(FIVE_FEATURES.merge(labels).ravel(), minlength=6)
+    torch.manual_seed(seed)
+    model = build_model("separable", classes=6)
+    model.head.bias.data = torch.from_numpy(frequencies / frequencies.sum()).float().log()
+    return model
+
+
+def train(
+    model: torch.nn.Module, data: TrainingData, epochs: float, augmentation: Augmentation,
+    lr: float = 0.02, seed: int = 0,
+) -> torch.nn.Module:  # fmt: skip
+    config = TrainConfig(
+        budget=Budget(epochs=epochs), batch_size=8, lr=lr, warmup=0.3, ema_decay=0.9,
+        resize_schedule=(), augmentation=augmentation, seed=seed,
+    )  # fmt: skip
+    return fit(model, data, None, config, RunOptions(progress=False))[0]
+
+
 @cache  # a few numbers: several sentences are about the same trainings
 def controlled_gap(seed: int) -> Figures:
     """Mean F1 of the three networks in both domains, "trained on -> evaluated on"."""
     faces = {"plain": plain_face, "varied": varied_face}
     domains = {name: domain(face, FIRST_SEED + seed) for name, face in faces.items()}
-    frequencies = np.bincount(FIVE_FEATURES.merge(domains["plain"][1]).ravel(), minlength=6)
     runs = {
         "plain": ("plain", MIRRORED),
         "augmented": ("plain", AUGMENTED),
@@ -102,19 +139,156 @@ def controlled_gap(seed: int) -> Figures:
     }
     found = {}
     for name, (kind, augmentation) in runs.items():
-        torch.manual_seed(seed)
-        model = build_model("separable", classes=6)
-        model.head.bias.data = torch.from_numpy(frequencies / frequencies.sum()).float().log()
-        config = TrainConfig(
-            budget=Budget(epochs=EPOCHS), batch_size=8, lr=0.02, warmup=0.3, ema_decay=0.9,
-            resize_schedule=(), augmentation=augmentation, seed=seed,
-        )  # fmt: skip
+        model = untrained(seed, domains["plain"][1])
         data = TrainingData(*domains[kind], np.arange(FACES))
-        trained, _ = fit(model, data, None, config, RunOptions(progress=False))
+        trained = train(model, data, EPOCHS, augmentation, seed=seed)
         for other, arrays in domains.items():
             test = TrainingData(*arrays, np.arange(FACES, FACES + TEST_FACES))
             found[f"{name} -> {other}"] = float(evaluate(trained, test).metrics.mean_f1)
     return found
 
 
-CLAIMS: list[Claim] = []
+def losses(found: Figures) -> Figures:
+    """What each network of the controlled gap loses from its own domain to the other one."""
+    return {
+        "plain": found["plain -> plain"] - found["plain -> varied"],
+        "augmented": found["augmented -> plain"] - found["augmented -> varied"],
+        "varied": found["varied -> varied"] - found["varied -> plain"],
+    }
+
+
+def both_domains(seed: int) -> Figures:
+    """Mean F1 of the first and last versions on 20 synthetic faces and on half of the photos."""
+    found = {}
+    faces = [synthesize_face(FIRST_SEED + seed, index) for index in range(20)]
+    photos = half(seed)
+    for name in ("separable-synthetic", "separable", "unet-synthetic", "unet"):
+        segmenter, matrix = FaceSegmenter(name, aligned=True), np.zeros((6, 6), dtype=np.int64)
+        for face in faces:
+            small = Image.fromarray(face.photo).resize((256, 256), Image.Resampling.BOX)
+            target = FIVE_FEATURES.merge(paint_parts(face.masks, (512, 512)))
+            predicted = segmenter(small.resize((512, 512))).labels
+            matrix += confusion_matrix(target, predicted, 6)
+        found[f"{name}, faces"] = float(SegmentationMetrics(matrix).mean_f1)
+        found[f"{name}, photos"] = pooled(photos[name].matrices)
+    return found
+
+
+def pooled(matrices: NDArray[np.int32]) -> float:
+    return float(SegmentationMetrics(matrices.sum(axis=0)).mean_f1)
+
+
+def glasses(seed: int) -> Figures:
+    """Mean F1 of the photos with glasses minus that of all photos of a half, of each model."""
+    counts = {name: of_model for name, of_model in half(seed).items() if name in MODELS}
+    return {
+        name: pooled(of_model.matrices[of_model.groups["glasses"]]) - pooled(of_model.matrices)
+        for name, of_model in counts.items()
+    }
+
+
+@cache
+def distillation(seed: int) -> Figures:
+    """Mean F1 of the lesson's three parsers on other faces, and their agreement with `unet`.
+
+    The student is the one of readers without `my_parser`. Which five of the ten portraits it learns
+    from depends on the seed.
+    """
+    photos, labels = zip(
+        *(varied_face(FIRST_SEED + seed, index) for index in range(FACES + TEST_FACES)), strict=True
+    )
+    faces, parts = small_photos(np.stack(photos), 256), np.stack(labels)
+    portraits = aligned_portraits()[np.random.default_rng(seed).permutation(10)]
+    unlabelled = np.concatenate([portraits[:5], faces[:FACES]])
+    soft = soft_targets(unlabelled)
+    rows = np.arange(len(soft))
+    taught = TrainingData(
+        small_photos(unlabelled, SIDE), PARTS_OF_CLASSES[soft.argmax(axis=1)], rows, soft=soft
+    )
+    small = small_photos(faces, SIDE)
+    exact = TrainingData(small, parts, np.arange(FACES))
+    student = train(untrained(seed, parts), exact, EPOCHS, MIRRORED, seed=seed)
+    steps = 24 * len(taught) // 8
+    parsers = {"before": student}
+    for name, data in (("control", exact), ("distilled", taught)):
+        epochs = steps / (len(data) // 8)
+        parsers[name] = train(copy.deepcopy(student), data, epochs, AUGMENTED, 0.01, seed)
+    unet = FaceSegmenter("unet", aligned=True)
+    by_unet = np.stack([PARTS_OF_CLASSES[unet(photo).labels] for photo in portraits[5:]])
+    unseen = {
+        "faces": replace(exact, rows=np.arange(FACES, FACES + TEST_FACES)),
+        "portraits": TrainingData(small_photos(portraits[5:], SIDE), by_unet, np.arange(5)),
+    }
+    return {
+        f"{name}, {where}": float(evaluate(model, data).metrics.mean_f1)
+        for name, model in parsers.items()
+        for where, data in unseen.items()
+    }
+
+
+@cache
+def aligned_portraits() -> NDArray[np.uint8]:
+    """The course's ten portraits, aligned, RGB [10, 256, 256, 3]."""
+    analyzer = FaceSegmenter("unet-open").analyzer
+    assert analyzer is not None  # it is None for aligned photos only
+    aligned = []
+    for path in portraits().values():
+        photo = read_photo(path)
+        (face,) = analyzer.candidates(ScaledImage(photo, photo.size))
+        aligned.append(np.asarray(warp_crop(photo, face.roi, ANNOTATION_SIZE)))
+    return small_photos(np.stack(aligned), 256)
+
+
+def soft_targets(photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Probabilities of `unet-open` over two views, uint8 [N, 6, 160, 160], as in the lesson."""
+    teacher = Teacher([load(weights_path("unet-open", ".pth"))], VIEWS[:2])
+    soft = np.zeros((len(photos), 6, 160, 160), dtype=np.uint8)
+    soft[:, 0] = 255
+    rows, columns = teacher.crop.box(160).slices
+    for index, photo in enumerate(photos):
+        probabilities = teacher(torch.tensor(photo[None])).probabilities[0]
+        soft[index, :, rows, columns] = (255 * probabilities).round()
+    return soft
+
+
+CLAIMS = [
+    Claim(
+        "The plain network loses most on the way from its own domain to the varied one, and the "
+        "augmented one less.",
+        controlled_gap,
+        lambda found: max(losses(found), key=losses(found).__getitem__) == "plain",
+    ),
+    Claim(
+        "On the varied faces, the network that was trained on them is the best of the three",
+        controlled_gap,
+        lambda found: (
+            found["varied -> varied"] > max(found["plain -> varied"], found["augmented -> varied"])
+        ),
+    ),
+    Claim(
+        "on the way to the plain domain, which is the way out of its own, it loses less than the "
+        "plain network does on the opposite way.",
+        controlled_gap,
+        lambda found: losses(found)["varied"] < losses(found)["plain"],
+    ),
+    Claim(
+        "On photos, the one trained on annotated photos is ahead; on synthetic faces, the one "
+        "trained on synthetic faces alone is.",
+        both_domains,
+        lambda found: all(
+            found[f"{network}, photos"] > found[f"{network}-synthetic, photos"]
+            and found[f"{network}, faces"] < found[f"{network}-synthetic, faces"]
+            for network in ("separable", "unet")
+        ),
+    ),
+    Claim(
+        "Photos with glasses score lower than all photos together with each of the six models",
+        glasses,
+        lambda found: max(found.values()) < 0,
+    ),
+    Claim(
+        "On the portraits, the distilled parser agrees better with unet than the control does",
+        distillation,
+        lambda found: found["distilled, portraits"] > found["control, portraits"],
+    ),
+]

@@ -696,8 +696,9 @@ def interval_bars(
         width = 0.84 / len(models)
         for number, (model, (score, low, high)) in enumerate(models.items()):
             x = np.arange(len(names)) + (number - (len(models) - 1) / 2) * width
-            colour, hatch = (ORANGE, GREEN, BLUE, "#CC79A7")[number], ("//", "..", "", "xx")[number]
-            style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+            hatch = ("", "//", "..", "xx")[number]
+            style: dict[str, Any] = {"color": SERIES[number][0], "hatch": hatch}
+            style["edgecolor"] = "white"
             axes.bar(x, score, width, label=model, **style)
             axes.vlines(x, low, high, color="black", linewidth=1.2)
         axes.set_xticks(range(len(names)), names)
@@ -743,7 +744,7 @@ def two_contours(
     panels: Mapping[str, tuple[Sequence[Numbers], Sequence[Numbers]]], names: tuple[str, str]
 ) -> Figure:
     """A panel for each pair of sets of closed contours [N, 2] of x and y, in pixels."""
-    figure = Figure(figsize=(9.5, 2.9))
+    figure = Figure(figsize=(9.5, 2.3))
     for axes, (title, both) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         styles = ({"color": ORANGE, "linestyle": "--"}, {"color": BLUE})
         for contours, name, style in zip(both, names, styles, strict=True):
@@ -754,5 +755,6 @@ def two_contours(
         axes.invert_yaxis()
     figure.axes[0].set_ylabel("v in pixels")
     lines, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(lines[:: len(lines) - 1], labels[:: len(lines) - 1], loc="outside right upper")
+    ends = slice(None, None, len(lines) - 1)  # one line of each set
+    figure.legend(lines[ends], labels[ends], loc="outside lower center", ncols=2)
     return figure
