@@ -1,4 +1,4 @@
-"""Figures of lessons 5 and 6 show what they are given."""
+"""Figures of lessons 5, 6 and 8 show what they are given."""
 
 import numpy as np
 
@@ -52,3 +52,53 @@ def test_on_a_log_axis_each_amount_has_a_tick():
     light, degrees = figure.axes
     assert sorted(light.get_xticks()) == [0.1, 0.25, 1]
     assert (light.get_xscale(), degrees.get_xscale()) == ("log", "linear")
+
+
+def test_scores_of_groups_have_no_line_at_zero():
+    scores = {"real": (0.9, 0.88, 0.92)}
+    (axes,) = lesson_plots.group_scores([("glasses", 33, scores)]).axes
+    assert axes.get_xlim()[0] > 0.5
+    assert axes.lines[0].get_xdata().tolist() == [0.9]
+
+
+def test_bars_of_models_have_their_intervals():
+    ends = np.array([0.6, 0.7]), np.array([0.55, 0.65]), np.array([0.66, 0.75])
+    panels = [{"a": ends, "b": ends, "c": ends}, {"d": ends}]
+    figure = lesson_plots.interval_bars(panels, ["eyes", "nose"], "F1")
+    left, right = figure.axes
+    assert [bar.get_height() for bar in right.patches] == [0.6, 0.7]
+    (lines,) = right.collections
+    assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [
+        [0.55, 0.66],
+        [0.65, 0.75],
+    ]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in left.patches]
+    assert np.allclose(middles, [-0.28, 0.72, 0, 1, 0.28, 1.28])
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_both_ends_of_a_slope_have_their_scores():
+    f1 = {"plain": [0.8, 0.4], "varied": [0.7, 0.7]}
+    (axes,) = lesson_plots.domain_slopes(f1, ["plain faces", "varied faces"]).axes
+    assert list(texts(axes)) == [
+        "0.80",
+        "0.70",
+        "0.40  trained on plain",
+        "0.70  trained on varied",
+    ]
+
+
+def test_contours_are_closed_and_each_set_is_once_in_the_legend():
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    panels = {"lips": ([square, square + 1], [square, square + 1]), "eye": ([square], [square])}
+    figure = lesson_plots.two_contours(panels, ("painted", "annotated"))
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [*square.tolist(), [0, 0]]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["painted", "annotated"]
+
+
+def test_rows_of_photos_have_their_names():
+    photos = [np.zeros((4, 4, 3), dtype=np.uint8)] * 3
+    figure = lesson_plots.labelled_rows({"pose": photos, "light": photos})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["pose", "light"]
+    assert figure.axes[0].images[0].get_array().shape == (4, 12, 3)
