@@ -50,6 +50,7 @@ PARTS_OF_CLASSES = np.array(
     [0, *(PART_IDS[parts[0]] for parts in FIVE_FEATURES.classes.values())], dtype=np.uint8
 )
 FACES, TEST_FACES, SIDE, EPOCHS = 100, 40, 64, 20
+STEPS = 400  # of the distillation
 FIRST_SEED = 800  # of the faces: far from those of trainings and of the lessons
 
 Figures = dict[str, float]
@@ -201,17 +202,16 @@ def distillation(seed: int) -> Figures:
     portraits = aligned_portraits()[np.random.default_rng(seed).permutation(10)]
     unlabelled = np.concatenate([portraits[:5], faces[:FACES]])
     soft = soft_targets(unlabelled)
-    rows = np.arange(len(soft))
+    often = np.append(np.repeat(np.arange(5), 20), np.arange(5, len(soft)))
     taught = TrainingData(
-        small_photos(unlabelled, SIDE), PARTS_OF_CLASSES[soft.argmax(axis=1)], rows, soft=soft
+        small_photos(unlabelled, SIDE), PARTS_OF_CLASSES[soft.argmax(axis=1)], often, soft=soft
     )
     small = small_photos(faces, SIDE)
     exact = TrainingData(small, parts, np.arange(FACES))
     student = train(untrained(seed, parts), exact, EPOCHS, MIRRORED, seed=seed)
-    steps = 24 * len(taught) // 8
     parsers = {"before": student}
     for name, data in (("control", exact), ("distilled", taught)):
-        epochs = steps / (len(data) // 8)
+        epochs = STEPS / (len(data) // 8)
         parsers[name] = train(copy.deepcopy(student), data, epochs, AUGMENTED, 0.01, seed)
     unet = FaceSegmenter("unet", aligned=True)
     by_unet = np.stack([PARTS_OF_CLASSES[unet(photo).labels] for photo in portraits[5:]])
