@@ -113,6 +113,7 @@ def untrained(seed: int, labels: NDArray[np.uint8]) -> torch.nn.Module:
     frequencies = np.bincount(FIVE_FEATURES.merge(labels).ravel(), minlength=6)
     torch.manual_seed(seed)
     model = build_model("separable", classes=6)
+    assert model.head.bias is not None
     model.head.bias.data = torch.from_numpy(frequencies / frequencies.sum()).float().log()
     return model
 
