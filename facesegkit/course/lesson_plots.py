@@ -689,17 +689,14 @@ def interval_bars(
 ) -> Figure:
     """Scores of several models with intervals: by model, score, low and high end of each name.
 
-    All of them are 0..1, and each panel has up to four models.
+    The vertical axis shows 0.5..1, and each panel has up to five models.
     """
     figure = Figure(figsize=(9.5, 3.4))
     for axes, models in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
         width = 0.84 / len(models)
         for number, (model, (score, low, high)) in enumerate(models.items()):
             x = np.arange(len(names)) + (number - (len(models) - 1) / 2) * width
-            hatch = ("", "//", "..", "xx")[number]
-            style: dict[str, Any] = {"color": SERIES[number][0], "hatch": hatch}
-            style["edgecolor"] = "white"
-            axes.bar(x, score, width, label=model, **style)
+            axes.bar(x, score, 0.94 * width, label=model, color=SERIES[number][0])
             axes.vlines(x, low, high, color="black", linewidth=1.2)
         axes.set_xticks(range(len(names)), names)
         axes.set_ylim(0.5, 1)
@@ -722,7 +719,7 @@ def domain_slopes(f1: Mapping[str, Sequence[float]], domains: Sequence[str]) -> 
             text = f"{values[side]:.2f}" + (f"  trained on {name}" if side else "")
             axes.text(side + shift, end, text, ha=align, va="center", color=colour)
     axes.set_xticks(range(2), [f"evaluated on\n{domain}" for domain in domains])
-    axes.set(ylabel="mean F1", xlim=(-0.25, 2.1), ylim=(0, 1))
+    axes.set(ylabel="mean F1", xlim=(-0.25, 2.2), ylim=(0, 1))
     axes.grid(visible=False, axis="x")
     return figure
 
