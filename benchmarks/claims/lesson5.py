@@ -267,8 +267,8 @@ CLAIMS = [
         ),
     ),
     Claim(
-        "Temperature scaling reduces the calibration error, also on photos on which T was not "
-        "chosen.",
+        "Temperature scaling reduces the calibration error, even on photos that were not used to "
+        "choose T.",
         pick("ECE", "ECE, scaled"),
         lambda found: found["ECE, scaled"] < found["ECE"],
     ),

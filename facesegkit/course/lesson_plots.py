@@ -494,13 +494,14 @@ def in_a_row(images: Mapping[str, ArrayLike], width: float = 9.0) -> Figure:
 def zoomed(images: Mapping[str, Image], mask: NDArray[np.bool_], margin: int = 20) -> Figure:
     """Images of one size by title, side by side, zoomed to a mask bool [H, W].
 
-    An image of numbers [H, W], 0..1, is shown in grey, with a colour bar.
+    An image of numbers [H, W], 0..1, is shown in grey, from its lowest number, with a colour bar.
     """
     ys, xs = np.nonzero(mask)
     figure = Figure(figsize=(9.3, 9.3 / len(images) + 0.2))
     panels = figure.subplots(1, len(images), squeeze=False)[0]
     for axes, (title, image) in zip(panels, images.items(), strict=True):
-        shown = axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        lowest = image.min() if image.ndim == 2 else 0
+        shown = axes.imshow(image, cmap="gray", vmin=lowest, vmax=1)
         axes.set(
             title=title,
             xlim=(xs.min() - margin, xs.max() + margin),
