@@ -59,7 +59,7 @@ def training_curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
     mean_f1.set(title="Validation mean F1", xlabel="minutes of training")
     if points:
         best = max(points, key=lambda point: point[1])
-        offset: Any = dict(textcoords="offset points", xytext=(-6, -16), ha="right")
+        offset: Any = dict(textcoords="offset points", xytext=(0, 7), ha="center")
         mean_f1.annotate(f"{best[1]:.3f}", best, **offset)
     return figure
 

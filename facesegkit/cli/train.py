@@ -128,7 +128,7 @@ def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
     return TrainConfig(
         budget=Budget(minutes=minutes, epochs=options.epochs),
         lr=options.lr or TrainConfig.lr,
-        # A trained model has already learnt what small photos teach.
+        # A trained model has already learned what small photos teach.
         resize_schedule=((0.5, 192),) if options.init_from else TrainConfig.resize_schedule,
         bf16=distributed.broadcast(bf16_is_faster(device)),
         seed=options.seed,

@@ -85,7 +85,10 @@ def part_frequencies(
 
 @matplotlib.rc_context(STYLE)
 def average_masks(photo: Image, averages: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """A mean photo, and for each part the fraction of the photos that show it at each pixel."""
+    """A mean photo, and for each part how often the photos show it at each pixel.
+
+    Each part has its own range, up to the maximum in its title (a fraction of the photos).
+    """
     figure = Figure(figsize=(9, 4.9))
     grid = figure.subplots(3, 6)
     for axes in grid.flat:
@@ -93,9 +96,12 @@ def average_masks(photo: Image, averages: Mapping[str, NDArray[np.float64]]) -> 
     grid.flat[0].imshow(photo)
     grid.flat[0].set_title("photos", fontsize=10)
     for axes, (part, average) in zip(grid.flat[1:], averages.items(), strict=False):
-        shown = axes.imshow(100 * average, cmap="gray", vmin=0, vmax=100)
-        axes.set_title(f"{part}, max {average.max():.0%}", fontsize=10)
-    figure.colorbar(shown, ax=grid, label="% of the photos", aspect=30, fraction=0.04)
+        highest = average.max()
+        shown = axes.imshow(average / (highest or 1), cmap="gray", vmin=0, vmax=1)
+        axes.set_title(f"{part}, max {highest:.0%}", fontsize=10)
+    figure.colorbar(
+        shown, ax=grid, label="relative to the part's maximum", aspect=30, fraction=0.04
+    )
     return figure
 
 
@@ -336,7 +342,7 @@ def paired_bars(
 def influence(photo: Photo, gradient: Numbers, pixel: tuple[int, int], field: int) -> Figure:
     """A photo, and how much each of its pixels, [H, W], influences the logit at a pixel (x, y).
 
-    A square of `field` pixels, the receptive field, is drawn into both.
+    A square of `field` pixels, the receptive field, is drawn into both, and one of half its side.
     """
     figure = Figure(figsize=(7.4, 3.3))
     grid = figure.subplots(1, 2)
@@ -346,12 +352,13 @@ def influence(photo: Photo, gradient: Numbers, pixel: tuple[int, int], field: in
     ticks = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
     bar = figure.colorbar(shown, ax=grid[1], label=label, ticks=np.sqrt(ticks))
     bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks])
-    corner = (pixel[0] - field / 2, pixel[1] - field / 2)
     height, width = gradient.shape
     titles = ("photo and receptive field", "gradient of the logit")
     for axes, title in zip(grid, titles, strict=True):
-        square = Rectangle(corner, field, field, fill=False, edgecolor="white", linewidth=1.5)
-        axes.add_patch(square)
+        for side, line in ((field, "-"), (field / 2, "--")):
+            corner = (pixel[0] - side / 2, pixel[1] - side / 2)
+            style = {"fill": False, "edgecolor": "white", "linestyle": line, "linewidth": 1.5}
+            axes.add_patch(Rectangle(corner, side, side, **style))
         axes.plot(*pixel, "o", markersize=9, fillstyle="none", markeredgecolor=ORANGE)
         axes.set(title=title, xlim=(0, width - 1), ylim=(height - 1, 0))
         axes.set_axis_off()
