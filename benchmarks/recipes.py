@@ -86,6 +86,8 @@ class Training:
     seed: int = 0
 
 
+# As many rows of portraits as of synthetic faces.
+HALF_PORTRAITS = ("synthetic", *("portraits",) * 4)
 TRAININGS = {
     # Wider than what ships (2.5 M parameters): only its predictions are used.
     "teacher": Training("unet", ("celebamask",), 80, lr=6e-3, widths=(24, 48, 96, 160, 256)),
@@ -94,8 +96,12 @@ TRAININGS = {
         "unet", ("celebamask",), 36, lr=5e-3, teacher="research", initial="unet-first",
         augmentation=NARROW,
     ),
-    "separable": Training(
+    "separable-first": Training(
         "separable", ("celebamask", "everyday"), 75, teacher="research", augmentation=NARROW
+    ),
+    "separable": Training(
+        "separable", ("celebamask",), 60, lr=5e-3, teacher="research", initial="separable-first",
+        augmentation=NARROW,
     ),
     "unet-19-first": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
     "unet-19": Training(
@@ -110,11 +116,11 @@ TRAININGS = {
         initial="unet-synthetic",
     ),
     "unet-open": Training(
-        "unet", ("synthetic", "portraits"), 30, lr=5e-3, teacher="portraits",
-        initial="unet-portraits", augmentation=NARROW,
+        "unet", HALF_PORTRAITS, 12, lr=5e-3, teacher="portraits", initial="unet-portraits",
+        augmentation=NARROW,
     ),
     "separable-open": Training(
-        "separable", ("synthetic", "portraits"), 30, lr=5e-3, teacher="portraits",
+        "separable", HALF_PORTRAITS, 20, lr=5e-3, teacher="portraits",
         initial="separable-synthetic", augmentation=NARROW,
     ),
 }  # fmt: skip
