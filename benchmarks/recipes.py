@@ -104,8 +104,12 @@ TRAININGS = {
         augmentation=NARROW,
     ),
     "unet-19-first": Training("unet", ("celebamask",), 120, scheme=ALL_PARTS, crop=FULL_IMAGE),
-    "unet-19": Training(
+    "unet-19-second": Training(
         "unet", ("celebamask",), 40, lr=5e-3, teacher="parts", initial="unet-19-first",
+        scheme=ALL_PARTS, crop=FULL_IMAGE, augmentation=NARROW,
+    ),
+    "unet-19": Training(
+        "unet", ("celebamask",), 60, lr=6e-3, teacher="parts", initial="unet-19-second",
         scheme=ALL_PARTS, crop=FULL_IMAGE, augmentation=NARROW,
     ),
     "unet-synthetic": Training("unet", ("synthetic",), 80),
