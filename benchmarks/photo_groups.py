@@ -55,11 +55,10 @@ def mask_groups(labels: NDArray[np.uint8]) -> dict[str, bool]:
 
 def _all_narrow(labels: NDArray[np.uint8]) -> bool:
     """Whether an eye is visible, and none is open wide: about a tenth of the photos."""
-    masks = [labels == PART_IDS[eye] for eye in ("l_eye", "r_eye")]
-    widths = [int(np.ptp(np.nonzero(mask)[1])) + 1 for mask in masks if mask.any()]
-    areas = [int(mask.sum()) for mask in masks if mask.any()]
-    return bool(areas) and all(
-        area < 0.2 * width**2 for area, width in zip(areas, widths, strict=True)
+    columns = [np.nonzero(labels == PART_IDS[eye])[1] for eye in ("l_eye", "r_eye")]
+    visible = [of_eye for of_eye in columns if len(of_eye)]
+    return bool(visible) and all(
+        len(of_eye) < 0.2 * (np.ptp(of_eye) + 1) ** 2 for of_eye in visible
     )
 
 
