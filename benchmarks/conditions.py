@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from any_photo import darken, paste_person
 from common import TOP, load_results, save_results
 from numpy.typing import NDArray
+from photo_groups import HAIR_OVER_BROW, NARROW_EYES, mask_groups
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
@@ -208,6 +209,11 @@ def with_sunglasses(cache: DatasetCache, row: int, worn: bool = True) -> Changed
     return np.asarray(image), np.where(covered, 0, classes).astype(np.uint8)
 
 
+def of_group(cache: DatasetCache, row: int, group: str) -> Changed | None:
+    """The photo unchanged. None if it does not belong to a group of `mask_groups`."""
+    return unchanged(cache, row) if mask_groups(cache.labels[row])[group] else None
+
+
 def as_jpeg(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Compressed with quality 20."""
     file = io.BytesIO()
@@ -233,13 +239,20 @@ EVERYDAY: dict[str, Change] = {
     "a twentieth of the light": partial(retouched, change=dark),
     "unchanged, mean without the eyes": partial(with_sunglasses, worn=False),
     "sunglasses, mean without the eyes": with_sunglasses,
+    "narrow or closing eyes, F1 of the eyes": partial(of_group, group=NARROW_EYES),
+    "hair over a brow, F1 of the eyebrows": partial(of_group, group=HAIR_OVER_BROW),
+}
+CLASSES_OF = {
+    "mean without the eyes": [2, 3, 4, 5],
+    "F1 of the eyes": [1],
+    "F1 of the eyebrows": [2],
 }
 
 
 def mean_f1(matrix: NDArray[np.int64], condition: str) -> float:
-    """Over the five features, or over those that opaque sunglasses leave visible."""
-    without_eyes = "without the eyes" in condition
-    return float(np.nanmean(SegmentationMetrics(matrix).f1[2 if without_eyes else 1 :]))
+    """Over the five features, or over those that the condition names after its comma."""
+    classes = CLASSES_OF.get(condition.partition(", ")[2], [1, 2, 3, 4, 5])
+    return float(np.nanmean(SegmentationMetrics(matrix).f1[classes]))
 
 
 def everyday(name: str, cache: DatasetCache, rows: NDArray[np.int64]) -> dict[str, Any]:

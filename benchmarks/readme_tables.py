@@ -432,7 +432,7 @@ def tested() -> str:
 
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
-    "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator,
+    "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator, all_parts,
                         conditions, robustness, real_photos, calibration, any_photo, hard_photos,
                         end_to_end, worst_case, speed, photo_to_file, video, costs, data_speed,
                         time_to_quality, two_processes),

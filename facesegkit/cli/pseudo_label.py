@@ -9,7 +9,7 @@ from facesegkit.cli.segment import find_photos
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import is_shipped, licence_notice
 
-MODEL = "unet-synthetic"
+MODEL = "unet-open"
 
 
 def add_pseudo_label(commands: Commands) -> None:

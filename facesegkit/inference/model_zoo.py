@@ -10,7 +10,10 @@ from facesegkit.inference.onnx_model import DetectorModel, Model, open_detector,
 FOLDER = Path(__file__).parents[1] / "weights"
 
 # Each has .onnx, .pth, .json (figures) and .md (model card) below `FOLDER`.
-MODEL_NAMES = ("separable", "unet", "separable-synthetic", "unet-synthetic")
+MODEL_NAMES = (
+    "separable", "unet", "separable-open", "unet-open", "unet-19", "separable-synthetic",
+    "unet-synthetic",
+)  # fmt: skip
 DEFAULT_MODEL = "separable"
 FREE = ("-open", "-synthetic")  # how the names of models end that are free for any use, best first
 
