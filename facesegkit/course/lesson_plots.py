@@ -357,8 +357,8 @@ def influence(photo: Photo, gradient: Numbers, pixel: tuple[int, int], field: in
     for axes, title in zip(grid, titles, strict=True):
         for side, line in ((field, "-"), (field / 2, "--")):
             corner = (pixel[0] - side / 2, pixel[1] - side / 2)
-            style = {"fill": False, "edgecolor": "white", "linestyle": line, "linewidth": 1.5}
-            axes.add_patch(Rectangle(corner, side, side, **style))
+            square = Rectangle(corner, side, side, fill=False, edgecolor="white", linestyle=line)
+            axes.add_patch(square)
         axes.plot(*pixel, "o", markersize=9, fillstyle="none", markeredgecolor=ORANGE)
         axes.set(title=title, xlim=(0, width - 1), ylim=(height - 1, 0))
         axes.set_axis_off()
