@@ -437,6 +437,7 @@ TABLES: dict[str, tuple[Callable[[], str], ...]] = {
                         end_to_end, worst_case, speed, photo_to_file, video, costs, data_speed,
                         time_to_quality, two_processes),
     "docs/testing.md": (tested,),
+    "docs/training.md": (adaptation,),
 }  # fmt: skip
 
 
