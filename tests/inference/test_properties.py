@@ -38,13 +38,15 @@ def detecting():
     return FaceSegmenter("separable-synthetic")
 
 
-@few
-@given(face=faces)
-def test_a_mirrored_photo_gives_the_mirrored_mask(aligned, face):
-    mirrored, lowest = aligned(ImageOps.mirror(face)).labels[:, ::-1], 0.86
-    if aligned.model.scheme.class_names == PARTS:  # left and right are two classes
-        mirrored, lowest = MIRROR[mirrored], 0.85  # clothes of synthetic faces are strange to it
-    assert agreement(mirrored, aligned(face).labels) > lowest
+def test_a_mirrored_photo_gives_the_mirrored_mask(aligned):
+    agreements = []
+    for face in FACES:
+        mirrored = aligned(ImageOps.mirror(face)).labels[:, ::-1]
+        if aligned.model.scheme.class_names == PARTS:  # left and right are two classes
+            mirrored = MIRROR[mirrored]
+        agreements.append(agreement(mirrored, aligned(face).labels))
+    assert np.mean(agreements) > 0.9
+    assert min(agreements) > 0.85  # synthetic faces are strange to models trained on photos
 
 
 @few
