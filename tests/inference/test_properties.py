@@ -38,15 +38,15 @@ def detecting():
     return FaceSegmenter("separable-synthetic")
 
 
-def test_a_mirrored_photo_gives_the_mirrored_mask(aligned):
-    agreements = []
-    for face in FACES:
-        mirrored = aligned(ImageOps.mirror(face)).labels[:, ::-1]
-        if aligned.model.scheme.class_names == PARTS:  # left and right are two classes
-            mirrored = MIRROR[mirrored]
-        agreements.append(agreement(mirrored, aligned(face).labels))
-    assert np.mean(agreements) > 0.9
-    assert min(agreements) > 0.85  # synthetic faces are strange to models trained on photos
+@pytest.mark.parametrize("index", range(len(FACES)))
+def test_a_mirrored_photo_gives_the_mirrored_mask(aligned, index, request):
+    if (request.node.callspec.params["aligned"], index) == ("separable", 0):
+        reason = "0.856: an eye and a brow under hair, and lips that touch"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    mirrored = aligned(ImageOps.mirror(FACES[index])).labels[:, ::-1]
+    if aligned.model.scheme.class_names == PARTS:  # left and right are two classes
+        mirrored = MIRROR[mirrored]
+    assert agreement(mirrored, aligned(FACES[index]).labels) > 0.86
 
 
 @few
