@@ -61,7 +61,7 @@ def training_figures(name: str, workshop: Workshop) -> dict[str, Any]:
     kind, own = kind_of(name), runs[name]
     return {
         "trained on": kind,
-        "training data": workshop.summary(TRAININGS[name]),
+        "training data": own["data"],
         "licence": LICENCES[kind],
         "command": f"python benchmarks/ship_weights.py --only {name}",
         "minutes": round(last[name]["minutes"], 1),
