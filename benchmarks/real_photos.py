@@ -276,7 +276,8 @@ def main() -> None:
     if options.yunet:
         results["YuNet"] = of_rival(options.rivals, "YuNet", options.yunet, photos)
     if options.keep:
-        results = load_results("real_photos") | results
+        before = load_results("real_photos")
+        results |= {name: found for name, found in before.items() if name not in results}
     report("real_photos", results, options.keep)
 
 

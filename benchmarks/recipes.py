@@ -10,6 +10,7 @@ public domain, which the synthetic pair and MediaPipe's contours label, and so d
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -139,6 +140,11 @@ TEACHERS = {
 SYNTHETIC_FACES, SYNTHETIC_SEED = 4000, 1
 
 
+def split_to_train(name: str) -> str:
+    """Photos with pseudo-labels are all for training: nothing is measured on them."""
+    return "train" if name in ("celebamask", "synthetic") else "all"
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Runs the steps, each at most once."""
@@ -173,15 +179,14 @@ class Workshop:
         )  # fmt: skip
         run = RunOptions(state_file=self.path(f"{name}.training.pth"), resume=True)
         trained, history = fit(model, train, val, config, run)
-        data = "; ".join(self.cache(data, crop).summary() for data in training.data)
-        about = {"config": asdict(config), "history": history, "data": data}
+        about = {"config": asdict(config), "history": history, "data": self.summary(training)}
         save(Checkpoint(training.arch, trained, scheme, about=about, crop=crop), path)
         return path
 
     def samples(self, name: str, training: Training) -> TrainingData:
         """A data set to train on: all groups of skin tones alike, with soft targets if need be."""
         cache = self.cache(name, training.crop)
-        split = "train" if name in ("celebamask", "synthetic") else "all"
+        split = split_to_train(name)
         data = TrainingData.from_cache(cache, split, training.scheme, training.crop)
         data = replace(data, rows=evenly_toned(cache, data.rows))
         is_taught = training.teacher and name != "synthetic"  # whose masks are exact
@@ -191,6 +196,16 @@ class Workshop:
         taught = f"{name}-{training.teacher}"
         labels = cache.labels if split == "train" else self.pseudo_labels(taught, soft, data)
         return replace(data, soft=soft, labels=labels)
+
+    def summary(self, training: Training) -> str:
+        """The data sets of a training, and how often an epoch uses each of their photos."""
+        several = []
+        for name, times in Counter(training.data).items():
+            pairs = self.cache(name, training.crop).summary()
+            every = ", all of them to train" if split_to_train(name) == "all" else ""
+            often = f", {times} times in each epoch" if times > 1 else ""
+            several.append(pairs + every + often)
+        return "; ".join(several)
 
     def cache(self, name: str, crop: RelativeCrop) -> DatasetCache:
         """The data set cache of a data set by name; made before if need be."""

@@ -38,13 +38,15 @@ def detecting():
     return FaceSegmenter("separable-synthetic")
 
 
-@few
-@given(face=faces)
-def test_a_mirrored_photo_gives_the_mirrored_mask(aligned, face):
-    mirrored, lowest = aligned(ImageOps.mirror(face)).labels[:, ::-1], 0.86
+@pytest.mark.parametrize("index", range(len(FACES)))
+def test_a_mirrored_photo_gives_the_mirrored_mask(aligned, index, request):
+    if (request.node.callspec.params["aligned"], index) == ("separable", 0):
+        reason = "0.856: an eye and a brow under hair, and lips that touch"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    mirrored = aligned(ImageOps.mirror(FACES[index])).labels[:, ::-1]
     if aligned.model.scheme.class_names == PARTS:  # left and right are two classes
-        mirrored, lowest = MIRROR[mirrored], 0.85  # clothes of synthetic faces are strange to it
-    assert agreement(mirrored, aligned(face).labels) > lowest
+        mirrored = MIRROR[mirrored]
+    assert agreement(mirrored, aligned(FACES[index]).labels) > 0.86
 
 
 @few
