@@ -365,15 +365,19 @@ CLAIMS = [
         lambda f: f["val: smallest margin over the baseline"] > 0,
     ),
     Claim(
-        "each shorter run, once finished, is ahead of the longest run at that point. More time "
-        "does help, but less and less: from an eighth to half of the budget the score rises more "
-        "than from half to all of it.",
+        "In 4 of 5 repetitions with other random numbers, each shorter run, once finished, was ahead "
+        "of the longest run at that point.",
         steps,
         lambda f: (
             f["val: eighth"] > f["val: all, after an eighth"]
             and f["val: half"] > f["val: all, after a half"]
-            and f["val: half"] - f["val: eighth"] > f["val: all"] - f["val: half"] > 0
         ),
+    ),
+    Claim(
+        "More time does help, but less and less: from an eighth to half of the budget the score "
+        "rises more than from half to all of it.",
+        steps,
+        lambda f: f["val: half"] - f["val: eighth"] > f["val: all"] - f["val: half"] > 0,
     ),
     Claim(
         "The best and the worst of the five are more than two hundredths apart.",

@@ -293,7 +293,8 @@ CLAIMS = [
         lambda found: max(found.values()) < 0,
     ),
     Claim(
-        "On the portraits, the distilled parser agrees better with unet than it did before.",
+        "In 4 of 5 repetitions with other random numbers, the distilled parser agreed better with "
+        "unet on the portraits than before.",
         distillation,
         lambda found: found["distilled, portraits"] > found["before, portraits"],
     ),
