@@ -365,8 +365,8 @@ CLAIMS = [
         lambda f: f["val: smallest margin over the baseline"] > 0,
     ),
     Claim(
-        "In 4 of 5 repetitions with other random numbers, each shorter run, once finished, was ahead "
-        "of the longest run at that point.",
+        "In 4 of 5 repetitions with other random numbers, each shorter run, once finished, was "
+        "ahead of the longest run at that point.",
         steps,
         lambda f: (
             f["val: eighth"] > f["val: all, after an eighth"]

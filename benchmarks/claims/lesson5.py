@@ -23,6 +23,7 @@ from facesegkit.synthetic import synthesize_face
 FACES, CALIBRATION_FACES = 120, 60
 FIRST_SEED = 9000  # of the faces: far from those of the training
 EYES, BROWS, NOSE, MOUTH = range(1, 5)  # class ids of FIVE_FEATURES
+COMPARED = {"eyes": EYES, "eyebrows": BROWS, "nose": NOSE}  # by F1 and by boundary F1
 
 Figures = dict[str, float]
 
@@ -48,10 +49,8 @@ def on_synthetic_faces(seed: int) -> Figures:
         "pooled": pooled.mean_f1,
         "per image": float(per_image.mean()),
         "missed as background": float((missed[:, 0] / missed.sum(axis=1)).min()),
-        "eyes": pooled.f1[EYES],
-        "nose": pooled.f1[NOSE],
-        "eyes, boundary": contours[EYES],
-        "nose, boundary": contours[NOSE],
+        **{name: pooled.f1[index] for name, index in COMPARED.items()},
+        **{f"{name}, boundary": contours[index] for name, index in COMPARED.items()},
         **_near_boundaries(targets, predicted),
         **_shifted(targets),
         **_confidence(logits, targets, per_image),
@@ -260,10 +259,11 @@ CLAIMS = [
         lambda found: found["shift for eyebrows of 0.85"] < found["shift for a nose of 0.9"],
     ),
     Claim(
-        "The eyes have a lower F1 than the nose, but a higher boundary F1",
-        pick("eyes", "nose", "eyes, boundary", "nose, boundary"),
-        lambda found: (
-            found["eyes"] < found["nose"] and found["eyes, boundary"] > found["nose, boundary"]
+        "Compared with the nose, eyes and eyebrows do better by the boundary F1 than by the F1",
+        pick(*COMPARED, *(f"{name}, boundary" for name in COMPARED)),
+        lambda found: all(
+            found[f"{name}, boundary"] - found["nose, boundary"] > found[name] - found["nose"]
+            for name in ("eyes", "eyebrows")
         ),
     ),
     Claim(
@@ -273,13 +273,15 @@ CLAIMS = [
         lambda found: found["ECE, scaled"] < found["ECE"],
     ),
     Claim(
-        "The rank correlation is higher for the mean over classes, and without the photos that it "
-        "flags, the mean of the photos' F1 is higher.",
-        pick("ranks, pixels", "ranks, classes", "kept, pixels", "kept, classes"),
-        lambda found: (
-            found["ranks, classes"] > found["ranks, pixels"]
-            and found["kept, classes"] > found["kept, pixels"]
-        ),
+        "The rank correlation is higher for the mean over classes.",
+        pick("ranks, pixels", "ranks, classes"),
+        lambda found: found["ranks, classes"] > found["ranks, pixels"],
+    ),
+    Claim(
+        "In 4 of 5 repetitions with other faces, the mean of the photos' F1 was also higher "
+        "without the photos that it flags than without those that the other mean flags.",
+        pick("kept, pixels", "kept, classes"),
+        lambda found: found["kept, classes"] > found["kept, pixels"],
     ),
     Claim(
         "The per-image F1 is lower than the pooled F1 for every model",
