@@ -91,7 +91,7 @@ FALSE_FACES = {
 EIGHT_FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
 PURPOSES = {
     "separable": "the least time",
-    "unet": "the best masks",
+    "unet": "the best masks of large faces",
     "unet-19": "all parts: hair, skin, ears, neck, glasses, hat, clothes too",
     "separable-open": "any use, in the least time",
     "unet-open": "any use, the best free masks",
