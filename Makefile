@@ -9,6 +9,8 @@ FACES ?= 700
 DATA ?=
 # A folder of photos with marked faces, for `make bench`; see benchmarks/real_photos.py.
 PHOTOS ?=
+# A folder of portraits, for `make bench`; see benchmarks/small_faces.py.
+PORTRAITS ?=
 # Python of an environment with MediaPipe, for `make bench`; see benchmarks/inference_speed.py.
 MEDIAPIPE ?=
 
@@ -70,6 +72,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(if $(DATA),$(BIN)/python benchmarks/hard_photos.py --data "$(DATA)" --split test --keep)
 	$(if $(PHOTOS),$(BIN)/python benchmarks/calibration.py --photos "$(PHOTOS)" --keep)
 	$(if $(PHOTOS),$(BIN)/python benchmarks/real_photos.py --photos "$(PHOTOS)" --keep)
+	$(if $(PORTRAITS),$(BIN)/python benchmarks/small_faces.py --portraits "$(PORTRAITS)" --keep)
 	$(BIN)/python benchmarks/train_detector.py --cards
 	$(if $(DATA),$(BIN)/python benchmarks/conditions.py --data "$(DATA)" --keep)
 	$(BIN)/python benchmarks/model_cards.py --cards

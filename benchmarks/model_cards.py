@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import facesegkit  # noqa: F401  before torch, because it sets OMP_WAIT_POLICY
@@ -24,6 +25,7 @@ from common import TOP
 from conditions import ALIGNED, PHOTO_SIZE, robustness
 from model_figures import MIN_PHOTOS, count, model_figures, pooled_figures, split_figures
 from readme_tables import definition_list, table, with_interval
+from recipes import CONTOURS_WEIGHT, TEACHERS, TRAININGS, needed
 
 from facesegkit import metrics
 from facesegkit.checkpoint import load
@@ -45,10 +47,11 @@ TRAINING_KEYS = (
 )  # fmt: skip
 
 _RESEARCH = "non-commercial research and education only"
+OPEN = "synthetic faces, and public-domain portraits labelled by models and MediaPipe"
 LICENCES = {  # by what a model was trained on
     "photos": f"{_RESEARCH} (CelebAMask-HQ)",
     "synthetic faces": "MIT",
-    "synthetic faces and public-domain portraits": "MIT",
+    OPEN: "MIT",
 }
 PROVENANCE = {
     "photos": (
@@ -60,10 +63,10 @@ PROVENANCE = {
         "chosen with the photos of CelebAMask-HQ's train split and the metrics on its validation\n"
         "split."
     ),
-    "synthetic faces and public-domain portraits": (
-        "No photo of a research data set was used in training: the portraits are in the public\n"
-        "domain, and models trained on synthetic faces labelled them (pseudo-labels). The recipe\n"
-        "was chosen by the metrics on CelebAMask-HQ's validation split."
+    OPEN: (
+        "No photo of a research data set was used in training: the portraits, 884 faces found in\n"
+        "879 photos, are in the public domain, and their masks are pseudo-labels. The recipe was\n"
+        "chosen by the metrics on CelebAMask-HQ's validation split."
     ),
 }
 USES = {
@@ -86,7 +89,7 @@ def kind_of(name: str) -> str:
     if name.endswith("-synthetic"):
         return "synthetic faces"
     if name.endswith("-open"):
-        return "synthetic faces and public-domain portraits"
+        return OPEN
     return "photos"
 
 
@@ -165,10 +168,11 @@ def card_text(figures: dict[str, Any]) -> str:
         class_list=", ".join(figures["classes"]),
         use=USES[figures["licence"]],
         input_region=_input_region(RelativeCrop.from_dict(figures["crop"])),
-        provenance=PROVENANCE[figures["trained on"]],
+        provenance=provenance(figures["name"]),
         definition_list=definition_list(figures["definitions"]),
         split_table=split_table(figures),
         class_table=class_table(figures),
+        class_note=class_note(figures),
         group_table=group_table(figures["groups of the test split"]),
         ita_table=ita_table(figures),
         gap_table=gap_table(figures),
@@ -178,6 +182,30 @@ def card_text(figures: dict[str, Any]) -> str:
         known_faults=known_faults(figures["name"]),
         config_json=json.dumps(figures["config"], sort_keys=True),
     )
+
+
+def provenance(name: str) -> str:
+    """Whose the photos of a model's trainings are, and what labelled those without masks."""
+    sentences = []
+    for step in needed(name):
+        training = TRAININGS[step]
+        where = "In the last training" if step == name else f"In the step `{step}`"
+        teacher = training.teacher or ""
+        models = " and ".join(f"`{model}`" for model in TEACHERS.get(teacher, ()))
+        if "everyday" in training.data:
+            sentences.append(
+                f"{where} it also learned from the train split of everyday photos from public "
+                f"research collections; {models}, a larger network trained on CelebAMask-HQ, "
+                "predicted their masks (pseudo-labels)."
+            )
+        if "portraits" in training.data:
+            weight = CONTOURS_WEIGHT[teacher]
+            sentences.append(
+                f"{where} the masks of the portraits are a mean of the predictions of {models} "
+                f"(weight {1 - weight:g}) and the contours of MediaPipe's face mesh 0.10.14 "
+                f"(Google, Apache License 2.0; weight {weight:g})."
+            )
+    return "\n".join([PROVENANCE[kind_of(name)], *wrap(" ".join(sentences), width=105)])
 
 
 def steps_before(minutes: dict[str, float]) -> str:
@@ -214,6 +242,19 @@ def class_table(figures: dict[str, Any]) -> str:
     mean = with_interval(test["mean_f1"], test["interval"])
     rows.append(["mean", mean, f"{test['boundary_f1']:.3f}", f"{val['mean_f1']:.3f}"])
     return table("class | F1, test | boundary F1, test | F1, validation", rows)
+
+
+def class_note(figures: dict[str, Any]) -> str:
+    """What comes before the metrics of classes that are finer than the five features."""
+    if "all classes" not in figures["test"]:
+        return ""
+    val, test = figures["val"]["groups"], figures["groups of the test split"]
+    return (
+        f"\nFor the model's own {len(figures['classes'])} classes, none of them merged, which is "
+        "why the mean is another. `hat` rests on\n"
+        f"few photos: {test['hat']['photos']} of the test and {val['hat']['photos']} of the "
+        "validation split.\n"
+    )
 
 
 def group_table(groups: dict[str, Any]) -> str:

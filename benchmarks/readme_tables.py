@@ -91,7 +91,7 @@ FALSE_FACES = {
 EIGHT_FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
 PURPOSES = {
     "separable": "the least time",
-    "unet": "the best masks",
+    "unet": "the best masks of large faces",
     "unet-19": "all parts: hair, skin, ears, neck, glasses, hat, clothes too",
     "separable-open": "any use, in the least time",
     "unet-open": "any use, the best free masks",
@@ -250,6 +250,17 @@ def faces_found(names: Sequence[str]) -> str:
 def real_photos() -> str:
     """The same, all models and other detectors."""
     return faces_found([*results("real_photos")])
+
+
+def small_faces() -> str:
+    """Faces found in large photos, by their width."""
+    found = results("small_faces")
+    widths = next(iter(found.values()))
+    rows = [
+        [width, *(f"{of[width]['alone']} / {of[width]['among six']}" for of in found.values())]
+        for width in widths
+    ]
+    return table(" | ".join(["width of the faces", *found]), rows)
 
 
 def calibration() -> str:
@@ -434,9 +445,9 @@ def tested() -> str:
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
     "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator, all_parts,
-                        conditions, robustness, real_photos, calibration, any_photo, hard_photos,
-                        end_to_end, worst_case, speed, photo_to_file, video, costs, data_speed,
-                        time_to_quality, two_processes),
+                        conditions, robustness, real_photos, calibration, small_faces, any_photo,
+                        hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
+                        data_speed, time_to_quality, two_processes),
     "docs/testing.md": (tested,),
     "docs/training.md": (adaptation,),
 }  # fmt: skip

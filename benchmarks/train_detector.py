@@ -57,7 +57,8 @@ DATA = {
 }
 WHERE = {
     "detector": "Its photos are from the same collections as those of the validation split.",
-    "detector-open": "Nearly all faces that it has seen are frontal, upright and in good light.",
+    "detector-open": """In the photos that it learned from, before training rotated and darkened
+them, nearly all faces are frontal, upright and in good light.""",
 }
 CYCLES = ((14_000, 4e-3), (9_000, 2e-3), (9_000, 2e-3), (2_500, 1.5e-3))  # steps, highest lr
 PEOPLE = 2_000  # of the data set
@@ -137,7 +138,7 @@ def card_text(name: str, figures: dict[str, Any]) -> str:
         others=" and models of your own" if name == "detector-open" else "",
         models=", ".join(f"`{model}`" for model in models),
         found=faces_found([*models, *OTHER_DETECTORS]),
-        ece=calibration["ECE of likely regions"],
+        calibration=calibration,
         **figures,
     )
 

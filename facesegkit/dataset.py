@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from facesegkit.data.celebamask_hq import SPLITS, Archive
+from facesegkit.data.celebamask_hq import ENOUGH_PHOTOS, SPLITS, Archive
 from facesegkit.data.joined_arrays import Array, JoinedArrays
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
@@ -71,7 +71,8 @@ class CelebAMaskHQ(VisionDataset):
         self.split_rule = archive.split_rule
         self.ids = [i for i in archive.pairs if split in ("all", archive.split_of(i))]
         if not self.ids:
-            raise FaceSegKitError(f"The {split} split of {root} is empty ({self.split_rule}).")
+            empty = f"The {split} split of {root} is empty ({self.split_rule})"
+            raise FaceSegKitError(f"{empty}; {ENOUGH_PHOTOS}.")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,4 +1,4 @@
-"""The error that the commands report in one sentence instead of a traceback."""
+"""The error that the commands report in one sentence instead of a traceback, and its wording."""
 
 
 class FaceSegKitError(Exception):
@@ -6,6 +6,11 @@ class FaceSegKitError(Exception):
 
     The commands print it to standard error and exit with status 1.
     """
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun for a message: "1 face", "1,200 faces"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def first_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from facesegkit.dataset import TrainingData
+from facesegkit.errors import counted
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import IGNORED, LabelScheme
@@ -163,7 +164,7 @@ class Evaluation:
             lines.append(f"{name:{width}}" + "".join(f"{value:>11.4f}" for value in values))
         lines.append(f"{'mean':{width}}{metrics.mean_f1:>11.4f}{metrics.mean_iou:>11.4f}")
         lines.append(
-            f"({len(self.rows):,} photos{f' of {self.split}' if self.split else ''}; "
+            f"({counted(len(self.rows), 'photo')}{f' of {self.split}' if self.split else ''}; "
             f"background is left out of the mean; pixel accuracy {metrics.pixel_accuracy:.4f})"
         )
         return "\n".join(lines)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.dataset import TrainingData
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import LabelScheme
 from facesegkit.metrics import Evaluation, Predictor, SegmentationMetrics, predict_classes
@@ -152,8 +152,9 @@ def example_cases(
     scores = evaluation.per_image_mean_f1
     picked = pick_cases(scores, each)
     if not picked:
-        shown = f"{len(scores):,} photos shows any of {', '.join(evaluation.scheme.classes)}"
-        raise FaceSegKitError(f"None of the {shown}; there are no cases to show.")
+        shown = f"shows any of {', '.join(evaluation.scheme.classes)}"
+        none = f"None of the {counted(len(scores), 'photo')} {shown}"
+        raise FaceSegKitError(f"{none}; there are no cases to show.")
     titles = [f"{name}\nmean F1 {scores[index]:.3f}" for name, index in picked]
     photos, labels = data.batch(np.array([index for _, index in picked]))
     targets = data.scheme.merge(labels.numpy())

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from facesegkit.config import RunOptions, TrainConfig
 from facesegkit.dataset import TrainingBatch, TrainingData
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.losses import Loss, segmentation_loss
 from facesegkit.metrics import evaluate, predict_logits
 from facesegkit.models import FaceParser, upsample_bilinear_quarter
@@ -266,11 +266,11 @@ def _start(
 ) -> TrainState:
     """Check that there are enough samples, and return a fresh state or one to resume from."""
     if len(train) == 0 or (val is not None and len(val) == 0):
-        given = f"{len(train)} photos to train on and {len(val or [])} to validate on"
-        raise FaceSegKitError(f"There are {given}; give a data set with at least one for both.")
+        given = f"{counted(len(train), 'photo')} to train on and {len(val or [])} to validate on"
+        raise FaceSegKitError(f"Got {given}; give a data set with at least one for both.")
     batch_size = min(config.batch_size, len(train))
     if batch_size < (count := distributed.world_size()):
-        batch = f"a batch of {batch_size} photos"
+        batch = f"a batch of {counted(batch_size, 'photo')}"
         raise FaceSegKitError(f"{count} processes cannot share {batch}; start fewer.")
     keep_freed_memory()
     state = TrainState(model, config, run, batch_size)

@@ -174,6 +174,17 @@ def test_every_kind_of_model_has_a_licence_and_an_origin(name, licence):
     assert model_cards.LICENCES[kind].startswith(licence) and kind in model_cards.PROVENANCE
 
 
+def test_cards_name_all_that_labelled_the_training_photos():
+    of_unet, of_open = (
+        " ".join(model_cards.provenance(name).split()) for name in ("unet", "unet-open")
+    )
+    assert "`unet-first` it also learned" in of_unet and "MediaPipe" not in of_unet
+    assert "Apache License 2.0; weight 0.35)" in of_open and "2.0; weight 0.2)" in of_open
+    assert "research collections" not in of_open
+    for name in ("unet-19", "unet-synthetic"):
+        assert model_cards.provenance(name) == model_cards.PROVENANCE[model_cards.kind_of(name)]
+
+
 def test_evaluating_again_keeps_what_is_known_about_training(tmp_path, monkeypatch):
     before = model_cards.read_figures("separable")
     monkeypatch.setattr(model_cards, "FOLDER", tmp_path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.model_zoo import is_shipped, weights_path
 
 if TYPE_CHECKING:
@@ -45,11 +47,19 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=str(MODEL), help=about)
 
 
-def trained_model(model: str) -> Checkpoint:
-    """Load the checkpoint of a model that ships, or a .pth file."""
+def trained_model(model: str, option: str = "--model") -> Checkpoint:
+    """Load the checkpoint of a model that ships, or a .pth file; `option` has named it."""
     from facesegkit.checkpoint import load
 
-    return load(weights_path(model, ".pth") if is_shipped(model) else model)
+    if is_shipped(model):
+        return load(weights_path(model, ".pth"))
+    if not os.path.isfile(model):
+        train = f"train one with 'python face_segmentation.py', or name another with {option}"
+        raise FaceSegKitError(f"There is no model file {model}; {train}.")
+    if model.lower().endswith(".onnx"):
+        kind = f"{option} of this command needs a .pth file, and {model} is an ONNX file"
+        raise FaceSegKitError(f"{kind}; give the .pth file that it was exported from.")
+    return load(model)
 
 
 def say(sentence: str) -> None:

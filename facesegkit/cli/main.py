@@ -9,7 +9,7 @@ from pathlib import Path
 from facesegkit.cli.common import MODEL, Commands, add_model, positive, say, seed, trained_model
 from facesegkit.cli.pseudo_label import add_pseudo_label
 from facesegkit.cli.segment import add_segment, one_photo_parser
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, model_card, weights_path
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write, check_writable
@@ -139,7 +139,7 @@ def _synthesize(options: argparse.Namespace) -> None:
         annotator=options.annotator,
         workers=options.workers,
     )
-    print(f"{options.count:,} synthetic faces in {options.out}")
+    print(f"{counted(options.count, 'synthetic face')} in {options.out}")
 
 
 def _add_train(commands: Commands) -> None:
@@ -147,13 +147,15 @@ def _add_train(commands: Commands) -> None:
     train.set_defaults(command=_train)
     _add_data(train)
     add = train.add_argument
-    add("--arch", choices=("separable", "unet"), default="separable", help="(default: separable)")
+    own = "default: that of --init-from, else"
+    add("--arch", choices=("separable", "unet"), help=f"({own} separable)")
     budget = train.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
     budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
-    add("--scheme", default="five", help="five, all or a JSON file of classes (default: five)")
-    crops = "the model sees the whole aligned photo (default), or a crop around the face"
-    add("--crop", choices=("photo", "face"), default="photo", help=crops)
+    own = "default: that of --init-from or --teacher, else"
+    add("--scheme", help=f"five, all or a JSON file of classes ({own} five)")
+    crops = "the model sees the whole aligned photo, or a crop around the face"
+    add("--crop", choices=("photo", "face"), help=f"{crops} ({own} photo)")
     add("--init-from", metavar="MODEL", help="start from this trained model (name or .pth file)")
     add("--teacher", metavar="MODEL", help="distil this larger model (name or .pth file)")
     add("--lr", type=positive(float), help="highest learning rate (default: 0.008)")

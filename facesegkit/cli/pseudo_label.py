@@ -1,15 +1,18 @@
 """`facesegkit pseudo-label`: a data set for training from photos without masks."""
 
 import argparse
+import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from facesegkit.cli.common import Commands, progress_bar, say, trained_model
 from facesegkit.cli.segment import find_photos
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import is_shipped, licence_notice
 
 MODEL = "unet-open"
+UNREADABLE = "unreadable"
 
 
 def add_pseudo_label(commands: Commands) -> None:
@@ -28,31 +31,56 @@ def add_pseudo_label(commands: Commands) -> None:
 
 def _pseudo_label(options: argparse.Namespace) -> None:
     from facesegkit.inference.segmenter import FaceSegmenter
-    from facesegkit.pseudo_label.dataset import pseudo_label
+    from facesegkit.pseudo_label.dataset import RECORD, pseudo_label
     from facesegkit.pseudo_label.ensemble import Teacher
 
     if not 0 <= options.min_confidence <= 1:
         given = f"--min-confidence {options.min_confidence}"
         raise FaceSegKitError(f"{given} is not a probability; give a number from 0 to 1.")
-    photos = [
-        p for path in options.photos for p in (find_photos(path) if path.is_dir() else [path])
-    ]
+    paths = [p for path in options.photos for p in (find_photos(path) if path.is_dir() else [path])]
+    photos = [*{os.path.realpath(photo): photo for photo in paths}.values()]
     checkpoints = [trained_model(name) for name in options.model]
+    teacher = Teacher(checkpoints, names=options.model)
     for name in filter(is_shipped, options.model):
         if notice := licence_notice(name):
             print(notice, file=sys.stderr)
     analyzer = FaceSegmenter(checkpoints[0]).analyzer
     assert analyzer is not None  # it is None for aligned photos only
-    teacher, faces, failed = Teacher(checkpoints), 0, 0
+    outcomes: Counter[str] = Counter()
     labelled = pseudo_label(photos, teacher, analyzer, options.output, options.min_confidence)
     with progress_bar("photo") as update:
         for number, (_, outcome) in enumerate(labelled, start=1):
             if isinstance(outcome, str):
-                failed += 1
+                outcomes[UNREADABLE] += 1
                 say(outcome)
             else:
-                faces += outcome
+                outcomes.update(line.left_out for line in outcome)
             update(number, len(photos))
-    print(f"{faces:,} faces of {len(photos) - failed:,} photos in {options.output}")
+    _report(outcomes, len(photos), options, is_empty=not (options.output / RECORD).exists())
+
+
+def _report(
+    outcomes: Counter[str], photos: int, options: argparse.Namespace, is_empty: bool
+) -> None:
+    """Print how many faces there are now, and how many are left out and why."""
+    from facesegkit.pseudo_label.dataset import MIN_FACE_WIDTH, NO_FACE, NOT_CONFIDENT, TOO_SMALL
+
+    failed = outcomes[UNREADABLE]
+    reasons = {
+        UNREADABLE: ("photo", "that could not be read"),
+        NO_FACE: ("photo", "without a face"),
+        TOO_SMALL: ("face", f"less than {MIN_FACE_WIDTH} pixels wide"),
+        NOT_CONFIDENT: ("face", f"below --min-confidence {options.min_confidence:g}"),
+    }
+    left_out = ", ".join(
+        f"{counted(outcomes[reason], noun)} {why}"
+        for reason, (noun, why) in reasons.items()
+        if outcomes[reason]
+    )
+    if is_empty:
+        advice = "give other photos or a lower --min-confidence"
+        raise FaceSegKitError(f"There is no face for {options.output}: {left_out}; {advice}.")
+    total = f"{counted(outcomes[''], 'face')} of {counted(photos, 'photo')} in {options.output}"
+    print(f"{total}; left out: {left_out}" if left_out else total)
     if failed:
-        raise FaceSegKitError(f"{failed:,} of {len(photos):,} photos could not be read.")
+        raise FaceSegKitError(f"{failed:,} of {counted(photos, 'photo')} could not be read.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
 from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
@@ -89,13 +89,14 @@ def _segment(options: argparse.Namespace) -> None:
         if is_video(path):
             failed += not _segment_video(segmenter, path, output, options.view or VIDEO_VIEW)
     if not options.output:
-        print(f"{len(outputs) - failed:,} results in {options.output_dir}")
+        print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
     elif not failed:
         print(f"saved {options.output}")
     if failed:
-        raise FaceSegKitError(f"{failed:,} of {len(outputs):,} files could not be segmented.")
+        some = f"{failed:,} of {counted(len(outputs), 'file')}"
+        raise FaceSegKitError(f"{some} could not be segmented.")
     if empty and options.require_face:
-        some = f"{empty:,} of {len(photos):,} photos"
+        some = f"{empty:,} of {counted(len(photos), 'photo')}"
         raise FaceSegKitError(f"No face was detected in {some}, but one is required.")
 
 
@@ -126,7 +127,7 @@ def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: st
     except FaceSegKitError as error:
         say(str(error))
         return False
-    print(f"{video}: {frames:,} frames")
+    print(f"{video}: {counted(frames, 'frame')}")
     return True
 
 

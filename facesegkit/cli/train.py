@@ -18,8 +18,8 @@ from facesegkit.cli.common import trained_model
 from facesegkit.config import Budget, RunOptions, TrainConfig
 from facesegkit.data.cache import PHOTO_SIZE, DatasetCache, build_cache
 from facesegkit.dataset import TrainingData
-from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import CROPS, RelativeCrop
+from facesegkit.errors import FaceSegKitError, counted
+from facesegkit.geometry import CROPS, FULL_IMAGE, RelativeCrop
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, LabelScheme
 from facesegkit.metrics import Evaluation, evaluate
 from facesegkit.plots import confusion_figure, example_cases, save_figure, training_curves
@@ -38,7 +38,8 @@ SYNTHETIC = Path("data", "synthetic")
 def _open_caches(options: argparse.Namespace, crop: RelativeCrop) -> list[DatasetCache]:
     """Open the caches of the data sets; build them first if need be; synthesize without --data."""
     if options.data is None:
-        print(f"no --data given: using {options.num_synthetic:,} synthetic faces in {SYNTHETIC}")
+        faces = counted(options.num_synthetic, "synthetic face")
+        print(f"no --data given: using {faces} in {SYNTHETIC}")
         if distributed.is_first():
             synthesize_dataset(SYNTHETIC, options.num_synthetic, seed=0)
         distributed.barrier()
@@ -65,16 +66,16 @@ def _split(
 
 def run_train(options: argparse.Namespace) -> None:
     """Train a model, evaluate it and save everything."""
-    scheme, crop = read_scheme(options.scheme), CROPS[options.crop]
     _check_outputs(options)
+    initial = trained_model(options.init_from, "--init-from") if options.init_from else None
+    teacher = trained_model(options.teacher, "--teacher") if options.teacher else None
+    arch, scheme, crop = _choose(options, initial, teacher)
     caches = _open_caches(options, crop)
-    initial, teacher = (_load(name, scheme) for name in (options.init_from, options.teacher))
     torch.manual_seed(options.seed)
-    arch = initial.arch if initial else options.arch
     model = initial.model if initial else build_model(arch, classes=len(scheme.class_names))
     print(f"{type(model).__name__}: {profile_model(model)}")
     device = distributed.best_device()
-    config = _config(options, device)
+    config = _config(options, crop, device)
     about = {"init_from": options.init_from, "teacher": options.teacher, "data": _summary(caches)}
     metadata = {**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()}
     train, val = (_split(caches, split, scheme, crop) for split in ("train", "val"))
@@ -112,17 +113,41 @@ def _check_outputs(options: argparse.Namespace) -> None:
         check_writable(folder)
 
 
-def _load(name: str | None, scheme: LabelScheme) -> Checkpoint | None:
-    """Load a trained model that has the classes of a scheme; None without a name."""
-    checkpoint = trained_model(name) if name else None
-    if checkpoint and checkpoint.scheme.class_names != scheme.class_names:
-        own, needed = (", ".join(s.class_names) for s in (checkpoint.scheme, scheme))
-        classes = f"{name} has the classes {own}, not {needed}"
-        raise FaceSegKitError(f"{classes}; give a model of the same scheme.")
-    return checkpoint
+def _choose(
+    options: argparse.Namespace, initial: Checkpoint | None, teacher: Checkpoint | None
+) -> tuple[str, LabelScheme, RelativeCrop]:
+    """Architecture, scheme and crop: those of the options, or else those of the given models.
+
+    Raises a FaceSegKitError if one of the models differs from that.
+    """
+    first = initial or teacher
+    arch = options.arch or (initial.arch if initial else "separable")
+    scheme = first.scheme if first else FIVE_FEATURES
+    if options.scheme:
+        scheme = read_scheme(options.scheme)
+    crop = first.crop if first else FULL_IMAGE
+    if options.crop:
+        crop = CROPS[options.crop]
+    if initial and initial.arch != arch:
+        other = f"{options.init_from} has the architecture {initial.arch}, not {arch}"
+        raise FaceSegKitError(f"{other}; leave out --arch or give another model.")
+    for name, model in ((options.init_from, initial), (options.teacher, teacher)):
+        if model and model.scheme.class_names != scheme.class_names:
+            own, needed = (", ".join(s.class_names) for s in (model.scheme, scheme))
+            classes = f"{name} has the classes {own}, not {needed}"
+            raise FaceSegKitError(f"{classes}; give models and a --scheme that agree.")
+        if model and model.crop != crop:
+            regions = f"{name} was trained with {_region(model.crop)}, not {_region(crop)}"
+            raise FaceSegKitError(f"{regions}; give models and a --crop that agree.")
+    return arch, scheme, crop
 
 
-def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
+def _region(crop: RelativeCrop) -> str:
+    """A crop as the option for it, if there is one."""
+    return next((f"--crop {name}" for name, known in CROPS.items() if known == crop), f"{crop}")
+
+
+def _config(options: argparse.Namespace, crop: RelativeCrop, device: torch.device) -> TrainConfig:
     """The training recipe: the defaults, and what the options change."""
     minutes = None if options.epochs else options.minutes or 10
     return TrainConfig(
@@ -132,7 +157,7 @@ def _config(options: argparse.Namespace, device: torch.device) -> TrainConfig:
         resize_schedule=((0.5, 192),) if options.init_from else TrainConfig.resize_schedule,
         bf16=distributed.broadcast(bf16_is_faster(device)),
         seed=options.seed,
-        augmentation=ALIGNED_AUGMENTATION if options.crop == "face" else Augmentation(),
+        augmentation=ALIGNED_AUGMENTATION if crop != FULL_IMAGE else Augmentation(),
     )
 
 

@@ -32,8 +32,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from facesegkit.data import celebamask_hq
-from facesegkit.data.celebamask_hq import SPLITS, Archive, BadPair, Files, Pair
-from facesegkit.errors import FaceSegKitError, first_line
+from facesegkit.data.celebamask_hq import ENOUGH_PHOTOS, SPLITS, Archive, BadPair, Files, Pair
+from facesegkit.errors import FaceSegKitError, counted, first_line
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
@@ -95,13 +95,14 @@ class DatasetCache:
         rows = np.flatnonzero(self.splits != "" if split == "all" else self.splits == split)
         if not len(rows):
             about = f"good pairs: {len(self.ids) - len(self.bad)}, split: {self.split_rule}"
-            raise FaceSegKitError(f"The {split} split of {self.source} is empty ({about}).")
+            empty = f"The {split} split of {self.source} is empty ({about})"
+            raise FaceSegKitError(f"{empty}; {ENOUGH_PHOTOS}.")
         return rows
 
     def summary(self) -> str:
         """One line with the number of pairs, the data set's name, and the split."""
         counts = ", ".join(f"{np.sum(self.splits == split):,} {split}" for split in SPLITS)
-        pairs = f"{len(self.ids) - len(self.bad):,} pairs of {Path(self.source).name}"
+        pairs = f"{counted(len(self.ids) - len(self.bad), 'pair')} of {Path(self.source).name}"
         return f"{pairs}: {counts} (split: {self.split_rule})"
 
 
@@ -324,14 +325,15 @@ def _finish(folder: Path, manifest: Manifest) -> None:
     """Report the bad pairs and mark the cache as complete, if all good ones are written."""
     count, bad = len(manifest.ids), manifest.bad
     if len(bad) == count:
-        none = f"None of the {count} pairs of {manifest.source} can be used"
+        none = f"None of the {counted(count, 'pair')} of {manifest.source} can be used"
         raise FaceSegKitError(f"{none}; the first one: {bad[min(bad)]}")
     state = np.fromfile(folder / "state", dtype=np.uint8)
     if not state[~np.isin(manifest.ids, list(bad))].all():
         raise FaceSegKitError(f"Not all pairs have been written to {folder}; run it again.")
     if bad:
         reasons = "".join(f"\n  {bad[photo_id]}" for photo_id in sorted(bad))
-        print(f"{len(bad)} of {count} pairs are skipped:{reasons}", file=sys.stderr)
+        skipped = "is skipped" if len(bad) == 1 else "are skipped"
+        print(f"{len(bad)} of {counted(count, 'pair')} {skipped}:{reasons}", file=sys.stderr)
     replace(manifest, complete=True).write(folder)
 
 

@@ -39,6 +39,7 @@ MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 SPLITS = ("train", "val", "test")
 OFFICIAL_SPLIT = "official"
 HASH_SPLIT = "hash of the id, 80/10/10"
+ENOUGH_PHOTOS = "give about 30 photos or more, so that each split has some"
 
 # The data set's largest photo has a few hundred thousand bytes, and a million pixels.
 _MAX_FILE_BYTES = 2**26
@@ -206,7 +207,8 @@ def _open(root: Path) -> tuple[Files, list[Entry]]:
     except OSError as error:
         reason = error.strerror or error
         raise FaceSegKitError(f"{error.filename or root} cannot be read: {reason}.") from error
-    raise FaceSegKitError(f"There is no {root}; give the folder or the zip of CelebAMask-HQ.")
+    layout = "give a folder or zip in CelebAMask-HQ's layout, such as 'facesegkit synthesize' makes"
+    raise FaceSegKitError(f"There is no data set {root}; {layout}.")
 
 
 def _find_base(root: Path) -> Path:

@@ -1,12 +1,15 @@
 """A data set of users' own photos, whose masks a teacher predicts (D. Lee, "Pseudo-Label", 2013).
 
 Faces are detected and aligned, so the data set looks like CelebAMask-HQ and can be used like it.
-Beside the photos and masks there is pseudo_labels.csv with the source and the confidence of each.
+Beside the photos and masks there are pseudo_labels.csv, with the source and the confidence of each,
+and pseudo_labels.json, with the models that made the masks.
 """
 
 import csv
+import json
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +26,12 @@ from facesegkit.inference.alignment import warp_crop
 from facesegkit.inference.pipeline import Candidate, FaceAnalyzer, ScaledImage
 from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import LabelScheme
-from facesegkit.pseudo_label.ensemble import Prediction, Teacher
-from facesegkit.system.files import atomic_write
+from facesegkit.pseudo_label.ensemble import ModelId, Prediction, Teacher
+from facesegkit.system.files import atomic_write, check_writable
 
-RECORD = "pseudo_labels.csv"
-MIN_FACE_SIDE = 100  # pixels of the aligned photo; smaller faces would teach blur
+RECORD, SETTINGS = "pseudo_labels.csv", "pseudo_labels.json"
+MIN_FACE_WIDTH = 50  # pixels; smaller faces would teach blur
+MIN_FACE_SIDE = 2 * MIN_FACE_WIDTH  # of the aligned photo, which is twice as wide as the face
 # A pixel is ignored where fewer of the teacher's views and models agree on its class.
 MIN_AGREEMENT = 0.7
 _MAX_FACES = 100  # of a photo
@@ -44,11 +48,46 @@ class PseudoLabel:
 
 
 class Labelled(NamedTuple):
-    """A line of the record: a photo's face, or with empty fields a photo without any."""
+    """A line of the record: a face in the data set, or why a photo or a face is left out."""
 
-    source: str
+    source: str  # the photo's resolved path
     photo_id: str = ""
     confidence: str = ""
+    left_out: str = ""  # one of the reasons below
+
+
+NO_FACE, TOO_SMALL, NOT_CONFIDENT = "no face", "too small", "low confidence"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the masks of a data set depend on; kept as JSON in its folder."""
+
+    models: Sequence[ModelId]
+    min_confidence: float
+
+    def write(self, folder: Path) -> None:
+        """Write them to the folder of a data set, atomically."""
+        with atomic_write(folder / SETTINGS) as unfinished:
+            unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def check(self, folder: Path) -> None:
+        """Raise a FaceSegKitError if a data set was made with other models or another threshold."""
+        try:
+            saved = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            before = Settings(
+                [ModelId(**one) for one in saved["models"]], float(saved["min_confidence"])
+            )
+        except (ValueError, TypeError, LookupError) as error:
+            raise FaceSegKitError(f"{folder / SETTINGS} is damaged; delete {folder}.") from error
+        names = [" and ".join(model.name for model in one.models) for one in (before, self)]
+        if [m.sha256 for m in before.models] != [m.sha256 for m in self.models]:
+            names[0] += ", which has changed since," if names[0] == names[1] else ""
+        elif before.min_confidence == self.min_confidence:
+            return
+        options = f"{names[0]} with --min-confidence {before.min_confidence:g}"
+        advice = "give the same options or another folder"
+        raise FaceSegKitError(f"{folder} was labelled by {options}; {advice}.")
 
 
 def pseudo_label(
@@ -57,90 +96,107 @@ def pseudo_label(
     analyzer: FaceAnalyzer,
     output: Path,
     min_confidence: float = 0.0,
-) -> Iterator[tuple[Path, int | str]]:
+) -> Iterator[tuple[Path, list[Labelled] | str]]:
     """Write every face of the photos, with the masks that the teacher predicts, to a data set.
 
     Faces of which the teacher is less confident than `min_confidence` are left out. A run that was
-    interrupted continues, and further photos can be added.
+    interrupted continues, and further photos can be added. Nothing is written before the first
+    face.
 
-    Yields each photo with the number of its faces, or with what is wrong with it. Raises a
-    FaceSegKitError if the folder holds something else or cannot be written.
+    Yields each photo with its lines of the record, or with what is wrong with it. Raises a
+    FaceSegKitError if the folder holds something else, was made with other settings, or cannot be
+    written.
     """
-    record = _Record(output)
+    record = _Record(output, Settings(teacher.ids, min_confidence))
     for path in photos:
-        if (before := record.count(path)) is not None:
-            yield path, before
-            continue
-        try:
-            faces = [face for face in _faces(path, teacher, analyzer) if face.masks]
-        except FaceSegKitError as error:
-            yield path, str(error)
-            continue
-        kept = [face for face in faces if face.confidence >= min_confidence]
-        ids = range(record.next_id, record.next_id + len(kept))
-        for photo_id, face in zip(ids, kept, strict=True):
-            write_pair(output, photo_id, face.photo, face.masks)
-        labelled = zip(ids, kept, strict=True)
-        lines = [Labelled(str(path), str(i), f"{face.confidence:.4f}") for i, face in labelled]
-        record.add(lines or [Labelled(str(path))])
-        yield path, len(kept)
+        source = os.path.realpath(path)
+        if source not in record.lines:
+            try:
+                found = list(_faces(path, teacher, analyzer))
+            except FaceSegKitError as error:
+                yield path, str(error)
+                continue
+            record.add(source, found)
+        yield path, record.lines[source]
 
 
 class _Record:
-    """The faces in a data set, by photo; kept in its folder."""
+    """What became of each photo of a data set; kept in its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
         self.path = folder / RECORD
-        self.lines: list[Labelled] = []
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-            if RECORD in names:
-                with self.path.open(newline="", encoding="utf-8") as file:
-                    _, *rows = csv.reader(file)
-                # The last line may be incomplete, if the program was killed.
-                self.lines = [Labelled(*row) for row in rows if len(row) == len(Labelled._fields)]
-            elif names:
-                other = f"{folder} contains {names[0]!r}; choose an empty or new folder."
-                raise FaceSegKitError(other)
-        except OSError as error:
-            reason = error.strerror or error
-            raise FaceSegKitError(f"Cannot write to {folder}: {reason}.") from error
-        except ValueError as error:
-            raise FaceSegKitError(f"{self.path} is damaged; delete {folder}.") from error
-        self.counts = {line.source: 0 for line in self.lines}
-        for line in self.lines:
-            self.counts[line.source] += line.photo_id != ""
-        with atomic_write(self.path) as unfinished:
-            unfinished.write_text("")
-            self._append(unfinished, [Labelled._fields, *self.lines])
+        self.lines: dict[str, list[Labelled]] = {}  # by source
+        check_writable(next(one for one in (folder, *folder.parents) if one.exists()))
+        names = sorted(p.name for p in folder.glob("[!.]*"))
+        if SETTINGS in names:
+            settings.check(folder)
+        elif names:
+            other = f"{folder} contains {names[0]!r}; choose an empty or new folder."
+            raise FaceSegKitError(other)
+        if RECORD in names:
+            self._read()
+            self._write()  # without a line that is incomplete
 
     @property
     def next_id(self) -> int:
         """The first id that is free."""
-        return max((int(line.photo_id) + 1 for line in self.lines if line.photo_id), default=0)
+        lines = (line for lines in self.lines.values() for line in lines if line.photo_id)
+        return max((int(line.photo_id) + 1 for line in lines), default=0)
 
-    def count(self, photo: Path) -> int | None:
-        """How many faces of a photo there are; None for a new photo."""
-        return self.counts.get(str(photo))
+    def add(self, source: str, faces: Sequence[PseudoLabel | str]) -> None:
+        """Write the faces of a photo that are confident enough, and what became of the others."""
+        lines, photo_id = [], self.next_id
+        for face in faces:
+            if isinstance(face, str):
+                lines.append(Labelled(source, left_out=face))
+                continue
+            confidence = f"{face.confidence:.4f}"
+            if not face.masks or face.confidence < self.settings.min_confidence:
+                lines.append(Labelled(source, "", confidence, NOT_CONFIDENT))
+                continue
+            if not photo_id:
+                self.settings.write(self.folder)
+            write_pair(self.folder, photo_id, face.photo, face.masks)
+            lines.append(Labelled(source, str(photo_id), confidence))
+            photo_id += 1
+        self.lines[source] = lines
+        if self.path.exists():
+            self._append(self.path, lines)
+        elif photo_id:
+            self._write()
 
-    def add(self, lines: list[Labelled]) -> None:
-        """Add the faces of one photo."""
-        self._append(self.path, lines)
-        self.lines += lines
+    def _read(self) -> None:
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                _, *rows = csv.reader(file)
+        except ValueError as error:
+            raise FaceSegKitError(f"{self.path} is damaged; delete {self.folder}.") from error
+        for row in rows:
+            if len(row) == len(Labelled._fields):  # else the program was killed while writing it
+                self.lines.setdefault(row[0], []).append(Labelled(*row))
+
+    def _write(self) -> None:
+        with atomic_write(self.path) as unfinished:
+            lines = (line for lines in self.lines.values() for line in lines)
+            self._append(unfinished, [Labelled._fields, *lines])
 
     def _append(self, path: Path, lines: Sequence[tuple[str, ...]]) -> None:
         with path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(lines)
 
 
-def _faces(path: Path, teacher: Teacher, analyzer: FaceAnalyzer) -> Iterator[PseudoLabel]:
-    """The faces of a photo that are large enough, aligned and labelled."""
+def _faces(path: Path, teacher: Teacher, analyzer: FaceAnalyzer) -> Iterator[PseudoLabel | str]:
+    """The faces of a photo, aligned and labelled, or why there is none."""
     photo = read_photo(path)
     found: list[Candidate] = analyzer.candidates(ScaledImage(photo, photo.size))
+    if not found:
+        yield NO_FACE
     for candidate in found[:_MAX_FACES]:
         if candidate.roi.size >= MIN_FACE_SIDE:
             yield label_face(warp_crop(photo, candidate.roi, ANNOTATION_SIZE), teacher)
+        else:
+            yield TOO_SMALL
 
 
 def label_face(aligned: Image.Image, teacher: Teacher) -> PseudoLabel:

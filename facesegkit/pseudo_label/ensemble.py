@@ -4,6 +4,7 @@ Averaging over flipped, scaled and rotated views (test-time augmentation) remove
 model's errors, and averaging over models another one. What remains is worth learning from.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,21 +48,46 @@ class Prediction:
     agreement: Tensor  # fraction of the views and models with the same class, float32 [B, h, w]
 
 
+@dataclass(frozen=True)
+class ModelId:
+    """Which model predicted masks, and under which licence they are."""
+
+    name: str
+    sha256: str  # of the weights
+    licence: str
+
+    @classmethod
+    def of(cls, name: str, checkpoint: Checkpoint) -> "ModelId":
+        """Identify a model, which the user calls by this name."""
+        digest = hashlib.sha256()
+        for weights in checkpoint.model.state_dict().values():
+            digest.update(weights.cpu().numpy().tobytes())
+        return cls(name, digest.hexdigest(), str(checkpoint.about.get("licence", "not stated")))
+
+
 class Teacher:
     """The mean of models with the same classes and crop, over views.
 
-    Raises a FaceSegKitError if classes or crops differ.
+    `names` of the models are recorded in the data sets that it labels. Raises a FaceSegKitError if
+    classes or crops differ.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], views: Sequence[View] = VIEWS) -> None:
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        views: Sequence[View] = VIEWS,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        names = names or [checkpoint.arch for checkpoint in checkpoints]
+        self.ids = [ModelId.of(*one) for one in zip(names, checkpoints, strict=True)]
         self.models = [checkpoint.model.eval() for checkpoint in checkpoints]
         self.views = views
         first = checkpoints[0]
         self.scheme, self.crop, self.input_size = first.scheme, first.crop, first.input_size
-        for other in checkpoints[1:]:
+        for name, other in zip(names, checkpoints, strict=True):
             if (other.scheme, other.crop) != (self.scheme, self.crop):
-                problem = "The models of a teacher differ in their classes or in their crop"
-                raise FaceSegKitError(f"{problem}; give models that were trained alike.")
+                both = f"{names[0]} and {name} have different classes or input regions"
+                raise FaceSegKitError(f"{both}; give models that agree.")
 
     @torch.inference_mode()
     def __call__(self, photos: Tensor) -> Prediction:

@@ -37,8 +37,7 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
     """
     train = "'python face_segmentation.py'"
     if not Path(path).is_file():
-        name = "or name another with --model"
-        raise FaceSegKitError(f"There is no model file {path}; train one with {train}, {name}.")
+        raise FaceSegKitError(f"There is no model file {path}; train one with {train}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here

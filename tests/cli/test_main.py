@@ -15,15 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from facesegkit.checkpoint import Checkpoint, build_model, load, save
+from facesegkit.checkpoint import ARCHITECTURES, Checkpoint, build_model, load, save
 from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
-from facesegkit.geometry import FACE_CROP
+from facesegkit.geometry import FACE_CROP, FULL_IMAGE
 from facesegkit.inference.pipeline import FaceAnalyzer
 from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES
 from facesegkit.synthetic import synthesize_face
+from facesegkit.transforms import ALIGNED_AUGMENTATION
 
 TOP = Path(__file__).parents[2]
 
@@ -123,15 +124,44 @@ def test_training_from_a_model_with_a_teacher(trained, synthetic, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     initial = trained / "face_segmentation_model.pth"
     arguments = ["train", "--data", synthetic, "--cache", trained / "cache", "--init-from", initial]
-    arguments += ["--teacher", "unet", "--epochs", "1", "--lr", "1e-9"]
+    arguments += ["--teacher", initial, "--epochs", "1", "--lr", "1e-9"]
     assert facesegkit(*arguments) == 0
     made, before = load("face_segmentation_model.pth"), load(initial)
-    assert made.about["init_from"] == str(initial) and made.about["teacher"] == "unet"
+    assert made.about["init_from"] == str(initial) and made.about["teacher"] == str(initial)
     for weights, others in zip(made.model.parameters(), before.model.parameters(), strict=True):
         torch.testing.assert_close(weights, others, atol=1e-5, rtol=1e-5)
     capsys.readouterr()
-    assert facesegkit(*arguments, "--scheme", "all") == 1
-    assert "has the classes background, eyes, " in message(capsys)
+    for differs, expected in (
+        (("--scheme", "all"), "has the classes background, eyes, "),
+        (("--arch", "unet"), f"{initial} has the architecture separable, not unet; leave out"),
+        (("--crop", "face"), f"{initial} was trained with --crop photo, not --crop face"),
+        (("--teacher", "unet"), "unet was trained with --crop face, not --crop photo; give models"),
+    ):
+        assert facesegkit(*arguments, *differs) == 1
+        assert expected in message(capsys)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], ("separable", FIVE_FEATURES, FULL_IMAGE)),
+        (["--init-from", "unet-open"], ("unet", FIVE_FEATURES, FACE_CROP)),
+        (["--teacher", "unet-19"], ("separable", ALL_PARTS, FULL_IMAGE)),
+    ],
+)
+def test_a_model_is_like_the_one_that_it_learns_from(given, expected, monkeypatch):
+    fit, caches = Mock(side_effect=KeyboardInterrupt), Mock(return_value=[Mock()])
+    monkeypatch.setattr(train, "_open_caches", caches)
+    monkeypatch.setattr(train, "_split", Mock())
+    monkeypatch.setattr(train, "_check_outputs", Mock())
+    monkeypatch.setattr(train, "_summary", Mock())
+    monkeypatch.setattr(train, "fit", fit)
+    assert facesegkit("train", *given) == 130
+    model, *_, config, run = fit.call_args.args
+    arch, scheme, crop = expected
+    assert type(model) is ARCHITECTURES[arch]
+    assert run.metadata["scheme"] == scheme.to_dict() and run.metadata["crop"] == crop.to_dict()
+    assert (config.augmentation == ALIGNED_AUGMENTATION) == (crop == FACE_CROP)
 
 
 def test_training_on_synthetic_faces_with_a_scheme_from_a_file(tmp_path, monkeypatch, capsys):
@@ -333,7 +363,13 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
     ("arguments", "expected"),
     [
         (["prepare", "nowhere"], "nowhere"),
-        (["train", "--data", "nowhere", "--epochs", "1"], "nowhere"),
+        (["train", "--data", "nowhere", "--epochs", "1"], "There is no data set nowhere; give a"),
+        (["train", "--init-from", "nowhere.pth"], "or name another with --init-from."),
+        (
+            ["train", "--teacher", "x.onnx"],
+            "--teacher of this command needs a .pth file, and x.onnx",
+        ),
+        (["pseudo-label", "a.jpg", "--output", "o", "--model", "x.onnx"], "x.onnx is an ONNX file"),
         (["evaluate", "--model", "nowhere.pth"], "nowhere.pth"),
         (["segment", "photo.jpg", "--model", "nowhere.onnx"], "nowhere.onnx"),
         (["segment", "photo.jpg", "--model", "own.pth"], "python face_segmentation.py"),
@@ -356,6 +392,7 @@ def test_each_failure_is_one_sentence(arguments, expected, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("file.txt").write_text("in the way")
     Path("folder.pth").mkdir()
+    Path("x.onnx").touch()
     assert facesegkit(*arguments) == 1
     assert expected in message(capsys)
 

@@ -127,7 +127,7 @@ def test_other_folders(tmp_path, data_set):
     shutil.rmtree(data_set.root / "CelebAMask-HQ-mask-anno")
     assert message_of(data_set.root).endswith("CelebAMask-HQ-mask-anno, found CelebA-HQ-img.")
     folder = tmp_path / "other"
-    assert message_of(folder).startswith(f"There is no {folder};")
+    assert message_of(folder).startswith(f"There is no data set {folder};")
     folder.mkdir()
     expected = "expected the folders CelebA-HQ-img and CelebAMask-HQ-mask-anno"
     assert message_of(folder) == f"{folder} is empty; {expected} in it."

@@ -83,5 +83,5 @@ def test_a_crop_is_that_part_of_the_photo():
 
 
 def test_models_of_a_teacher_have_the_same_classes():
-    with pytest.raises(FaceSegKitError, match="differ in their classes or in their crop"):
-        Teacher([checkpoint(), checkpoint(scheme=ALL_PARTS)])
+    with pytest.raises(FaceSegKitError, match="^five and all have different classes or input"):
+        Teacher([checkpoint(), checkpoint(scheme=ALL_PARTS)], names=["five", "all"])

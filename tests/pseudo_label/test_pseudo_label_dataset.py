@@ -1,5 +1,8 @@
 """Data sets of pseudo-labels, on portraits that synthetic faces stand in for."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +18,14 @@ from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.pipeline import ScaledImage
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.labels import ALL_PARTS, FIVE_FEATURES, IGNORED, PARTS, paint_parts
-from facesegkit.pseudo_label.dataset import RECORD, part_masks, pseudo_label
+from facesegkit.pseudo_label.dataset import (
+    NO_FACE,
+    NOT_CONFIDENT,
+    RECORD,
+    SETTINGS,
+    part_masks,
+    pseudo_label,
+)
 from facesegkit.pseudo_label.ensemble import Teacher, View
 from facesegkit.synthetic.face import synthesize_face
 
@@ -40,10 +50,15 @@ def labeller():
     return Teacher([checkpoint], [View(), View(mirrored=True)]), FaceSegmenter(checkpoint).analyzer
 
 
+def left_out(labelled):
+    """Why each photo, which shows at most one face, is left out; empty if it is not."""
+    return [line.left_out for _, (line,) in labelled]
+
+
 def test_faces_are_labelled_like_the_ground_truth(faces, labeller, tmp_path):
     folder, label_maps = faces
-    outcome = dict(pseudo_label(sorted(folder.iterdir()), *labeller, tmp_path / "set"))
-    assert list(outcome.values()) == [1, 1, 1, 0]
+    labelled = pseudo_label(sorted(folder.iterdir()), *labeller, tmp_path / "set")
+    assert left_out(labelled) == ["", "", "", NO_FACE]
     archive, (_, analyzer) = Archive(tmp_path / "set"), labeller
     for photo_id, label_map in enumerate(label_maps):
         framed = read_photo(folder / f"{photo_id}.png")
@@ -67,10 +82,10 @@ def test_a_run_goes_on_where_it_was_and_takes_more_photos(faces, labeller, tmp_p
     with (tmp_path / "set" / RECORD).open("a") as file:
         file.write("a line that was cut off")
     again = pseudo_label(photos, *labeller, tmp_path / "set")
-    assert [outcome for _, outcome in again] == [1, 1, 1, 0]
+    assert left_out(again) == ["", "", "", NO_FACE]
     assert len(first) == 2 and list(Archive(tmp_path / "set").pairs) == [0, 1, 2]
     record = (tmp_path / "set" / RECORD).read_text().splitlines()
-    assert len(record) == 5 and record[0] == "source,photo_id,confidence"
+    assert len(record) == 5 and record[0] == "source,photo_id,confidence,left_out"
     assert (
         build_cache(tmp_path / "set", tmp_path / "cache", workers=1).summary().startswith("3 pairs")
     )
@@ -78,7 +93,43 @@ def test_a_run_goes_on_where_it_was_and_takes_more_photos(faces, labeller, tmp_p
 
 def test_only_confident_faces_are_kept(faces, labeller, tmp_path):
     photos = sorted(faces[0].iterdir())[:1]
-    assert list(pseudo_label(photos, *labeller, tmp_path / "set", 0.999)) == [(photos[0], 0)]
+    assert left_out(pseudo_label(photos, *labeller, tmp_path / "set", 0.999)) == [NOT_CONFIDENT]
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_data_set_has_the_masks_of_one_teacher_and_threshold(faces, labeller, tmp_path):
+    photos, out = sorted(faces[0].iterdir())[:1], tmp_path / "set"
+    list(pseudo_label(photos, *labeller, out, 0.6))
+    saved = json.loads((out / SETTINGS).read_text())
+    assert saved["models"][0] | {"sha256": ""} == {"name": "unet", "sha256": "", "licence": "MIT"}
+    with pytest.raises(FaceSegKitError, match=r"set was labelled by unet with --min-.* 0\.6; give"):
+        list(pseudo_label(photos, *labeller, out, 0.7))
+    changed = Teacher([load(weights_path("unet-open", ".pth"))])
+    with pytest.raises(FaceSegKitError, match="by unet, which has changed since, with"):
+        list(pseudo_label(photos, changed, labeller[1], out, 0.6))
+
+
+def test_a_photo_is_labelled_once_whatever_its_path(faces, labeller, tmp_path, monkeypatch):
+    monkeypatch.chdir(faces[0])
+    photos = [faces[0] / "0.png", Path("0.png")]
+    assert left_out(pseudo_label(photos, *labeller, tmp_path / "set")) == ["", ""]
+    assert list(Archive(tmp_path / "set").pairs) == [0]
+
+
+def test_the_command_says_what_is_left_out(faces, tmp_path, capsys):
+    with Image.open(faces[0] / "0.png") as photo:
+        photo.resize((98, 90)).save(tmp_path / "small.png")  # its face is 40 pixels wide
+    out, photos = tmp_path / "new" / "set", [str(faces[0] / "3.png"), str(tmp_path / "small.png")]
+    model = ["--model", "unet-synthetic", "--output", str(out)]
+    assert main(["pseudo-label", *photos, *model]) == 1
+    reasons = "1 photo without a face, 1 face less than 50 pixels wide"
+    assert f"There is no face for {out}: {reasons}; give other photos" in capsys.readouterr().err
+    assert not out.parent.exists()
+    assert main(["pseudo-label", *photos, str(faces[0] / "0.png"), *model]) == 0
+    printed = f"1 face of 3 photos in {out}; left out: {reasons}\n"
+    assert capsys.readouterr().out == printed
+    assert main(["pseudo-label", *photos, str(faces[0] / "0.png"), *model]) == 0
+    assert capsys.readouterr().out == printed
 
 
 def test_other_folders_are_left_alone(faces, labeller, tmp_path):
@@ -95,7 +146,7 @@ def test_a_damaged_photo_does_not_end_the_command(faces, tmp_path, capsys):
     given = [str(folder / "0.png"), str(broken), "--output", str(tmp_path / "set")]
     assert main(["pseudo-label", *given]) == 1
     said = capsys.readouterr()
-    assert "1 faces of 1 photos" in said.out and "1 of 2 photos could not be read" in said.err
+    assert "1 face of 2 photos" in said.out and "1 of 2 photos could not be read" in said.err
     assert main(["pseudo-label", "x.jpg", "--min-confidence", "2", "--output", "y"]) == 1
     assert "is not a probability" in capsys.readouterr().err
 
