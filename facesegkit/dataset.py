@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from facesegkit.data.celebamask_hq import ENOUGH_PHOTOS, SPLITS, Archive
-from facesegkit.data.joined_arrays import Array, JoinedArrays
+from facesegkit.data.joined_arrays import Array, JoinedArrays, joined_or_zero
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.labels import FIVE_FEATURES, IGNORED, LabelScheme, check_part_ids
@@ -134,13 +134,14 @@ class TrainingData:
     @classmethod
     def joined(cls, *several: TrainingData) -> TrainingData:
         """Samples of several data sets as one; their photos, label maps and crops are alike."""
-        before = np.cumsum([0, *(len(data.photos) for data in several)])
+        lengths = [len(data.photos) for data in several]
+        before = np.cumsum([0, *lengths])
         return replace(
             several[0],
             photos=JoinedArrays([data.photos for data in several]),
             labels=JoinedArrays([data.labels for data in several]),
             rows=np.concatenate([data.rows + n for data, n in zip(several, before, strict=False)]),
-            soft=_joined_soft(several),
+            soft=joined_or_zero([data.soft for data in several], lengths),
         )
 
     def __len__(self) -> int:
@@ -205,18 +206,6 @@ class TrainingData:
         probabilities = torch.from_numpy(self.soft[self.rows[indices]]).to(device)
         mirror = torch.from_numpy(self.scheme.mirrored_classes).to(device)
         return SoftTargets(probabilities, mirror, offset)
-
-
-def _joined_soft(several: Sequence[TrainingData]) -> JoinedArrays | None:
-    """Soft targets of several data sets; 0 for those that have none."""
-    shape = next((data.soft.shape[1:] for data in several if data.soft is not None), None)
-    if shape is None:
-        return None
-    nothing = np.uint8(0)  # broadcast, so it takes no memory
-    return JoinedArrays([
-        np.broadcast_to(nothing, (len(data.photos), *shape)) if data.soft is None else data.soft
-        for data in several
-    ])  # fmt: skip
 
 
 def generator_for(*key: int) -> Generator:

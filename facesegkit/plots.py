@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.dataset import TrainingData
-from facesegkit.errors import FaceSegKitError, counted
+from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.visualize import overlay
 from facesegkit.labels import LabelScheme
 from facesegkit.metrics import Evaluation, Predictor, SegmentationMetrics, predict_classes
@@ -153,8 +153,7 @@ def example_cases(
     picked = pick_cases(scores, each)
     if not picked:
         shown = f"shows any of {', '.join(evaluation.scheme.classes)}"
-        none = f"None of the {counted(len(scores), 'photo')} {shown}"
-        raise FaceSegKitError(f"{none}; there are no cases to show.")
+        raise FaceSegKitError(f"No photo {shown}; there are no cases to show.")
     titles = [f"{name}\nmean F1 {scores[index]:.3f}" for name, index in picked]
     photos, labels = data.batch(np.array([index for _, index in picked]))
     targets = data.scheme.merge(labels.numpy())

@@ -27,3 +27,15 @@ class JoinedArrays:
 
 
 Array = NDArray[np.uint8] | JoinedArrays
+
+
+def joined_or_zero(arrays: "Sequence[Array | None]", lengths: Sequence[int]) -> JoinedArrays | None:
+    """Arrays one after the other, with zeros of these lengths in the place of missing ones."""
+    shape = next((array.shape[1:] for array in arrays if array is not None), None)
+    if shape is None:
+        return None
+    nothing = np.uint8(0)  # broadcast, so it takes no memory
+    return JoinedArrays([
+        np.broadcast_to(nothing, (length, *shape)) if array is None else array
+        for array, length in zip(arrays, lengths, strict=True)
+    ])  # fmt: skip
