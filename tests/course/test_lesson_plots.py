@@ -36,13 +36,13 @@ def test_part_frequencies_has_the_most_frequent_part_at_the_top():
     assert "% of the photos" in left.get_xlabel() and "% of all pixels" in right.get_xlabel()
 
 
-def test_average_masks_has_a_colour_bar_in_percent():
+def test_average_masks_shows_each_part_up_to_its_own_maximum():
     averages = {"nose": np.eye(8) / 2, "skin": np.ones((8, 8))}
     figure = average_masks(np.zeros((8, 8, 3), dtype=np.uint8), averages)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:3] == ["photos", "nose, max 50%", "skin, max 100%"]
-    assert figure.axes[-1].get_ylabel() == "% of the photos"
-    assert figure.axes[1].images[0].get_array().max() == 50
+    assert figure.axes[-1].get_ylabel() == "relative to the part's maximum"
+    assert [axes.images[0].get_array().max() for axes in figure.axes[1:3]] == [1, 1]
 
 
 def test_split_fractions_leaves_out_an_empty_split():
