@@ -220,7 +220,8 @@ assert not course_file("figures/no.jpg").exists()
 def test_the_wheel_has_the_files_that_the_course_reads(wheel, tmp_path):
     pytest.importorskip("torch")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    command += ["--prefix", str(tmp_path), str(wheel)]
+    # Without --ignore-installed, pip removes the installed package, in spite of the prefix.
+    command += ["--ignore-installed", "--prefix", str(tmp_path), str(wheel)]
     subprocess.run(command, check=True, capture_output=True)
     (module,) = tmp_path.rglob("facesegkit/__init__.py")
     site = str(module.parents[1])
