@@ -43,8 +43,8 @@ def unseen_faces(side: int = 64) -> TrainingData:
     return TrainingData(small_photos(cache.photos, side), cache.labels, np.arange(_FACES))
 
 
-def record(step: str, parser: Predictor | Checkpoint | Model, side: int = 64) -> float:
-    """Evaluate the parser on the test faces, print and keep its mean F1 as a step, and return it.
+def record(step: str, parser: Predictor | Checkpoint | Model, side: int = 64) -> None:
+    """Evaluate the parser on the test faces, print its mean F1, and keep it as a step.
 
     A module or function is given images of `side` pixels, float32 [B, 3, side, side], and returns
     logits of `FIVE_FEATURES`; a `Checkpoint` or `Model` has its own size.
@@ -62,7 +62,6 @@ def record(step: str, parser: Predictor | Checkpoint | Model, side: int = 64) ->
         text = json.dumps({**scores(), step: round(score, 4)}, indent=2)
         unfinished.write_text(text + "\n", encoding="utf-8")
     print(f"my_parser, {step}: mean F1 {score:.3f} on {len(faces)} test faces")
-    return score
 
 
 def _with_tensors(model: Model) -> Predictor:

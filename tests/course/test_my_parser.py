@@ -40,12 +40,13 @@ def all_nose(images):
 
 
 def test_steps_are_kept_in_the_order_of_the_lessons(scores_file, capsys):
-    score = my_parser.record("longer", all_nose)
+    my_parser.record("longer", all_nose)
+    score = round(evaluate(all_nose, my_parser.unseen_faces()).metrics.mean_f1, 4)
     assert "my_parser, longer: mean F1 0.0" in capsys.readouterr().out
     my_parser.record("mine", all_nose)
     my_parser.record("baseline", lambda images: 0 * all_nose(images))  # all background
     assert [*my_parser.scores()] == ["baseline", "longer", "mine"]
-    assert my_parser.scores() == {"baseline": 0, "longer": round(score, 4), "mine": round(score, 4)}
+    assert my_parser.scores() == {"baseline": 0, "longer": score, "mine": score}
     my_parser.record("longer", lambda images: 0 * all_nose(images))  # the lesson is run again
     assert my_parser.scores()["longer"] == 0
     assert json.loads(scores_file.read_text())["mine"] > 0
@@ -60,16 +61,16 @@ def test_the_faces_are_always_the_same_and_a_function_sees_them_in_its_size():
     assert sides == [32]
 
 
-def test_a_checkpoint_counts_like_its_network_at_its_own_size():
+def test_a_checkpoint_counts_like_its_network_at_its_own_size(scores_file):
     torch.manual_seed(0)
     model = build_model("separable", classes=6, widths=[8, 8, 8, 8]).eval()
     with torch.no_grad():
         model.head.bias.zero_()  # otherwise everything is background
     expected = evaluate(model, my_parser.unseen_faces(48)).metrics.mean_f1
     checkpoint = Checkpoint("separable", model, FIVE_FEATURES, 48)
-    assert (
-        my_parser.record("exported", checkpoint) == my_parser.record("fit", model, 48) == expected
-    )
+    my_parser.record("exported", checkpoint)
+    my_parser.record("fit", model, 48)
+    assert set(my_parser.scores().values()) == {round(expected, 4)}
     ears = LabelScheme("ears", {"ears": ("l_ear", "r_ear")}, [(1, 2, 3)])
     other = Checkpoint("separable", build_model("separable", classes=2), ears)
     with pytest.raises(ValueError, match="has 2 classes, but the scheme 'five features' has 6"):
