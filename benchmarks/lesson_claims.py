@@ -50,6 +50,13 @@ def run(experiment: Callable[[int], dict[str, float]], seed: int) -> dict[str, f
     return experiment(seed)
 
 
+def figures_of(
+    experiment: Callable[[int], dict[str, float]], *names: str
+) -> Callable[[int], dict[str, float]]:
+    """A claim's run that returns some of the figures of an experiment, which is run only once."""
+    return lambda seed: {name: run(experiment, seed)[name] for name in names}
+
+
 def check(claim: Claim, seeds: int) -> dict[str, object]:
     """The figures of all seeds, and in how many of them the sentence holds."""
     runs = [run(claim.run, seed) for seed in range(seeds)]

@@ -1,10 +1,7 @@
 """Statements of lesson 1 about the parts of a face and about checks of their masks."""
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
-from lesson_claims import Claim
+from lesson_claims import Claim, figures_of
 
 from claims.careless import FACES, careless_masks
 from facesegkit.course.annotation_checks import FEATURES, check_masks, measure_masks
@@ -14,12 +11,6 @@ from facesegkit.synthetic.annotator import plan_errors
 SHAPE = 512, 512
 
 
-def figures_of(*names: str) -> Callable[[int], dict[str, float]]:
-    """A function from a seed to the figures whose names start like these."""
-    return lambda seed: {k: v for k, v in explore(seed).items() if k.startswith(names)}
-
-
-@cache
 def explore(seed: int) -> dict[str, float]:
     """The figures of the lesson, on 150 faces of a seed."""
     label_maps = np.empty((FACES, *SHAPE), dtype=np.uint8)
@@ -65,22 +56,22 @@ def _found(seed: int, numbers: np.ndarray) -> dict[str, float]:
 CLAIMS = [
     Claim(
         "The skin covers more than fifty times as many pixels as both eyes together.",
-        figures_of("skin_to_eyes"),
+        figures_of(explore, "skin_to_eyes"),
         lambda figures: figures["skin_to_eyes"] > 50,
     ),
     Claim(
         "From 50 photos on, the proportion of the eyes changes by less than a fifth.",
-        figures_of("eyes_"),
+        figures_of(explore, "eyes_50", "eyes_100"),
         lambda figures: max(abs(figures["eyes_50"] - 1), abs(figures["eyes_100"] - 1)) < 0.2,
     ),
     Claim(
         "Among the features of the face, the nose reaches the highest value",
-        figures_of("peak_"),
+        figures_of(explore, "peak_nose", "peak_others"),
         lambda figures: figures["peak_nose"] > figures["peak_others"],
     ),
     Claim(
         "It scores highest on the nose and lowest on the mouth",
-        figures_of("f1_"),
+        figures_of(explore, *(f"f1_{name}" for name in FIVE_FEATURES.classes)),
         lambda figures: (
             figures["f1_nose"] == max(figures.values())
             and figures["f1_mouth"] == min(figures.values())
@@ -88,12 +79,12 @@ CLAIMS = [
     ),
     Claim(
         "most of the photos that the checks report are false alarms",
-        figures_of("reported", "found"),
+        figures_of(explore, "reported", "found"),
         lambda figures: figures["found"] < figures["reported"] / 2,
     ),
     Claim(
         "The checks of this lesson find at least five of the six planted errors.",
-        figures_of("found"),
+        figures_of(explore, "found"),
         lambda figures: figures["found"] >= 5,
     ),
 ]

@@ -1,11 +1,9 @@
 """Statements of lesson 2 about overlapping masks and about resizing label maps."""
 
 import time
-from collections.abc import Callable
-from functools import cache
 
 import numpy as np
-from lesson_claims import Claim
+from lesson_claims import Claim, figures_of
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,12 +20,6 @@ EYES = 1  # class id
 Ids = NDArray[np.uint8]
 
 
-def figures_of(*names: str) -> Callable[[int], dict[str, float]]:
-    """A function from a seed to the figures with these names."""
-    return lambda seed: {name: merge(seed)[name] for name in names}
-
-
-@cache
 def merge(seed: int) -> dict[str, float]:
     """The figures of the lesson, on 150 faces of a seed and on the first with all wanted parts."""
     overlap = np.zeros((len(PARTS), len(PARTS)))
@@ -81,18 +73,18 @@ def _seconds(ids: Ids) -> dict[str, float]:
 CLAIMS = [
     Claim(
         "The pair that overlaps most is hair over skin",
-        figures_of("hair_over_skin", "next_pair"),
+        figures_of(merge, "hair_over_skin", "next_pair"),
         lambda figures: figures["hair_over_skin"] > figures["next_pair"],
     ),
     Claim(
         "Bilinear interpolation of the ids makes at least twice as many pixels of eyes as "
         "nearest-neighbour interpolation.",
-        figures_of("eyes_nearest", "eyes_bilinear"),
+        figures_of(merge, "eyes_nearest", "eyes_bilinear"),
         lambda figures: figures["eyes_bilinear"] >= 2 * figures["eyes_nearest"],
     ),
     Claim(
         "takes more than ten times as long as nearest-neighbour interpolation",
-        figures_of("ms_nearest", "ms_part_by_part"),
+        figures_of(merge, "ms_nearest", "ms_part_by_part"),
         lambda figures: figures["ms_part_by_part"] > 10 * figures["ms_nearest"],
     ),
 ]

@@ -1,12 +1,9 @@
 """Statements of lesson 5, on other synthetic faces and on halves of the real test photos."""
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lesson_claims import Claim
+from lesson_claims import Claim, figures_of
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -28,12 +25,6 @@ COMPARED = {"eyes": EYES, "eyebrows": BROWS, "nose": NOSE}  # by F1 and by bound
 Figures = dict[str, float]
 
 
-def pick(*names: str) -> Callable[[int], Figures]:
-    """A claim's run that returns some of the figures of one evaluation."""
-    return lambda seed: {name: on_synthetic_faces(seed)[name] for name in names}
-
-
-@cache  # a few numbers: all claims on synthetic faces are about the same evaluation
 def on_synthetic_faces(seed: int) -> Figures:
     """Figures of `unet-synthetic` on the lesson's number of faces."""
     model = load(weights_path("unet-synthetic", ".pth")).model
@@ -234,33 +225,33 @@ CLAIMS = [
     Claim(
         "Eyes, eyebrows and nose are hardly ever confused with one another: nearly all of their "
         "missed pixels are predicted as background.",
-        pick("missed as background"),
+        figures_of(on_synthetic_faces, "missed as background"),
         lambda found: found["missed as background"] > 0.95,
     ),
     Claim(
         "The histogram has a tail to the left, and the mean of the photos' scores (dashed) is "
         "below the pooled score (orange).",
-        pick("pooled", "per image"),
+        figures_of(on_synthetic_faces, "pooled", "per image"),
         lambda found: found["per image"] < found["pooled"],
     ),
     Claim(
         "A band of three steps covers most of the errors, but only a small part of the image.",
-        pick("errors in band", "band"),
+        figures_of(on_synthetic_faces, "errors in band", "band"),
         lambda found: found["errors in band"] > 0.6 and found["band"] < 0.06,
     ),
     Claim(
         "Whatever the shift, the nose loses least.",
-        pick("lead of the nose"),
+        figures_of(on_synthetic_faces, "lead of the nose"),
         lambda found: found["lead of the nose"] > 0,
     ),
     Claim(
         "So an F1 of 0.85 for eyebrows can mean a better segmentation than 0.9 for a nose.",
-        pick("shift for eyebrows of 0.85", "shift for a nose of 0.9"),
+        figures_of(on_synthetic_faces, "shift for eyebrows of 0.85", "shift for a nose of 0.9"),
         lambda found: found["shift for eyebrows of 0.85"] < found["shift for a nose of 0.9"],
     ),
     Claim(
         "Compared with the nose, eyes and eyebrows do better by the boundary F1 than by the F1",
-        pick(*COMPARED, *(f"{name}, boundary" for name in COMPARED)),
+        figures_of(on_synthetic_faces, *COMPARED, *(f"{name}, boundary" for name in COMPARED)),
         lambda found: all(
             found[f"{name}, boundary"] - found["nose, boundary"] > found[name] - found["nose"]
             for name in ("eyes", "eyebrows")
@@ -269,18 +260,18 @@ CLAIMS = [
     Claim(
         "Temperature scaling reduces the calibration error, even on photos that were not used to "
         "choose T.",
-        pick("ECE", "ECE, scaled"),
+        figures_of(on_synthetic_faces, "ECE", "ECE, scaled"),
         lambda found: found["ECE, scaled"] < found["ECE"],
     ),
     Claim(
         "The rank correlation is higher for the mean over classes.",
-        pick("ranks, pixels", "ranks, classes"),
+        figures_of(on_synthetic_faces, "ranks, pixels", "ranks, classes"),
         lambda found: found["ranks, classes"] > found["ranks, pixels"],
     ),
     Claim(
         "In 4 of 5 repetitions with other faces, the mean of the photos' F1 was also higher "
         "without the photos that it flags than without those that the other mean flags.",
-        pick("kept, pixels", "kept, classes"),
+        figures_of(on_synthetic_faces, "kept, pixels", "kept, classes"),
         lambda found: found["kept, classes"] > found["kept, pixels"],
     ),
     Claim(

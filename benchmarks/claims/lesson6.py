@@ -1,6 +1,6 @@
 """Statements of lesson 6, on other synthetic faces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -67,6 +67,10 @@ class Experiment:
             matrix += confusion_matrix(target, labels, 6)
         return SegmentationMetrics(matrix).mean_f1
 
+    def curve(self, corrupt: Corruption, amounts: Sequence[float]) -> Figures:
+        """Mean F1 after a corruption by each of the amounts, by amount."""
+        return {f"{amount}": self.mean_f1(corrupt, amount) for amount in amounts}
+
     def segment_cropped(self, photo: Image.Image, target: Labels) -> Labels:
         rows, columns = np.nonzero(target)
         half = max(np.ptp(rows), np.ptp(columns))
@@ -122,26 +126,22 @@ def several(photo: Image.Image, target: Labels, count: float) -> tuple[Image.Ima
 
 def of_sizes(seed: int) -> Figures:
     experiment = Experiment(seed)
-    figures = {f"{scale}": experiment.mean_f1(small, scale) for scale in (1, 0.7, 0.35, 0.25)}
-    lowest = experiment.mean_f1(small, 0.15, experiment.segment_cropped)
-    return {**figures, "0.15, cropped": lowest}
+    cropped = experiment.mean_f1(small, 0.15, experiment.segment_cropped)
+    return {**experiment.curve(small, (1, 0.7, 0.35, 0.25)), "0.15, cropped": cropped}
 
 
 def of_angles(seed: int) -> Figures:
-    experiment = Experiment(seed)
-    return {f"{angle}": experiment.mean_f1(rotated, angle) for angle in (0, 30, 90)}
+    return Experiment(seed).curve(rotated, (0, 30, 90))
 
 
 def of_light(seed: int) -> Figures:
     experiment = Experiment(seed)
-    figures = {f"{light}": experiment.mean_f1(dark, light) for light in (1, 0.25, 0.01)}
-    lowest = experiment.mean_f1(dark, 0.01, experiment.segment_brightened)
-    return {**figures, "0.01, brightened": lowest}
+    brightened = experiment.mean_f1(dark, 0.01, experiment.segment_brightened)
+    return {**experiment.curve(dark, (1, 0.25, 0.01)), "0.01, brightened": brightened}
 
 
 def of_borders(seed: int) -> Figures:
-    experiment = Experiment(seed)
-    return {f"{cut}": experiment.mean_f1(cut_off, cut) for cut in (0, 0.2, 0.5)}
+    return Experiment(seed).curve(cut_off, (0, 0.2, 0.5))
 
 
 def of_groups(seed: int) -> Figures:

@@ -129,7 +129,6 @@ def train(
     return fit(model, data, None, config, RunOptions(progress=False))[0]
 
 
-@cache  # a few numbers: several sentences are about the same trainings
 def controlled_gap(seed: int) -> Figures:
     """Mean F1 of the three networks in both domains, "trained on -> evaluated on"."""
     faces = {"plain": plain_face, "varied": varied_face}
@@ -189,7 +188,6 @@ def glasses(seed: int) -> Figures:
     }
 
 
-@cache
 def distillation(seed: int) -> Figures:
     """Mean F1 of the lesson's three parsers on other faces, and their agreement with `unet`.
 

@@ -13,10 +13,8 @@ from PIL import Image
 
 from facesegkit.data.celebamask_hq import Archive, Pair
 from facesegkit.labels import PART_IDS, PARTS
-from facesegkit.synthetic.annotator import PlantedError
+from facesegkit.synthetic.annotator import FEATURES, PlantedError
 
-# What nearly every face shows.
-FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "u_lip", "l_lip")
 ABOVE = (
     ("l_brow", "l_eye"), ("r_brow", "r_eye"), ("l_eye", "nose"), ("r_eye", "nose"),
     ("nose", "u_lip"), ("u_lip", "l_lip"),
@@ -89,21 +87,18 @@ def print_found(
     `ids` are the ids of the N photos, and `planted` is what `read_planted_errors` returned.
     """
     together = np.logical_or.reduce(list(reports.values()))
+    errors = [planted.get(photo_id) for photo_id in ids]
     for name, is_reported in {**reports, "all together": together}.items():
         line = f"{name:14}{np.sum(is_reported):3} photos"
         if planted:
-            flags = zip(ids, is_reported, strict=True)
-            kinds = [
-                planted[photo_id].kind for photo_id, flag in flags if flag and photo_id in planted
-            ]
+            flags = zip(errors, is_reported, strict=True)
+            kinds = [error.kind for error, flag in flags if error and flag]
             false = np.sum(is_reported) - len(kinds)
             line += f" ={false:3} false alarms +{len(kinds):2} errors: {', '.join(kinds) or 'none'}"
         print(line)
     if planted:
-        flags = zip(ids, together, strict=True)
-        missed = [
-            planted[photo_id].kind for photo_id, flag in flags if photo_id in planted and not flag
-        ]
+        flags = zip(errors, together, strict=True)
+        missed = [error.kind for error, flag in flags if error and not flag]
         print(f"{'not found':14}{', '.join(missed) or 'none'}")
     else:
         print("Nobody has listed the errors of this data set: inspect the photos.")

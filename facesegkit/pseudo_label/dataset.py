@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,8 +142,8 @@ class _Record:
     @property
     def next_id(self) -> int:
         """The first id that is free."""
-        lines = (line for lines in self.lines.values() for line in lines if line.photo_id)
-        return max((int(line.photo_id) + 1 for line in lines), default=0)
+        lines = chain.from_iterable(self.lines.values())
+        return max((int(line.photo_id) + 1 for line in lines if line.photo_id), default=0)
 
     def add(self, source: str, faces: Sequence[PseudoLabel | str]) -> None:
         """Write the faces of a photo that are confident enough, and what became of the others."""
@@ -178,7 +179,7 @@ class _Record:
 
     def _write(self) -> None:
         with atomic_write(self.path) as unfinished:
-            lines = (line for lines in self.lines.values() for line in lines)
+            lines = chain.from_iterable(self.lines.values())
             self._append(unfinished, [Labelled._fields, *lines])
 
     def _append(self, path: Path, lines: Sequence[tuple[str, ...]]) -> None:

@@ -30,8 +30,9 @@ KINDS = ("swapped", "missing", "shifted", "empty", "stray blob", "two lips in on
 # The first faces of a seed have one error of each kind, and so have every further 300: 2 %.
 FIRST_FACES, MORE_FACES = 150, 300
 
-_FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "u_lip", "l_lip")
-_ON_SKIN = (*_FEATURES, "mouth", "eye_g")
+# What nearly every face shows.
+FEATURES = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "u_lip", "l_lip")
+_ON_SKIN = (*FEATURES, "mouth", "eye_g")
 _VISIBLE = 150  # pixels of a part in which an error is seen
 _GRID = 4  # pixels between the vertices of a contour, roughly
 _REACH = 8  # pixels by which a part is drawn on below those in front of it
@@ -143,7 +144,7 @@ def _possible_errors(
         index = start + int(offset)
         masks = synthesize_face(seed, index).masks
         visible = {part for part, mask in masks.items() if mask.sum() >= _VISIBLE}
-        choices: list[tuple[str, ...]] = [(part,) for part in _FEATURES]
+        choices: list[tuple[str, ...]] = [(part,) for part in FEATURES]
         if kind == "swapped":
             choices = [("l_eye", "r_eye"), ("l_brow", "r_brow")]
         elif kind == "two lips in one":
