@@ -72,6 +72,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/video_speed.py
 	$(BIN)/python benchmarks/worst_case.py
 	$(BIN)/python benchmarks/synthesis_speed.py
+	$(BIN)/python benchmarks/explorer_memory.py --keep
 	$(if $(DATA),,$(BIN)/facesegkit synthesize data/synthetic --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/synthetic)"
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep)

@@ -27,6 +27,7 @@ from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL
 from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
 from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.labels import LabelScheme
 
 if TYPE_CHECKING:
     from facesegkit.checkpoint import Checkpoint
@@ -220,12 +221,19 @@ class Explorer(widgets.VBox):
         self.search.disabled = self.min_confidence.disabled = not has_search
         self._licence.value = texts.licence(settings.model)
         self.details.value = texts.details(result, self.exploration.photos[photo].credit)
-        self._key.value = texts.key(result.segmentation.scheme, self._drawn_view(), options.part)
+        self._key.value = texts.key(self._shown_scheme(), self._drawn_view(), options.part)
         self.output.code = self.exploration.python(photo, settings)
         is_empty = not result.segmentation.labels.any()
         for button in self.save.values():
             button.disabled = is_empty
         self._say(texts.NO_FACE if is_empty else "", failed=is_empty)
+
+    def _shown_scheme(self) -> LabelScheme:
+        """The classes of the model, or of the one with more classes if two are shown."""
+        shown = [self.settings] + ([self._other] if self.compare.value != NOTHING else [])
+        results = [self.exploration.segment(self.photo.value, one) for one in shown]
+        schemes = [result.segmentation.scheme for result in results]
+        return max(schemes, key=lambda scheme: len(scheme.classes))
 
     def _drawn_view(self) -> str:
         """The view, or "difference"."""

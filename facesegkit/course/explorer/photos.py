@@ -121,8 +121,8 @@ def _synthetic_photo(index: int) -> Image.Image:
 
 @cache
 def group_scene() -> Image.Image:
-    """Six portraits in the public domain in two rows before one background, 860 x 600, RGB."""
-    scene = Image.new("RGB", (860, 600), (98, 112, 128))
+    """Six portraits in the public domain in two rows before one background, 880 x 600, RGB."""
+    scene = Image.new("RGB", (880, 600), (98, 112, 128))
     files = portraits()
     for place, number in enumerate(_GROUP):
         portrait = read_photo(files[f"portrait {number}"])
