@@ -138,6 +138,10 @@ def test_faces_are_numbered_from_the_left_and_zoomed_to():
     explorer.picture.face = 3  # a click
     assert explorer.face.value == 3 and explorer.picture.image != whole
     assert "Face 3 of 6" in explorer.picture.alt
+    explorer.compare.value = "unet"
+    explorer.second.face = 0  # and one in the other picture
+    assert explorer.face.value == explorer.picture.face == 0
+    explorer.face.value = 3
     labels = explorer.exploration.segment("group", explorer.settings).selection(3).labels
     name, content = explorer.file("mask")
     assert name == "group_separable_face-3_mask.png"

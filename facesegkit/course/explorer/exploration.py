@@ -177,12 +177,16 @@ class Exploration:
             draw_numbers(picture, positions(result.faces, region))
         return picture
 
+    def second_region(self, photo: str, settings: tuple[Settings, Settings], face: int) -> Region:
+        """The second model's result for the part of the photo that `region` shows."""
+        box = self.segment(photo, settings[0]).box_of_face(face)
+        return self._region(photo, settings[1], box, 0)
+
     def second_picture(
         self, photo: str, settings: tuple[Settings, Settings], options: ViewOptions
     ) -> Image.Image:
         """The second model's view of the part of the photo that `picture` shows."""
-        box = self.segment(photo, settings[0]).box_of_face(options.face)
-        region = self._region(photo, settings[1], box, 0)
+        region = self.second_region(photo, settings, options.face)
         scheme = self.segment(photo, settings[1]).segmentation.scheme
         return draw_view(region, scheme, options)
 

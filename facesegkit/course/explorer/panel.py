@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from PIL import Image
 
 from facesegkit.course.explorer import texts
 from facesegkit.course.explorer.browser import Choice, Gallery, Output, PhotoInput, Picture, Slider
@@ -249,10 +250,8 @@ class Explorer(widgets.VBox):
             image = self.exploration.difference(photo, both, options)
         else:
             image = self.exploration.picture(photo, settings, options)
-        probe = io.BytesIO()
-        probe_of(region).save(probe, "PNG", compress_level=1)
         with picture.hold_sync():
-            picture.image, picture.probe = jpeg(image), probe.getvalue()
+            picture.image, picture.probe = jpeg(image), _png(probe_of(region))
             picture.names = list(result.segmentation.scheme.class_names)
             picture.faces = positions(result.faces, region)
             picture.face = options.face
@@ -281,8 +280,12 @@ class Explorer(widgets.VBox):
             return
         image = self.exploration.second_picture(self.photo.value, (settings, other), options)
         result = self.exploration.segment(self.photo.value, other)
+        region = self.exploration.second_region(self.photo.value, (settings, other), options.face)
         with self.second.hold_sync():
             self.second.image, self.second.caption = jpeg(image), other.model
+            self.second.probe = _png(probe_of(region))
+            self.second.names = list(result.segmentation.scheme.class_names)
+            self.second.faces, self.second.face = self.picture.faces, options.face
             self.second.alt = texts.alt(self.photo.value, options.view, result, options)
 
     def _list_faces(self, result: ExplorerResult) -> None:
@@ -362,6 +365,12 @@ class Explorer(widgets.VBox):
     def _say(self, message: str, *, failed: bool = False) -> None:
         """Show a message above the picture; an empty one removes the last message."""
         self.message.value = texts.message(message, failed=failed)
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _menu(name: str, options: Sequence[Any], value: Any = None) -> widgets.Dropdown:
