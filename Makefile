@@ -13,6 +13,9 @@ PHOTOS ?=
 PORTRAITS ?=
 # Python of an environment with MediaPipe, for `make bench`; see benchmarks/inference_speed.py.
 MEDIAPIPE ?=
+# Port and more options of Voilà, for `make app`.
+PORT ?= 8866
+APP_ARGS ?=
 
 BIN := .venv/bin
 # Two test processes, one core each.
@@ -24,7 +27,7 @@ LESSON_DATA = $(BIN)/python -c "from facesegkit.course import lesson_data as d, 
     d.lesson_data(annotator='careless'); d.lesson_cache(d.lesson_data()); my_parser.unseen_faces()"
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
-.PHONY: help run test stress lab bench notebooks exercises figures clean
+.PHONY: help run test stress lab app bench notebooks exercises figures clean
 
 help: ## print this list
 	@echo "Usage: make TARGET [DATA=CelebAMask-HQ]"
@@ -52,11 +55,16 @@ stress: $(INSTALLED) ## run stress tests, coverage, mutation tests and other env
 	$(BIN)/python benchmarks/mutants.py
 	$(BIN)/python benchmarks/environments.py
 
-# The explorer receives each uploaded photo in one message, whose default limit is 10 MB.
 # It serves the whole project, because lessons link to files outside of notebooks/.
 lab: $(INSTALLED) ## start the course in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir . --preferred-dir notebooks \
-	    --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
+	$(BIN)/jupyter lab --notebook-dir . --preferred-dir notebooks
+
+# docs/deploy.md explains the limits. The explorer sends photos in pieces of 1 MB.
+app: $(INSTALLED) ## start the explorer alone, as a web page (PORT=8866)
+	$(BIN)/voila facesegkit/course/explorer/app.ipynb --port $(PORT) $(APP_ARGS) \
+	    --Voila.tornado_settings='{"websocket_max_message_size": 4000000}' \
+	    --MappingKernelManager.cull_idle_timeout=900 \
+	    --MappingKernelManager.cull_interval=60
 
 bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
@@ -64,6 +72,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/video_speed.py
 	$(BIN)/python benchmarks/worst_case.py
 	$(BIN)/python benchmarks/synthesis_speed.py
+	$(BIN)/python benchmarks/explorer_memory.py --keep
 	$(if $(DATA),,$(BIN)/facesegkit synthesize data/synthetic --count $(FACES))
 	$(BIN)/python benchmarks/prepare_speed.py --data "$(or $(DATA),data/synthetic)"
 	$(if $(DATA),$(BIN)/python benchmarks/any_photo.py --data "$(DATA)" --split test --keep)
