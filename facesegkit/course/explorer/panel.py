@@ -87,9 +87,11 @@ class Explorer(widgets.VBox):
         return f"Explorer(photo={self.photo.value!r}, model={self.model.value!r})"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """The widgets, and the picture for a notebook that is only read."""
+        """The widgets, and a small picture for a notebook that is only read."""
         bundle = super()._repr_mimebundle_(**options)
-        return {**bundle, "image/jpeg": b64encode(self.picture.image).decode()}
+        small = Image.open(io.BytesIO(self.picture.image))
+        small.thumbnail((480, 480))
+        return {**bundle, "image/jpeg": b64encode(jpeg(small, quality=75)).decode()}
 
     # The controls
 
