@@ -20,6 +20,23 @@ Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 MODEL = Path("face_segmentation_model.pth")  # where training saves its model by default
 
+# Exit statuses of all commands; argparse itself exits with 2 if the command line is invalid.
+NONE_SUCCEEDED, SOME_SUCCEEDED = 1, 3  # and start.INTERRUPTED
+EXIT_STATUSES = (
+    "exit status: 0 if everything succeeded, 3 if only some of the inputs did, 1 if none did, "
+    "2 if the command line is invalid, 130 after Ctrl-C"
+)
+
+
+class SomeFailed(FaceSegKitError):
+    """Some of the inputs succeeded, but not all: exit status 3."""
+
+
+def check_all_succeeded(failed: int, total: int, message: str) -> None:
+    """Raise an error with this message if any of the inputs failed; its type gives the status."""
+    if failed:
+        raise SomeFailed(message) if failed < total else FaceSegKitError(message)
+
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     """An argparse type: a finite number above 0."""

@@ -6,9 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from facesegkit.cli.common import MODEL, Commands, add_model, positive, say, seed, trained_model
+from facesegkit.cli.common import (
+    EXIT_STATUSES,
+    MODEL,
+    NONE_SUCCEEDED,
+    SOME_SUCCEEDED,
+    Commands,
+    SomeFailed,
+    add_model,
+    positive,
+    say,
+    seed,
+    trained_model,
+)
 from facesegkit.cli.pseudo_label import add_pseudo_label
 from facesegkit.cli.segment import add_segment, one_photo_parser
+from facesegkit.cli.start import INTERRUPTED, interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, model_card, weights_path
 from facesegkit.system import distributed
@@ -19,7 +32,7 @@ _CONNECTION_LOST = ("closed by peer", "reset by peer", "Broken pipe")  # in gloo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status, which is 1 after an error message."""
+    """Run a command; returns its exit status, see `common.EXIT_STATUSES`."""
     return _run(_parser().parse_args(arguments))
 
 
@@ -37,14 +50,14 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if distributed.is_first():
             say("stopped. Run the command again to continue; train needs --resume for that.")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if (message := _message(error)) is None:
             raise
         if not distributed.is_first():
             time.sleep(_PATIENCE)  # if the first process fails too, torchrun ends this one
         say(message)
-        return 1
+        return SOME_SUCCEEDED if isinstance(error, SomeFailed) else NONE_SUCCEEDED
     return 0
 
 
@@ -71,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="facesegkit",
         description="Segment the parts of faces in photos and videos, and train models that do.",
-        epilog="'facesegkit COMMAND --help' lists the options of a command.",
+        epilog=f"'facesegkit COMMAND --help' lists the options of a command; {EXIT_STATUSES}.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_segment(commands)
@@ -191,13 +204,15 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from facesegkit.cli.train import run_train  # PyTorch and matplotlib take seconds to import
+    with interrupted_at_once():  # PyTorch and matplotlib take seconds to import
+        from facesegkit.cli.train import run_train
 
     run_train(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from facesegkit.cli.train import run_evaluate
+    with interrupted_at_once():
+        from facesegkit.cli.train import run_evaluate
 
     run_evaluate(options)
 
@@ -212,7 +227,8 @@ def _add_export(commands: Commands) -> None:
 def _export(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from facesegkit.export import OPSET, check_agreement, compare, export_onnx
+    with interrupted_at_once():
+        from facesegkit.export import OPSET, check_agreement, compare, export_onnx
 
     checkpoint = trained_model(options.model)
     output = options.output or Path(options.model).with_suffix(".onnx")

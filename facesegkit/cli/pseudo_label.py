@@ -6,8 +6,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from facesegkit.cli.common import Commands, progress_bar, say, trained_model
+from facesegkit.cli.common import (
+    Commands,
+    check_all_succeeded,
+    progress_bar,
+    say,
+    trained_model,
+)
 from facesegkit.cli.segment import find_photos
+from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import is_shipped, licence_notice
 
@@ -30,9 +37,10 @@ def add_pseudo_label(commands: Commands) -> None:
 
 
 def _pseudo_label(options: argparse.Namespace) -> None:
-    from facesegkit.inference.segmenter import FaceSegmenter
-    from facesegkit.pseudo_label.dataset import RECORD, pseudo_label
-    from facesegkit.pseudo_label.ensemble import Teacher
+    with interrupted_at_once():
+        from facesegkit.inference.segmenter import FaceSegmenter
+        from facesegkit.pseudo_label.dataset import RECORD, pseudo_label
+        from facesegkit.pseudo_label.ensemble import Teacher
 
     if not 0 <= options.min_confidence <= 1:
         given = f"--min-confidence {options.min_confidence}"
@@ -82,5 +90,5 @@ def _report(
         raise FaceSegKitError(f"There is no face for {options.output}: {left_out}; {advice}.")
     total = f"{counted(outcomes[''], 'face')} of {counted(photos, 'photo')} in {options.output}"
     print(f"{total}; left out: {left_out}" if left_out else total)
-    if failed:
-        raise FaceSegKitError(f"{failed:,} of {counted(photos, 'photo')} could not be read.")
+    message = f"{failed:,} of {counted(photos, 'photo')} could not be read."
+    check_all_succeeded(failed, photos, message)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
+from facesegkit.cli.common import (
+    MODEL,
+    Commands,
+    check_all_succeeded,
+    progress_bar,
+    say,
+    write,
+)
+from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
@@ -92,12 +100,12 @@ def _segment(options: argparse.Namespace) -> None:
         print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
     elif not failed:
         print(f"saved {options.output}")
-    if failed:
-        some = f"{failed:,} of {counted(len(outputs), 'file')}"
-        raise FaceSegKitError(f"{some} could not be segmented.")
-    if empty and options.require_face:
+    some = f"{failed:,} of {counted(len(outputs), 'file')}"
+    check_all_succeeded(failed, len(outputs), f"{some} could not be segmented.")
+    if options.require_face:
         some = f"{empty:,} of {counted(len(photos), 'photo')}"
-        raise FaceSegKitError(f"No face was detected in {some}, but one is required.")
+        message = f"No face was detected in {some}, but one is required."
+        check_all_succeeded(empty, len(photos), message)
 
 
 def _segment_photos(
@@ -161,12 +169,13 @@ def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
     if options.aligned and (options.search != "default" or options.min_confidence is not None):
         problem = "--search and --min-confidence have no effect with --aligned"
         raise FaceSegKitError(f"{problem}, which skips face detection; leave out one or the other.")
-    segmenter = FaceSegmenter(
-        model,
-        aligned=options.aligned,
-        search=options.search,
-        min_confidence=options.min_confidence,
-    )
+    with interrupted_at_once():  # imports ONNX Runtime or PyTorch
+        segmenter = FaceSegmenter(
+            model,
+            aligned=options.aligned,
+            search=options.search,
+            min_confidence=options.min_confidence,
+        )
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
     return segmenter

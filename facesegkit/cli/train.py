@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -188,7 +188,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         pressed = True
         signal.signal(signal.SIGINT, usual)
         # Not print: a signal handler may run in the middle of another print.
-        os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
+        with suppress(OSError):  # standard error may be closed
+            os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
 
     signal.signal(signal.SIGINT, press)
     try:
