@@ -13,6 +13,8 @@ from facesegkit.cli.common import (
     SOME_SUCCEEDED,
     Commands,
     SomeFailed,
+    a_name,
+    a_path,
     add_model,
     positive,
     say,
@@ -116,8 +118,8 @@ def _add_prepare(commands: Commands) -> None:
     prepare = commands.add_parser("prepare", help="build the data set cache for training, once")
     prepare.set_defaults(command=_prepare)
     add = prepare.add_argument
-    add("root", type=Path, help="CelebAMask-HQ: its folder or CelebAMask-HQ.zip")
-    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
+    add("root", type=a_path, help="CelebAMask-HQ: its folder or CelebAMask-HQ.zip")
+    add("--cache", type=a_path, help="folder of the data set cache (default: in data/cache)")
     add("--workers", type=positive(int), help="number of processes (default: one per core)")
     add("--strict", action="store_true", help="stop at the first bad pair")
 
@@ -134,7 +136,7 @@ def _add_synthesize(commands: Commands) -> None:
     synthesize = commands.add_parser("synthesize", help="make a data set of synthetic faces")
     synthesize.set_defaults(command=_synthesize)
     add = synthesize.add_argument
-    add("out", type=Path, help="folder for the data set, laid out like CelebAMask-HQ")
+    add("out", type=a_path, help="folder for the data set, laid out like CelebAMask-HQ")
     add("--count", type=positive(int), default=1600, help="number of faces (default: 1600)")
     add("--seed", type=int, default=0, help="the same seed gives the same faces (default: 0)")
     about = "masks that fit exactly (default), or that overlap and have a few planted errors"
@@ -166,15 +168,25 @@ def _add_train(commands: Commands) -> None:
     budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
     budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
     own = "default: that of --init-from or --teacher, else"
-    add("--scheme", help=f"five, all or a JSON file of classes ({own} five)")
+    add("--scheme", type=a_name, help=f"five, all or a JSON file of classes ({own} five)")
     crops = "the model sees the whole aligned photo, or a crop around the face"
     add("--crop", choices=("photo", "face"), help=f"{crops} ({own} photo)")
-    add("--init-from", metavar="MODEL", help="start from this trained model (name or .pth file)")
-    add("--teacher", metavar="MODEL", help="distil this larger model (name or .pth file)")
+    add(
+        "--init-from",
+        type=a_name,
+        metavar="MODEL",
+        help="start from this trained model (name or .pth file)",
+    )
+    add(
+        "--teacher",
+        type=a_name,
+        metavar="MODEL",
+        help="distil this larger model (name or .pth file)",
+    )
     add("--lr", type=positive(float), help="highest learning rate (default: 0.008)")
     add("--seed", type=seed, default=0, help="of the random numbers (default: 0)")
     add("--resume", action="store_true", help="continue a run that was stopped")
-    add("--model", type=Path, default=MODEL, help=f"where to save the model (default: {MODEL})")
+    add("--model", type=a_path, default=MODEL, help=f"where to save the model (default: {MODEL})")
     _add_evaluation(train)
 
 
@@ -189,8 +201,8 @@ def _add_evaluate(commands: Commands) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     about = "CelebAMask-HQ, folder or zip, or several (default: synthetic faces)"
-    add("--data", type=Path, nargs="+", metavar="DATA", help=about)
-    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
+    add("--data", type=a_path, nargs="+", metavar="DATA", help=about)
+    add("--cache", type=a_path, help="folder of the data set cache (default: in data/cache)")
     about = "synthetic faces to use without --data (default: 1600)"
     add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)
 
@@ -200,7 +212,7 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     about = "split to evaluate on (default: val; use test only once all choices are made)"
     add("--split", choices=("train", "val", "test", "all"), default="val", help=about)
     about = "folder for metrics and figures (default: evaluation)"
-    add("--report", type=Path, default=Path("evaluation"), help=about)
+    add("--report", type=a_path, default=Path("evaluation"), help=about)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -221,7 +233,7 @@ def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="export a trained model to ONNX, and check it")
     export.set_defaults(command=_export)
     add_model(export)
-    export.add_argument("--output", type=Path, help="file (default: the model's name with .onnx)")
+    export.add_argument("--output", type=a_path, help="file (default: the model's name with .onnx)")
 
 
 def _export(options: argparse.Namespace) -> None:

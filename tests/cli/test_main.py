@@ -357,7 +357,7 @@ def test_originals_are_never_overwritten(tmp_path, model, capsys):
     before = path.read_bytes()
     for given in (tmp_path, path):
         assert facesegkit("segment", given, "--model", model, "--output-dir", tmp_path) == 1
-        assert "would overwrite" in message(capsys)
+        assert "would overwrite" in capsys.readouterr().err
     assert inference("--image", path, "--model", model, "--output", path) == 1
     assert path.read_bytes() == before
 
