@@ -41,12 +41,12 @@ def check_all_succeeded(failed: int, total: int, message: str) -> None:
         raise SomeFailed(message) if failed < total else FaceSegKitError(message)
 
 
-def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    """An argparse type: a finite number above 0."""
+def positive(kind: type[int] | type[float], most: float = 1e7) -> Callable[[str], int | float]:
+    """An argparse type: a number above 0, and at most `most`."""
 
     def number(text: str) -> int | float:
         value = kind(text)
-        if not 0 < value < float("inf"):
+        if not 0 < value <= most:
             raise ValueError
         return value
 

@@ -147,14 +147,15 @@ def _add_synthesize(commands: Commands) -> None:
 def _synthesize(options: argparse.Namespace) -> None:
     from facesegkit.synthetic import synthesize_dataset
 
-    synthesize_dataset(
+    present = synthesize_dataset(
         options.out,
         options.count,
         options.seed,
         annotator=options.annotator,
         workers=options.workers,
     )
-    print(f"{counted(options.count, 'synthetic face')} in {options.out}")
+    more = f", {options.count:,} of which were asked for" if present > options.count else ""
+    print(f"{counted(present, 'synthetic face')} in {options.out}{more}")
 
 
 def _add_train(commands: Commands) -> None:
@@ -165,8 +166,8 @@ def _add_train(commands: Commands) -> None:
     own = "default: that of --init-from, else"
     add("--arch", choices=("separable", "unet"), help=f"({own} separable)")
     budget = train.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
-    budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
+    budget.add_argument("--minutes", type=positive(float, 1e6), help="training time (default: 10)")
+    budget.add_argument("--epochs", type=positive(float, 1e6), help="instead, for repeatable runs")
     own = "default: that of --init-from or --teacher, else"
     add("--scheme", type=a_name, help=f"five, all or a JSON file of classes ({own} five)")
     crops = "the model sees the whole aligned photo, or a crop around the face"
@@ -204,7 +205,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add("--data", type=a_path, nargs="+", metavar="DATA", help=about)
     add("--cache", type=a_path, help="folder of the data set cache (default: in data/cache)")
     about = "synthetic faces to use without --data (default: 1600)"
-    add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)
+    add("--num-synthetic", type=positive(int), metavar="N", help=about)
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:
