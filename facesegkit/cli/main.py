@@ -92,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands)
     models = commands.add_parser("models", help="list the models that come with facesegkit")
     models.set_defaults(command=_models)
-    for add in (_add_prepare, _add_synthesize, add_pseudo_label, _add_train, _add_evaluate,
-                _add_export):  # fmt: skip
+    for add in (_add_check, _add_prepare, _add_synthesize, add_pseudo_label, _add_train,
+                _add_evaluate, _add_export):  # fmt: skip
         add(commands)
     return parser
 
@@ -112,6 +112,23 @@ def _models(options: argparse.Namespace) -> None:
         f"CelebAMask-HQ. The default is {DEFAULT_MODEL!r}."
     )
     print(f"Files and model cards are in {weights_path(DEFAULT_MODEL).parent}.")
+
+
+def _add_check(commands: Commands) -> None:
+    about = "tell what is in a data set, what is doubtful, and what training will do with it"
+    check = commands.add_parser("check", help=about, description=about + ".")
+    check.set_defaults(command=_check)
+    check.add_argument("root", type=a_path, metavar="DATASET", help="folder or zip of the data set")
+    about = "pairs to measure, spread evenly (default: 1000)"
+    check.add_argument("--pairs", type=positive(int), default=1000, metavar="N", help=about)
+    about = "number of processes (default: one per core)"
+    check.add_argument("--workers", type=positive(int), help=about)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from facesegkit.cli.check import run_check
+
+    run_check(options)
 
 
 def _add_prepare(commands: Commands) -> None:
