@@ -41,7 +41,7 @@ def test_one_page_tells_contents_doubts_and_what_training_will_do(faces, capsys)
         "cannot be used: CelebA-HQ-img/7.jpg cannot be read",
         "left and right may be swapped (l_ is the person's own left): 1 photo, ids 1",
         "a mask is empty: 1 photo, ids 2",
-        "a part is much larger or smaller than usual:",
+        "a feature is much larger or smaller than usual: ",
         "the same photo more than once: ids 5, 6",
         "split by: rank of the id's hash",
         "10 train, 1 val, 1 test",
