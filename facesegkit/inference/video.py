@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,12 +75,12 @@ def segment_video(
     check_video_path(output, view)
     check_is_file(source)
     tracker, done = FaceTracker(segmenter), 0
-    with _read_errors_explained(source), av.open(source) as container:
+    with _read_errors_explained(source), av.open(_absolute(source)) as container:
         if not container.streams.video:
             raise FaceSegKitError(f"{source} contains no video, only audio.")
         video = container.streams.video[0]
         video.thread_type = "AUTO"
-        with atomic_write(output) as unfinished, av.open(unfinished, "w") as result:
+        with atomic_write(output) as unfinished, av.open(_absolute(unfinished), "w") as result:
             writer = _Writer(result, container)
             for packet in container.demux(*writer.streams):
                 if packet.stream is not video:
@@ -95,6 +96,11 @@ def segment_video(
                 raise FaceSegKitError(f"{source} contains no frame that can be read.")
             writer.finish()
     return done
+
+
+def _absolute(path: Path) -> str:
+    """A path as FFmpeg needs it, which takes the start of "take:1.mp4" for a protocol."""
+    return os.path.abspath(path)
 
 
 @contextmanager

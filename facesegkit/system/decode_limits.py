@@ -21,6 +21,8 @@ FORMATS = (
     "PCX", "PNG", "PPM", "PSD", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 
+_ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+
 # Segmenting a photo must take less than 1 GB, of which the program itself takes about 100 MB. This
 # leaves room for 120 megapixels of a plain JPEG or PNG; phones take 12 or 50, or more on request.
 MAX_MEMORY = 850_000_000  # bytes
@@ -67,6 +69,12 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
                 yield image
         except Exception as error:  # each of Pillow's readers raises its own on damaged files
             raise FaceSegKitError(_explanation(name, error)) from error
+
+
+def has_more_frames(path: Path) -> bool:
+    """Whether an image file that can be read is an animation, or has several pages."""
+    with opened_image(path) as image:  # of photos, MPO and PSD have previews and layers
+        return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def _explanation(name: str, error: Exception) -> str:
