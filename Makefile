@@ -24,7 +24,7 @@ LESSON_DATA = $(BIN)/python -c "from facesegkit.course import lesson_data as d, 
     d.lesson_data(annotator='careless'); d.lesson_cache(d.lesson_data()); my_parser.unseen_faces()"
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
-.PHONY: help run test stress lab bench notebooks exercises figures clean
+.PHONY: help run test stress lab book bench notebooks exercises figures clean
 
 help: ## print this list
 	@echo "Usage: make TARGET [DATA=CelebAMask-HQ]"
@@ -57,6 +57,9 @@ stress: $(INSTALLED) ## run stress tests, coverage, mutation tests and other env
 lab: $(INSTALLED) ## start the course in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir . --preferred-dir notebooks \
 	    --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
+
+book: $(INSTALLED) ## build the course and docs as a web site, in build/book
+	$(BIN)/python docs/book/build.py
 
 bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
@@ -92,6 +95,7 @@ exercises: $(INSTALLED) ## generate notebooks/exercises/ from notebooks/solution
 
 figures: $(INSTALLED) ## generate the images in figures/
 	$(BIN)/python figures/make_figures.py
+	$(BIN)/python figures/make_logo.py
 
 $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
