@@ -19,7 +19,9 @@ PAGES = (
     "notebooks/exercises/*.ipynb", "notebooks/solutions/*.ipynb", "facesegkit/weights/*.md",
 )  # fmt: skip
 # A link or an image: the text may contain one image, as in a badge.
-_LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\)|\[[^\]]*\])*\])\((?P<to>[^()\s]+)\)")
+_LINK = re.compile(
+    r"(?P<text>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\)|\[[^\]]*\])*\])\((?P<to>[^()\s]+)\)"
+)
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _BADGE = re.compile(r"^\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\s*?$\n?", re.MULTILINE)
 
@@ -112,7 +114,9 @@ def imported_names(lessons: Iterable[Path]) -> dict[str, list[str]]:
         for cell in cells["cells"]:
             if cell["cell_type"] == "code":
                 # Magics are no Python.
-                lines = [line for line in cell["source"] if not line.lstrip().startswith(("%", "!"))]
+                lines = [
+                    line for line in cell["source"] if not line.lstrip().startswith(("%", "!"))
+                ]
                 for module, name in _imports("".join(lines)):
                     names[module].add(name)
     return {module: sorted(names[module]) for module in sorted(names)}
@@ -132,10 +136,14 @@ def lesson_api(lessons: Iterable[Path]) -> str:
     """Page with the functions and classes that the lessons import, from their docstrings."""
     lines = ["# What the lessons import", "", "The names of `facesegkit` are in [](api.md).", ""]
     for module, names in imported_names(lessons).items():
-        if (public := _documented(module, names)):
+        if public := _documented(module, names):
             lines += [f"## {module}", "", "```{eval-rst}"]
             for directive, name in public:
-                lines += [f".. {directive}:: {module}.{name}", "   :members:" * (directive == "autoclass"), ""]
+                lines += [
+                    f".. {directive}:: {module}.{name}",
+                    "   :members:" * (directive == "autoclass"),
+                    "",
+                ]
             lines += ["```", ""]
     return "\n".join(lines)
 
@@ -170,6 +178,8 @@ def _add_live_page(live: Path, source: Path) -> None:
         index = source / "index.md"
         entry = "Live in your browser <live-page>\n"
         index.write_text(
-            index.read_text(encoding="utf-8").replace("notebooks/README\n", f"notebooks/README\n{entry}", 1),
+            index.read_text(encoding="utf-8").replace(
+                "notebooks/README\n", f"notebooks/README\n{entry}", 1
+            ),
             encoding="utf-8",
         )
