@@ -76,7 +76,8 @@ class _Links:
             return f"{text}({target.rstrip('/')}/README.md)"
         inside = path.relative_to(self.top)
         if self.repository and not text.startswith("!"):
-            return f"{text}({self.repository}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()})"
+            kind = "tree" if path.is_dir() else "blob"
+            return f"{text}({self.repository}/{kind}/main/{inside.as_posix()})"
         if path.is_dir() or path.suffix in (".md", ".ipynb"):  # a copy would become a page
             return text[1:-1]
         copy = self.source / inside
@@ -172,8 +173,8 @@ def _add_live_page(live: Path, source: Path) -> None:
     extra.mkdir()
     if (live / "index.html").exists():
         shutil.copytree(live, extra / "live")
-        text = '# Live in your browser\n\n<a href="live/index.html">Open the live page</a>: masks of your '
-        text += "own photo or camera, at once. Nothing is uploaded.\n"
+        text = '# Live in your browser\n\n<a href="live/index.html">Open the live page</a>: masks '
+        text += "of your own photo or camera, at once. Nothing is uploaded.\n"
         (source / "live-page.md").write_text(text, encoding="utf-8")
         index = source / "index.md"
         entry = "Live in your browser <live-page>\n"

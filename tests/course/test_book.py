@@ -1,4 +1,4 @@
-"""The book builds without warnings, its links lead somewhere, and it loads nothing from elsewhere."""
+"""The book builds without warnings, its links lead somewhere, and it loads only its own files."""
 
 import re
 import sys
