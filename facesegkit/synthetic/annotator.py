@@ -56,11 +56,19 @@ def annotate(masks: Masks, seed: int, index: int, error: PlantedError | None = N
     `masks` are those of `synthesize_face(seed, index)`, which do not overlap. Parts of a few pixels
     get lost. A mask is empty only by a planted error.
     """
-    rng = np.random.default_rng([seed, index, _HAND])
     labels = paint_parts(masks, next(iter(masks.values())).shape)
-    drawn = {part: _draw(rng, _extend(part, labels)) for part in masks}
+    drawn = {part: _draw(_hand(seed, index, part), _extend(part, labels)) for part in masks}
     drawn = {part: mask for part, mask in drawn.items() if mask.any()}
-    return _plant(rng, drawn, error) if error else drawn
+    return _plant(np.random.default_rng([seed, index, _HAND]), drawn, error) if error else drawn
+
+
+def _hand(seed: int, index: int, part: str) -> np.random.Generator:
+    """Random numbers for one part.
+
+    Processors round differently, so a part of one pixel may be missing on some of them. That must
+    not change how the other parts are drawn.
+    """
+    return np.random.default_rng([seed, index, _HAND, PART_IDS[part]])
 
 
 def _extend(part: str, labels: NDArray[np.uint8]) -> Mask:

@@ -16,7 +16,7 @@ from facesegkit.synthetic.face import synthesize_face
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
 
-GENERATOR_VERSION = 8  # increase it whenever the same seed gives other faces or masks
+GENERATOR_VERSION = 9  # increase it whenever the same seed gives other faces or masks
 
 ANNOTATORS = ("exact", "careless")
 

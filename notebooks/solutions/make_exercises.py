@@ -1,10 +1,10 @@
-"""Make notebooks/exercises/ from the solutions here, so that the two cannot drift apart.
+"""Make notebooks/exercises/ from solutions, so that they cannot drift apart.
 
-    python notebooks/solutions/make_exercises.py     # overwrites all answers in exercises/
+    python notebooks/solutions/make_exercises.py     # overwrites all answers
 
-In a solution's code cell, the lines between `# BEGIN SOLUTION` and `# END SOLUTION` are what a
-learner has to write. Markdown cells tagged `solution` explain the solution and are left out of the
-exercises.
+In a solution's code cell, the lines between `# BEGIN SOLUTION` and
+`# END SOLUTION` are what a learner has to write. Markdown cells tagged
+`solution` explain the solution and are left out of the exercises.
 """
 
 import argparse
@@ -17,18 +17,23 @@ from typing import Any
 from facesegkit.errors import FaceSegKitError
 from facesegkit.system.files import atomic_write
 
-BEGIN, END, BLANK = "# BEGIN SOLUTION", "# END SOLUTION", "...  # your code here"
+BEGIN, END, BLANK = (
+    "# BEGIN SOLUTION",
+    "# END SOLUTION",
+    "...  # your code here",
+)
 
 _MARKER = re.compile(rf"^ *({BEGIN}|{END}) *$", re.MULTILINE)
 _SOLUTION = re.compile(
-    rf"^(?P<indent> *){BEGIN} *\n(?:(?! *{BEGIN} *$).*\n)*? *{END} *$", re.MULTILINE
+    rf"^(?P<indent> *){BEGIN} *\n(?:(?! *{BEGIN} *$).*\n)*? *{END} *$",
+    re.MULTILINE,
 )
 
 Notebook = dict[str, Any]  # parsed JSON
 
 
 def blank_source(source: str) -> str:
-    """Source of a cell with each solution replaced by one line at the same indentation.
+    """Source of a cell with each solution replaced by one indented line.
 
     Raises a FaceSegKitError if the markers are not in pairs.
     """
@@ -40,9 +45,16 @@ def blank_source(source: str) -> str:
 
 
 def blank_notebook(solved: Notebook) -> Notebook:
-    """Exercises of a notebook of solutions, without outputs; raises as `blank_source`."""
-    cells = [_blank_cell(cell) for cell in solved["cells"] if "solution" not in tags(cell)]
-    metadata = {"kernelspec": solved["metadata"]["kernelspec"], "language_info": {"name": "python"}}
+    """Exercises of a notebook of solutions; raises as `blank_source`."""
+    cells = [
+        _blank_cell(cell)
+        for cell in solved["cells"]
+        if "solution" not in tags(cell)
+    ]
+    metadata = {
+        "kernelspec": solved["metadata"]["kernelspec"],
+        "language_info": {"name": "python"},
+    }
     return {**solved, "cells": cells, "metadata": metadata}
 
 
@@ -62,9 +74,10 @@ def tags(cell: Notebook) -> list[str]:
 
 
 def write_exercises(notebooks: Path) -> list[Path]:
-    """Make `<notebooks>/exercises/` from `<notebooks>/solutions/` and return the written paths.
+    """Make `<notebooks>/exercises/` from `<notebooks>/solutions/`.
 
-    Raises a FaceSegKitError if there are no solutions, one cannot be blanked, or writing fails.
+    Returns the written paths. Raises a FaceSegKitError if there are no
+    solutions, one cannot be blanked, or writing fails.
     """
     solutions = sorted((notebooks / "solutions").glob("*.ipynb"))
     if not solutions:
@@ -75,19 +88,26 @@ def write_exercises(notebooks: Path) -> list[Path]:
         exercise = blank_notebook(json.loads(path.read_text(encoding="utf-8")))
         written.append(notebooks / "exercises" / path.name)
         with atomic_write(written[-1]) as unfinished:
-            unfinished.write_text(as_text(exercise), encoding="utf-8", newline="\n")
+            unfinished.write_text(
+                as_text(exercise), encoding="utf-8", newline="\n"
+            )
     return written
 
 
 def as_text(notebook: Notebook) -> str:
     """A notebook in the format that Jupyter writes."""
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return (
+        json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+        + "\n"
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = Path(__file__).parents[1]
-    parser.add_argument("--notebooks", type=Path, default=folder, help="their folder")
+    parser.add_argument(
+        "--notebooks", type=Path, default=folder, help="their folder"
+    )
     try:
         print(*write_exercises(parser.parse_args().notebooks), sep="\n")
     except FaceSegKitError as error:

@@ -74,6 +74,22 @@ def test_it_is_small_and_runs_on_any_python(path):
     assert len({cell["id"] for cell in cells}) == len(cells)
 
 
+def test_code_is_short_and_narrow_enough_for_any_page(cells):
+    """ruff.toml limits columns of Python only, not of magics. Imports are folded in the book."""
+    for cell in code(cells):
+        lines = "".join(cell["source"]).splitlines()
+        assert max(map(len, lines)) <= 80, cell["id"]
+        assert len(lines) <= 30 or "hide-input" in tags(cell), cell["id"]
+
+
+def test_the_book_hides_setup_and_imports(cells):
+    """MyST-NB and Jupyter Book fold cells with this tag."""
+    for cell in code(cells)[:2]:
+        start = "".join(cell["source"]).split()[0]
+        if start in ("%matplotlib", "import", "from") and not cell["outputs"]:
+            assert "hide-input" in tags(cell), cell["id"]
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_enough_outputs_of_a_lesson_are_checked(lesson):
     checked = [cell for cell in code(read(lesson)["cells"]) if is_checked(cell)]
