@@ -36,18 +36,24 @@ def build(site: Path, source: Path, repository: str | None = None) -> None:
     for folder in (site, source):
         shutil.rmtree(folder, ignore_errors=True)
     write_mirror(TOP, source, repository)
+    run_sphinx(source, site, repository)
+    drop_dead_weight(site)
+
+
+def run_sphinx(source: Path, site: Path, repository: str = "") -> None:
+    """Write the pages in `source` to `site`; raises a FaceSegKitError at any warning."""
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"]
     command += ["-D", f"html_context.repository={repository}"] if repository else []
     command += ["-c", str(HERE), "-d", str(source.with_name(f"{source.name}-cache"))]
     if subprocess.run([*command, str(source), str(site)]).returncode:
         raise FaceSegKitError("The book was not built; the warnings above say where to look.")
-    drop_dead_weight(site)
 
 
 def drop_dead_weight(site: Path) -> None:
-    """Remove what no page loads: source maps and Sphinx's own records."""
-    shutil.rmtree(site / "_sources", ignore_errors=True)
-    for path in [*site.rglob("*.map"), *site.rglob("*.LICENSE.txt"), site / ".buildinfo"]:
+    """Remove what no page loads: source maps, translations, templates, Sphinx's own records."""
+    for folder in ("_sources", "_static/locales"):
+        shutil.rmtree(site / folder, ignore_errors=True)
+    for path in [*site.rglob("*.map"), *site.glob("_static/*.html"), site / ".buildinfo"]:
         path.unlink(missing_ok=True)
 
 

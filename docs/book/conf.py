@@ -18,11 +18,15 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["extra"]
 nb_execution_mode = "off"  # the outputs are those that were saved
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from another site
-# The saved figures are of the class ids' colours, whatever the theme is.
-myst_enable_extensions = ["dollarmath"]
+nb_code_prompt_show, nb_code_prompt_hide = "Show the set-up", "Hide the set-up"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4  # as on GitHub
-# Solutions and exercises are the same pages twice; JSON and Python in docs may be cut short.
-suppress_warnings = ["myst.header", "misc.highlighting_failure", "mystnb.unknown_mime_type"]
+suppress_warnings = [
+    "misc.highlighting_failure",  # JSON and Python in docs may be cut short
+    "myst.header",
+    "mystnb.unknown_mime_type",
+]
+toc_object_entries_show_parents = "hide"
 
 default_role = "code"
 autodoc_member_order = "bysource"
@@ -42,6 +46,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "use_download_button": False,
     "navigation_with_keys": False,
+    "navbar_persistent": [],  # the other theme's search field
     "logo": {"text": "facesegkit", "alt_text": "facesegkit, first page"},
 }
 
@@ -71,7 +76,8 @@ def as_mathml(self, node):
 
 def add_live_page(app, config):
     """The mirror has the live page's files, if there are any."""
-    config.html_extra_path = [str(app.srcdir / "extra")]
+    extra = app.srcdir / "extra"
+    config.html_extra_path = [str(extra)] if extra.exists() else []
 
 
 def setup(app):

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable
@@ -96,6 +97,8 @@ def _notebook(text: str, page: Path, links: _Links) -> str:
         tags = cell["metadata"].get("tags", [])
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
+            if page.parent.name == "solutions" and cell is notebook["cells"][0]:
+                source = source.replace(", exercises:", ", solutions:", 1)
             source = _markdown(source, page, links)
             if "solution" in tags:
                 source = f"<details>\n<summary>Solution</summary>\n\n{source}\n\n</details>"
@@ -168,19 +171,15 @@ def _documented(module: str, names: list[str]) -> list[tuple[str, str]]:
 
 
 def _add_live_page(live: Path, source: Path) -> None:
-    """Files of the live page, copied as they are to live/ of the site, and a page that opens it."""
-    extra = source / "extra"
-    extra.mkdir()
-    if (live / "index.html").exists():
-        shutil.copytree(live, extra / "live")
-        text = '# Live in your browser\n\n<a href="live/index.html">Open the live page</a>: masks '
-        text += "of your own photo or camera, at once. Nothing is uploaded.\n"
-        (source / "live-page.md").write_text(text, encoding="utf-8")
-        index = source / "index.md"
-        entry = "Live in your browser <live-page>\n"
-        index.write_text(
-            index.read_text(encoding="utf-8").replace(
-                "notebooks/README\n", f"notebooks/README\n{entry}", 1
-            ),
-            encoding="utf-8",
-        )
+    """The live page as its own script makes it, for live/ of the site, and a page that opens it."""
+    if not (live / "build.py").exists():
+        return
+    (source / "extra").mkdir()
+    runpy.run_path(str(live / "build.py"))["build"](source / "extra" / "live")
+    text = '# Live in your browser\n\n<a href="live/index.html">Open the live page</a>: masks '
+    text += "of your own photo or camera, at once. Nothing is uploaded.\n"
+    (source / "live-page.md").write_text(text, encoding="utf-8")
+    index = source / "index.md"
+    before, after = index.read_text(encoding="utf-8").split("notebooks/README\n", 1)
+    entries = "notebooks/README\nLive in your browser <live-page>\n"
+    index.write_text(before + entries + after, encoding="utf-8")
