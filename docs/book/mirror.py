@@ -24,6 +24,7 @@ _LINK = re.compile(
     r"(?P<text>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\)|\[[^\]]*\])*\])\((?P<to>[^()\s]+)\)"
 )
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_BOX = re.compile(r"^> \*\*(Note|Tip|Warning)\.\*\* (.*(?:\n>.*)*)", re.MULTILINE)
 _BADGE = re.compile(r"^\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\s*?$\n?", re.MULTILINE)
 
 Notebook = dict[str, Any]  # parsed JSON
@@ -88,7 +89,16 @@ class _Links:
 
 
 def _markdown(text: str, page: Path, links: _Links) -> str:
-    return links.change(_BADGE.sub("", text), page)
+    return links.change(_BOX.sub(_admonition, _BADGE.sub("", text)), page)
+
+
+def _admonition(box: re.Match[str]) -> str:
+    """A block quotation that starts with **Note.** as Sphinx writes it.
+
+    The notebooks have quotations, which every viewer shows as boxes.
+    """
+    text = re.sub(r"^> ?", "", box[2], flags=re.MULTILINE)
+    return f"::::{{{box[1].lower()}}}\n{text}\n::::"
 
 
 def _notebook(text: str, page: Path, links: _Links) -> str:

@@ -113,13 +113,15 @@ def test_set_up_answers_and_solutions_are_folded(pages, site):
         assert "<details open" not in page.text.partition("bd-article")[2], path
 
 
-def test_admonitions_are_no_plain_text(pages):
-    assert not [path for path, page in pages.items() if ":::{" in page.text]
+def test_admonitions_are_no_plain_text(pages, site):
+    assert not [path for path, page in pages.items() if ":::" in page.text]
+    lesson = pages[site / f"{LESSON}.html"].text
+    assert 'class="admonition note"' in lesson and "<strong>Note.</strong>" not in lesson
 
 
 def test_without_an_address_there_are_no_launch_buttons(pages):
-    buttons = re.compile(r"mybinder\.org|colab\.research|open-in-")
-    assert not [path for path, page in pages.items() if buttons.search(page.text)]
+    services = re.compile(r"mybinder\.org|colab\.research")
+    assert not [path for path, page in pages.items() if any(map(services.search, page.links))]
 
 
 def test_with_an_address_each_notebook_has_launch_buttons(builder, needs_sphinx, tmp_path):
