@@ -79,20 +79,23 @@ export function warpCrop(photo, roi, side, padding) {
   }
   const { data, width, height } = photo, plane = side * side, crop = new Float32Array(3 * plane);
   const cosine = Math.cos(roi.angle) * roi.size / side, sine = Math.sin(roi.angle) * roi.size / side;
+  const startX = roi.x - side / 2 * (cosine - sine), startY = roi.y - side / 2 * (sine + cosine);
   for (let pixel = 0; pixel < plane; pixel++) {
-    const u = (pixel % side) + 0.5 - side / 2, v = Math.floor(pixel / side) + 0.5 - side / 2;
-    const x = roi.x + cosine * u - sine * v, y = roi.y + sine * u + cosine * v;
-    const isInside = x >= 0 && y >= 0 && x < width && y < height;
+    const column = pixel % side + 0.5, row = Math.floor(pixel / side) + 0.5;
+    const x = cosine * column - sine * row + startX, y = sine * column + cosine * row + startY;
+    if (!(x >= 0 && y >= 0 && x < width && y < height)) {
+      for (let channel = 0; channel < 3; channel++) crop[channel * plane + pixel] = padding[channel] / 255;
+      continue;
+    }
     const left = Math.floor(x - 0.5), top = Math.floor(y - 0.5);
     const across = x - 0.5 - left, down = y - 0.5 - top;
     const x0 = Math.max(left, 0), x1 = Math.min(left + 1, width - 1);
     const y0 = Math.max(top, 0) * width, y1 = Math.min(top + 1, height - 1) * width;
     for (let channel = 0; channel < 3; channel++) {
-      const at = (index) => data[4 * index + channel];
-      const upper = at(y0 + x0) + (at(y0 + x1) - at(y0 + x0)) * across;
-      const lower = at(y1 + x0) + (at(y1 + x1) - at(y1 + x0)) * across;
-      const value = isInside ? Math.floor(upper + (lower - upper) * down) : padding[channel];
-      crop[channel * plane + pixel] = value / 255;
+      const upperLeft = data[4 * (y0 + x0) + channel], lowerLeft = data[4 * (y1 + x0) + channel];
+      const upper = upperLeft + (data[4 * (y0 + x1) + channel] - upperLeft) * across;
+      const lower = lowerLeft + (data[4 * (y1 + x1) + channel] - lowerLeft) * across;
+      crop[channel * plane + pixel] = Math.floor(upper + (lower - upper) * down) / 255;
     }
   }
   return crop;

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facesegkit.image_io import PADDING
-from facesegkit.inference import alignment, pipeline
+from facesegkit.inference import alignment, pipeline, tracker
 from facesegkit.inference.model_zoo import CALIBRATION, FOLDER
 from facesegkit.inference.onnx_model import open_onnx
 from facesegkit.inference.overlapping_faces import _FEATURES
@@ -55,10 +55,13 @@ def settings() -> dict[str, Any]:
         "misaligned": pipeline._MISALIGNED,
         "hopeless": pipeline._HOPELESS,
         "minScore": pipeline._MIN_SCORE,
+        "clearScore": tracker._SCORE,
+        "steady": tracker._STEADY,
+        "trackedConfidence": tracker._MIN_CONFIDENCE,
         "padding": PADDING,
     }
     models = {name: of_model(name) for name in MODELS}
-    return {"config": config, "fastScales": SEARCHES["fast"].scales, "models": models}
+    return {"config": config, "models": models}
 
 
 def of_model(name: str) -> dict[str, Any]:

@@ -13,6 +13,27 @@ export async function search(photo, detector, config) {
   return nms(believed, box, ({ confidence }) => confidence, config.maxIou);
 }
 
+/**
+ * Faces {roi, confidence} of a video's frame, from those of the frame before. Each is looked at where
+ * it was, and keeps its ROI while it hardly moves; new ones are searched for if `detects`.
+ */
+export async function track(frame, before, detects, detector, config) {
+  const faces = [];
+  for (const { roi } of before) {
+    let face = await look(frame, roi, config.clearScore, detector, config, false);
+    if (face.confidence < config.trackedConfidence) continue;
+    if (change(roi, face.roi) <= config.steady) face.roi = roi;
+    else face = await look(frame, face.roi, config.clearScore, detector, config);
+    faces.push(face);
+  }
+  if (!detects && faces.length === before.length) return faces;
+  const scales = config.scales.filter((scale) => scale <= config.scaleWithoutFaces);
+  const found = await search(frame, detector, { ...config, scales });
+  const box = ({ roi }) => boxOf(roi, config.meanBox);
+  const isNew = (one) => faces.every((face) => iou(box(one), box(face)) <= config.maxIou);
+  return [...faces, ...found.filter(isNew)];
+}
+
 /** Detect again in the aligned face and its mirror image, for a better ROI and a second score. */
 async function look(photo, roi, score, detector, config, again = true) {
   const side = config.lookSide, crop = warpCrop(photo, roi, side, config.padding);

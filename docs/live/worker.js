@@ -1,14 +1,15 @@
 // Runs the networks beside the page, so that the page responds meanwhile.
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 import { pasteBack } from "./paste.js";
-import { search } from "./search.js";
+import { search, track } from "./search.js";
 import { segmentFace } from "./segment.js";
 
 const here = (path) => new URL(path, import.meta.url).href;
 ort.env.wasm.wasmPaths = here("vendor/onnxruntime-web/");
 ort.env.wasm.numThreads = 1; // several need headers that static hosts do not send
 const settings = fetch(here("settings.json")).then((response) => response.json());
-const networks = new Map();
+const networks = new Map(), DETECTION_EVERY = 12; // frames
+let tracked = [];
 
 /** A network as a function from an input and its shape to the output; loaded once. */
 function network(name) {
@@ -30,24 +31,28 @@ function pixelsOf(bitmap) {
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
-  bitmap.close();
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-onmessage = async ({ data: { id, bitmap, model, minConfidence, isVideo } }) => {
+/** Faces {roi, confidence} and class ids of a bitmap, which may be a numbered frame of a video. */
+async function segment({ bitmap, model, minConfidence, frame }) {
+  const { models, config: constants } = await settings, config = { ...constants, minConfidence };
+  const [detector, segmenter] = [await network("detector-open"), await network(model)];
+  const photo = pixelsOf(bitmap), faces = [];
+  if (!frame) tracked = [];
+  tracked = frame === undefined ? await search(photo, detector, config)
+    : await track(photo, tracked, frame % DETECTION_EVERY === 0, detector, config);
+  for (const face of tracked) {
+    faces.push(await segmentFace(photo, face, segmenter, { ...models[model], padding: config.padding }));
+  }
+  return { labels: pasteBack(faces, photo, models[model].features), faces: tracked };
+}
+
+onmessage = async ({ data: question }) => {
+  const { id, bitmap, model } = question, { width, height } = bitmap;
   try {
-    const { models, config, fastScales } = await settings;
-    const [detector, segmenter] = [await network("detector-open"), await network(model)];
-    const photo = pixelsOf(bitmap);
-    const scales = isVideo ? fastScales : config.scales;
-    const found = await search(photo, detector, { ...config, scales, minConfidence });
-    const faces = [];
-    for (const face of found) {
-      faces.push(await segmentFace(photo, face, segmenter, { ...models[model], padding: config.padding }));
-    }
-    const labels = pasteBack(faces, photo, models[model].features);
-    const plain = faces.map(({ roi, confidence }) => ({ roi, confidence }));
-    postMessage({ id, labels, faces: plain, width: photo.width, height: photo.height }, [labels.buffer]);
+    const { labels, faces } = await segment(question);
+    postMessage({ id, model, bitmap, labels, faces, width, height }, [labels.buffer, bitmap]);
   } catch (error) {
     postMessage({ id, error: String(error.message ?? error) });
   }
