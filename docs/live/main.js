@@ -3,13 +3,13 @@ const $ = (id) => document.getElementById(id);
 const view = $("view"), video = $("video");
 const say = (text) => ($("status").textContent = text);
 const answers = new Map(); // functions that wait for the worker
-let worker, settings, photo, shown, stream, asked = 0;
+let worker, settings, photo, shown, stream, asked = 0, photos = 0;
 let turn = 0; // whoever waits gives up if it has changed: something newer is wanted
 
 /** What the worker finds in a bitmap, which it returns: {model, bitmap, labels, faces, width, height}. */
 function ask(bitmap, frame) {
   const minConfidence = Number($("confidence").value) / 100, id = ++asked;
-  worker.postMessage({ id, bitmap, frame, minConfidence, model: $("model").value }, [bitmap]);
+  worker.postMessage({ id, bitmap, frame, minConfidence, number: photos, model: $("model").value }, [bitmap]);
   return new Promise((resolve, reject) => answers.set(id, { resolve, reject }));
 }
 
@@ -20,13 +20,18 @@ async function open(file) {
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
     if (mine !== turn) return;
-    photo = bitmap;
+    takePhoto(bitmap);
     shown = null;
     show(photo);
   } catch {
     return say(`${file.name ?? "This"} is not an image that the browser can read; choose a JPEG or PNG file.`);
   }
   await segment();
+}
+
+function takePhoto(bitmap) {
+  photo = bitmap;
+  photos++;
 }
 
 /** Segment the photo, again if a setting has changed. */
@@ -106,7 +111,7 @@ async function film(mine) {
     const result = await ask(await createImageBitmap(video), frame);
     if (mine !== turn) return;
     shown = result;
-    photo = result.bitmap; // for the time when the camera is off
+    takePhoto(result.bitmap); // for the time when the camera is off
     draw();
     $("download").disabled = !result.faces.length;
     count++;

@@ -27,8 +27,7 @@ export async function track(frame, before, detects, detector, config) {
     faces.push(face);
   }
   if (!detects && faces.length === before.length) return faces;
-  const scales = config.scales.filter((scale) => scale <= config.scaleWithoutFaces);
-  const found = await search(frame, detector, { ...config, scales });
+  const found = await search(frame, detector, { ...config, scales: config.scales.slice(0, 1) });
   const box = ({ roi }) => boxOf(roi, config.meanBox);
   const isNew = (one) => faces.every((face) => iou(box(one), box(face)) <= config.maxIou);
   return [...faces, ...found.filter(isNew)];

@@ -8,8 +8,17 @@ const here = (path) => new URL(path, import.meta.url).href;
 ort.env.wasm.wasmPaths = here("vendor/onnxruntime-web/");
 ort.env.wasm.numThreads = 1; // several need headers that static hosts do not send
 const settings = fetch(here("settings.json")).then((response) => response.json());
-const networks = new Map(), DETECTION_EVERY = 12; // frames
-let tracked = [];
+const networks = new Map(), DETECTOR = "detector-open", DETECTION_EVERY = 12; // frames
+let searched = {}, queue = warmUp(); // one thing after the other: a session does one at a time
+
+/** Load the models, and run each once, which takes longest. */
+async function warmUp() {
+  const { models, config } = await settings;
+  const sides = [[DETECTOR, config.lookSide], ...Object.entries(models).map(([name, { size }]) => [name, size])];
+  for (const [name, side] of sides) {
+    await (await network(name))(new Float32Array(3 * side * side), [1, 3, side, side]);
+  }
+}
 
 /** A network as a function from an input and its shape to the output; loaded once. */
 function network(name) {
@@ -34,26 +43,33 @@ function pixelsOf(bitmap) {
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-/** Faces {roi, confidence} and class ids of a bitmap, which may be a numbered frame of a video. */
-async function segment({ bitmap, model, minConfidence, frame }) {
+/** Faces {roi, confidence} and class ids of a numbered photo, or of a video's next frame. */
+async function segment({ bitmap, model, minConfidence, number, frame }) {
   const { models, config: constants } = await settings, config = { ...constants, minConfidence };
-  const [detector, segmenter] = [await network("detector-open"), await network(model)];
-  const photo = pixelsOf(bitmap), faces = [];
-  if (!frame) tracked = [];
-  tracked = frame === undefined ? await search(photo, detector, config)
-    : await track(photo, tracked, frame % DETECTION_EVERY === 0, detector, config);
-  for (const face of tracked) {
-    faces.push(await segmentFace(photo, face, segmenter, { ...models[model], padding: config.padding }));
+  const [detector, segmenter] = [await network(DETECTOR), await network(model)];
+  const photo = pixelsOf(bitmap), segmented = [];
+  if (frame !== undefined) {
+    const before = frame ? searched.faces : [], detects = frame % DETECTION_EVERY === 0;
+    searched = { faces: await track(photo, before, detects, detector, config) };
+  } else if (searched.number !== number || searched.minConfidence !== minConfidence) {
+    searched = { number, minConfidence, faces: await search(photo, detector, config) };
+  } // otherwise only the model has changed
+  const { faces } = searched;
+  for (const face of faces) {
+    segmented.push(await segmentFace(photo, face, segmenter, { ...models[model], padding: config.padding }));
   }
-  return { labels: pasteBack(faces, photo, models[model].features), faces: tracked };
+  return { labels: pasteBack(segmented, photo, models[model].features), faces };
 }
 
-onmessage = async ({ data: question }) => {
+async function answer(question) {
   const { id, bitmap, model } = question, { width, height } = bitmap;
   try {
     const { labels, faces } = await segment(question);
     postMessage({ id, model, bitmap, labels, faces, width, height }, [labels.buffer, bitmap]);
   } catch (error) {
+    searched = {};
     postMessage({ id, error: String(error.message ?? error) });
   }
-};
+}
+
+onmessage = ({ data }) => (queue = queue.then(() => answer(data), () => answer(data)));
