@@ -2,7 +2,7 @@
 
     python benchmarks/live_page.py
 
-The camera shows the astronaut, 640 x 480 at 60 frames per second, moving and rotating a little, so
+The camera shows the astronaut, 640 x 480 at 30 frames per second, moving and rotating a little, so
 that no frame is like the one before. Frames per second are the median and the maximum of what the
 page says in ten seconds, each model on one thread. Five photos are given to the page as files:
 milliseconds from the file to the mask, the search included, the median of three; and of the pixels
@@ -35,7 +35,7 @@ from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.synthetic import synthesize_face
 
 MODELS = ("separable-open", "unet-open")
-SIZE, FPS, SECONDS = (640, 480), 60, 2  # of the camera's film, which repeats
+SIZE, FPS, SECONDS = (640, 480), 30, 4  # of the camera's film, which repeats
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "

@@ -20,10 +20,9 @@ export async function search(photo, detector, config) {
 export async function track(frame, before, detects, detector, config) {
   const faces = [];
   for (const { roi } of before) {
-    let face = await look(frame, roi, config.clearScore, detector, config, false);
+    const face = await look(frame, roi, config.clearScore, detector, config);
     if (face.confidence < config.trackedConfidence) continue;
     if (change(roi, face.roi) <= config.steady) face.roi = roi;
-    else face = await look(frame, face.roi, config.clearScore, detector, config);
     faces.push(face);
   }
   if (!detects && faces.length === before.length) return faces;
