@@ -27,7 +27,7 @@ LESSON_DATA = $(BIN)/python -c "from facesegkit.course import lesson_data as d, 
     d.lesson_data(annotator='careless'); d.lesson_cache(d.lesson_data()); my_parser.unseen_faces()"
 PHOTO = $(if $(DATA),figures/astronaut.jpg,data/synthetic/CelebA-HQ-img/55.jpg)
 
-.PHONY: help run test stress lab app bench notebooks exercises figures clean
+.PHONY: help run test stress lab app book bench notebooks exercises figures clean
 
 help: ## print this list
 	@echo "Usage: make TARGET [DATA=CelebAMask-HQ]"
@@ -66,6 +66,9 @@ app: $(INSTALLED) ## start the explorer alone, as a web page (PORT=8866)
 	    --MappingKernelManager.cull_idle_timeout=900 \
 	    --MappingKernelManager.cull_interval=60
 
+book: $(INSTALLED) ## build the course and docs as a web site, in build/book
+	$(BIN)/python docs/book/build.py
+
 bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
@@ -101,6 +104,7 @@ exercises: $(INSTALLED) ## generate notebooks/exercises/ from notebooks/solution
 
 figures: $(INSTALLED) ## generate the images in figures/
 	$(BIN)/python figures/make_figures.py
+	$(BIN)/python figures/make_logo.py
 
 $(INSTALLED): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -124,7 +124,7 @@ class GlobalGate(nn.Module):
 
 
 class LightweightSegmentationModel(FaceParser):
-    """Depthwise separable encoder and decoder with additive skip connections.
+    """Depthwise separable encoder and decoder with additive skip connections::
 
         photo 3 ------------------------------------------------------------- 1
         stem 8 -------------------------------------------> + -> look -> head C   1/2
@@ -213,7 +213,7 @@ class FuseConv(nn.Module):
 
 
 class LightweightUNet(FaceParser):
-    """A slim U-Net (O. Ronneberger et al., 2015): skip connections by concatenation.
+    """A slim U-Net (O. Ronneberger et al., 2015): skip connections by concatenation::
 
         photo 3 ---------------------------------------------------------------------- 1
         down 16 -----------------------------------------------> cat -> up -> head C   1/2

@@ -23,7 +23,8 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",
 def requirements_of_pyproject():
     lines = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
     own = [line for line in lines if line.startswith("facesegkit[")]  # an extra within an extra
-    return dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in lines if line not in own)
+    ranges = [line.partition(";")[0] for line in lines if line not in own]  # without markers
+    return dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in ranges)
 
 
 def pins():

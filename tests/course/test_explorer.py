@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -430,6 +431,28 @@ def test_a_download_passes_the_file_to_the_browser(explorer, monkeypatch):
     explorer.save["mask"].click()
     assert sent == [{"name": "boxes_your-model_mask.png", "type": "image/png"}]
     assert "boxes_your-model_mask.png" in explorer.message.value
+
+
+def test_photos_that_arrive_in_two_threads_are_shown_one_after_the_other(explorer, monkeypatch):
+    """JupyterLab handles messages to widgets in several threads, called subshells."""
+    shown, show = [], explorer._show
+
+    def slow_show():
+        shown.append(("from", explorer.photo.value))
+        time.sleep(0.1)
+        show()
+        shown.append(("to", explorer.photo.value))
+
+    monkeypatch.setattr(explorer, "_show", slow_show)
+    photo = Image.new("RGB", (60, 60))
+    names = ["one.png", "two.png"]
+    threads = [Thread(target=explorer.add_photo, args=(name, photo)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [moment for moment, _ in shown] == ["from", "to"] * 2
+    assert {name for _, name in shown} == set(names) and explorer.message.value
 
 
 def test_a_notebook_that_is_only_read_shows_the_picture(explorer):

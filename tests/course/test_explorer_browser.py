@@ -77,7 +77,8 @@ class Page:
         wait_for(lambda: not self.page.locator(".fsk-working").count(), 30, self.state)
 
     def state(self):
-        return f"{self.alt()!r} {self.message()!r}"
+        notes = self.page.locator(".fsk-input .fsk-note").all_inner_texts()
+        return f"{self.alt()!r} {self.message()!r} {notes} {self.errors}"
 
     def message(self):
         return " ".join(self.page.locator(".fsk-message").all_inner_texts())

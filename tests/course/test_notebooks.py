@@ -90,6 +90,11 @@ def test_the_book_hides_setup_and_imports(cells):
             assert "hide-input" in tags(cell), cell["id"]
 
 
+def test_admonitions_are_quotations_which_every_viewer_shows(cells):
+    """GitHub's viewer, Colab and JupyterLab show MyST's ::: fences as plain text."""
+    assert not [cell["id"] for cell in cells if ":::" in "".join(cell["source"])]
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_enough_outputs_of_a_lesson_are_checked(lesson):
     checked = [cell for cell in code(read(lesson)["cells"]) if is_checked(cell)]

@@ -6,7 +6,9 @@ import io
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -36,6 +38,17 @@ if TYPE_CHECKING:
 
 NOTHING = "nothing"
 SIDE_BY_SIDE, DIFFERENCE = "side by side", "difference"
+
+
+def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, which waits for the others: JupyterLab lets widgets call from several threads."""
+
+    @wraps(method)
+    def locked(self: Explorer, *args: Any, **options: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **options)
+
+    return locked
 
 
 def explore(*photos: Path | str, **options: Any) -> Explorer:
@@ -72,7 +85,7 @@ class Explorer(widgets.VBox):
         max_upload: int = 50,
     ) -> None:
         self.exploration = Exploration()
-        self._pauses = 0
+        self._pauses, self._lock = 0, RLock()
         for path in reversed(photos):
             self.exploration.add_photo(Path(path).name, Path(path))
         self._make_controls(self.exploration.add_model(model), max_upload)
@@ -169,6 +182,7 @@ class Explorer(widgets.VBox):
         finally:
             self._pauses -= 1
 
+    @_one_at_a_time
     def reset(self) -> None:
         """Set all controls as they were at first. Uploaded photos can still be chosen."""
         with self._paused():
@@ -181,6 +195,7 @@ class Explorer(widgets.VBox):
 
     # What happens when they change
 
+    @_one_at_a_time
     def _on_choice(self, _: object) -> None:
         """Show all faces of another photo or model."""
         if not self._pauses:
@@ -188,11 +203,13 @@ class Explorer(widgets.VBox):
                 self.face.value = 0
             self._update()
 
+    @_one_at_a_time
     def _on_face(self, change: dict[str, Any]) -> None:
         """A face was clicked in a picture."""
         if not self._pauses and change["new"] in dict(self.face.options).values():
             self.face.value = change["new"]
 
+    @_one_at_a_time
     def _update(self, _: object = None) -> None:
         """Show what the controls are set to; on an error show a message, and keep the picture."""
         if self._pauses:
@@ -322,6 +339,7 @@ class Explorer(widgets.VBox):
         """Add a photo and show it, or say in `message` why it cannot be read."""
         self._on_photo(name, content, 1, 1)
 
+    @_one_at_a_time
     def _on_photo(self, name: str, content: PhotoSource, number: int, total: int) -> None:
         """One of several photos has arrived; each is segmented, the last one stays."""
         self.upload.progress = f"Photo {number} of {total}: {name} …"
@@ -355,6 +373,7 @@ class Explorer(widgets.VBox):
 
         return save
 
+    @_one_at_a_time
     def file(self, kind: str) -> tuple[str, bytes]:
         """Name and content of a file: "mask", "overlay", "cut-out" (PNG) or "json".
 
