@@ -1,6 +1,7 @@
 """The models that ship with the package: names, files, model cards, and loading by name or path."""
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
             version, or not a model of this package; or for a .pth file without PyTorch.
     """
     path = weights_path(str(name)) if is_shipped(str(name)) else Path(name)
-    if path.suffix == ".onnx":
+    if not (path.suffix or path.exists()) or not str(name):
+        raise no_model(str(name))
+    if path.suffix.lower() == ".onnx":
         return open_onnx(path, threads=threads)
     try:
         from facesegkit.checkpoint import load
@@ -92,6 +95,15 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
         remedy = "pip install 'facesegkit[train]', or run 'facesegkit export' where it is installed"
         raise FaceSegKitError(f"{problem}: {remedy}.") from error
     return load(path).runnable()
+
+
+def no_model(name: str) -> FaceSegKitError:
+    """The error for what is neither the name of a shipped model nor a file."""
+    problem = f"There is no model {name!r}" if name else "The model's name is empty"
+    close = get_close_matches(name.lower(), MODEL_NAMES, n=1)
+    guess = f"; did you mean {close[0]!r}?" if close else ";"
+    names = f"the names are {', '.join(MODEL_NAMES)}, or give an .onnx or .pth file"
+    return FaceSegKitError(f"{problem}{guess} {names[0].upper() if close else 't'}{names[1:]}.")
 
 
 def detector_for(model: Model) -> str:
