@@ -26,7 +26,11 @@ _MAX_RANK = 5
 _SMALL = 64  # numbers of a constant that may be a shape or a scale
 
 _FLOAT, _INT64, _HALF = 1, 7, 10  # ONNX's numbers of element types
-_DTYPES = {_FLOAT: np.dtype("<f4"), _INT64: np.dtype("<i8"), _HALF: np.dtype("<f2")}
+_DTYPES: dict[int, np.dtype[Any]] = {
+    _FLOAT: np.dtype("<f4"),
+    _INT64: np.dtype("<i8"),
+    _HALF: np.dtype("<f2"),
+}
 
 _TENSOR = {
     1: Field("dims", VARINT, many=True), 2: Field("data_type", VARINT),

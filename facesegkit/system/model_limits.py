@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from facesegkit.inference.onnx_check import MAX_PARAMETERS as MAX_PARAMETERS
+from facesegkit.inference import onnx_check
 from facesegkit.inference.onnx_model import not_finite
 from facesegkit.system.pickle_check import check_size
 
+MAX_PARAMETERS = onnx_check.MAX_PARAMETERS
 _MAX_ACTIVATIONS = 2**27  # bytes of one feature map; ours have at most 4 MB
 _MAX_BLOCKS = 32
 
