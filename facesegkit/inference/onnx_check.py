@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesegkit.inference.protobuf import BYTES, FIXED32, VARINT, Field, Message, parse, text
+from facesegkit.system.model_limits import MAX_PARAMETERS
 
 _MAX_NODES, _MAX_FIELDS = 2000, 50_000  # ours have about 200 and 5,000
-MAX_PARAMETERS = 20_000_000
 _MAX_CONSTANTS = 3 * MAX_PARAMETERS  # numbers; float16 weights are cast, so they count twice
 _MAX_NUMBERS = 2**26  # of one tensor; 256 MB as float32
 MAX_WORK = 50_000_000_000  # MACs for an image; ours need less than 1,000,000,000

@@ -20,6 +20,7 @@ from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.onnx_check import NotFiniteError, OnnxFile, read_onnx
 from facesegkit.labels import LabelScheme
 from facesegkit.system.files import check_is_file
+from facesegkit.system.model_limits import not_finite
 
 FORMAT = 2  # of model files, .pth and .onnx; increased when older ones can no longer be read
 KIND = "facesegkit model"
@@ -112,12 +113,6 @@ def _checked(content: bytes, path: Path, kind: str) -> tuple[OnnxFile, dict[str,
         raise _not_onnx(path, first_line(error)) from error
     check_kind(metadata, path, kind)
     return file, metadata
-
-
-def not_finite(path: Path | str) -> FaceSegKitError:
-    """The error for weights or logits that are NaN or infinite."""
-    problem = f"The model {path} gives no numbers: weights or logits are NaN or infinite"
-    return FaceSegKitError(f"{problem}; train again, with a lower --lr if that is why.")
 
 
 def _not_onnx(path: Path, reason: str) -> FaceSegKitError:

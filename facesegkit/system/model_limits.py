@@ -1,16 +1,13 @@
-"""Limits of what a .pth file may ask for, checked before a network is built."""
+"""Limits of what a model file may ask for, checked before a network is built."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from facesegkit.inference import onnx_check
-from facesegkit.inference.onnx_model import not_finite
+from facesegkit.errors import FaceSegKitError
 from facesegkit.system.pickle_check import check_size
 
-MAX_PARAMETERS = onnx_check.MAX_PARAMETERS
+MAX_PARAMETERS = 20_000_000  # otherwise a file could ask for all the memory there is
 _MAX_ACTIVATIONS = 2**27  # bytes of one feature map; ours have at most 4 MB
 _MAX_BLOCKS = 32
 
@@ -38,5 +35,11 @@ def check_finite(weights: Mapping[str, Any], path: Path | str) -> None:
 
     Raises a FaceSegKitError if one is NaN or infinite.
     """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise not_finite(path)
+
+
+def not_finite(path: Path | str) -> FaceSegKitError:
+    """The error for weights or logits that are NaN or infinite."""
+    problem = f"The model {path} gives no numbers: weights or logits are NaN or infinite"
+    return FaceSegKitError(f"{problem}; train again, with a lower --lr if that is why.")
