@@ -91,7 +91,8 @@ def _segment_one(options: argparse.Namespace) -> None:
     output = options.output or RESULT.with_suffix(_suffix(view))
     check_view_path(output, view)
     _check_not_overwritten({options.image: output})
-    model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT_MODEL)
+    default = str(MODEL) if MODEL.exists() else DEFAULT_MODEL
+    model = default if options.model is None else options.model
     result = _chosen_faces(_segmenter(model, options)(options.image), options)
     _tell_frames(options.image)
     save_view(result, view, output)
@@ -103,7 +104,7 @@ def _segment_one(options: argparse.Namespace) -> None:
 def _segment(options: argparse.Namespace) -> None:
     outputs, left_out = _output_paths(options)
     _check_outputs(outputs, options)
-    segmenter = _segmenter(options.model or DEFAULT_MODEL, options)
+    segmenter = _segmenter(DEFAULT_MODEL if options.model is None else options.model, options)
     photos = {path: output for path, output in outputs.items() if not is_video(path)}
     failed, empty = _segment_photos(segmenter, photos, options)
     for path, output in outputs.items():

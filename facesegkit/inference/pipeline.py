@@ -98,8 +98,7 @@ class FaceAnalyzer:
         """Run the segmentation model on the face in a ROI."""
         roi = candidate.roi.cropped(self.model.crop)
         crop = photo.warp_crop(roi, self.model.input_size)
-        # A copy, since those of many faces would use up ONNX Runtime's limited memory.
-        logits = self.model.predict_logits(to_float_nchw(crop))[0].copy()
+        logits = self.model.predict_logits(to_float_nchw(crop))[0]
         return AnalyzedFace(candidate.roi, FaceLogits(logits, roi), candidate.confidence)
 
     def candidates(self, photo: ScaledImage) -> list[Candidate]:
