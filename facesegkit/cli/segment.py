@@ -2,11 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
 
+from facesegkit.batch.command import (
+    add_batch_options,
+    engine,
+    path_or_uri,
+    photos_at,
+    prepared_batch,
+)
+from facesegkit.batch.photo import open_segmenter
 from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
@@ -40,12 +49,14 @@ def add_segment(commands: Commands) -> None:
     """Add `segment` to the commands."""
     segment = commands.add_parser("segment", help="segment the faces in photos and videos")
     segment.set_defaults(command=_segment)
-    segment.add_argument("photos", nargs="+", type=Path, help="photos, folders of photos, videos")
+    about = "photos, folders of photos, videos"
+    segment.add_argument("photos", nargs="+", type=path_or_uri, help=about)
     _add_options(segment, DEFAULT_MODEL)
     add = segment.add_mutually_exclusive_group().add_argument
     default, about = Path("segmentations"), "folder for the results (default: segmentations)"
     add("--output-dir", type=Path, default=default, help=about)
     add("--output", type=Path, help="file for the result of one photo or video")
+    add_batch_options(segment)
 
 
 def _add_options(parser: argparse.ArgumentParser, default_model: str) -> None:
@@ -71,11 +82,12 @@ def _segment_one(options: argparse.Namespace) -> None:
     output = options.output or RESULT.with_suffix(_suffix(view))
     check_view_path(output, view)
     _check_not_overwritten({options.image: output})
-    model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT_MODEL)
-    result = _chosen_faces(_segmenter(model, options)(options.image), options)
+    options.model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT_MODEL)
+    result = _chosen_faces(_segmenter(options.model, options)(options.image), options)
     save_view(result, view, output)
     print(f"saved {output}")
-    if _is_empty(result, options.image, model, options) and options.require_face:
+    is_empty = not result.labels.any() and _is_empty(len(result.faces), options.image, options)
+    if is_empty and options.require_face:
         raise FaceSegKitError(f"No face was detected in {options.image}, but one is required.")
 
 
@@ -84,9 +96,9 @@ def _segment(options: argparse.Namespace) -> None:
     _check_outputs(outputs, options)
     segmenter = _segmenter(options.model or DEFAULT_MODEL, options)
     photos = {path: output for path, output in outputs.items() if not is_video(path)}
-    failed, empty = _segment_photos(segmenter, photos, options)
+    failed, empty = _segment_photos(segmenter.model.scheme.classes, photos, options)
     for path, output in outputs.items():
-        if is_video(path):
+        if isinstance(path, Path) and is_video(path):
             failed += not _segment_video(segmenter, path, output, options.view or VIDEO_VIEW)
     if not options.output:
         print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
@@ -101,21 +113,21 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _segment_photos(
-    segmenter: FaceSegmenter, outputs: Mapping[Path, Path], options: argparse.Namespace
+    classes: Sequence[str], outputs: Mapping[Path | str, Path], options: argparse.Namespace
 ) -> tuple[int, int]:
     """Segment photos; returns how many of them failed and how many have no face."""
     failed = empty = 0
-    with progress_bar("photo") as update:
-        for number, (photo, output) in enumerate(outputs.items(), start=1):
-            try:
-                result = _chosen_faces(segmenter(photo), options)
-                save_view(result, options.view or PHOTO_VIEW, output)
-            except FaceSegKitError as error:
+    batch = prepared_batch(outputs, options, classes, options.view or PHOTO_VIEW)
+    if batch.done:
+        print(f"{counted(batch.done, 'photo')} done before")
+    with progress_bar("photo") as update, closing(batch.outcomes(engine(options))) as outcomes:
+        for number, outcome in enumerate(outcomes, start=1):
+            if outcome.error:
                 failed += 1
-                say(str(error))
-            else:
-                empty += _is_empty(result, photo, options.model or DEFAULT_MODEL, options)
-            update(number, len(outputs))
+                say(outcome.error)
+            elif outcome.is_empty:
+                empty += _is_empty(outcome.faces, outcome.job.photo, options)
+            update(number, len(batch.jobs))
     return failed, empty
 
 
@@ -131,7 +143,7 @@ def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: st
     return True
 
 
-def _check_outputs(outputs: Mapping[Path, Path], options: argparse.Namespace) -> None:
+def _check_outputs(outputs: Mapping[Path | str, Path], options: argparse.Namespace) -> None:
     """Check that all results can be written, before any work is done."""
     for source, output in outputs.items():
         if is_video(source):
@@ -143,13 +155,14 @@ def _check_outputs(outputs: Mapping[Path, Path], options: argparse.Namespace) ->
         check_writable(folder)
 
 
-def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
+def _check_not_overwritten(outputs: Mapping[Path | str, Path]) -> None:
     """Check that no result would replace one of the photos or videos."""
 
     def identity(path: Path) -> tuple[int, int]:  # some systems accept several spellings of a name
         return path.stat().st_dev, path.stat().st_ino
 
-    originals = {identity(source): source for source in outputs if source.exists()}
+    local = (source for source in outputs if isinstance(source, Path))
+    originals = {identity(source): source for source in local if source.exists()}
     for output in outputs.values():
         if output.exists() and (original := originals.get(identity(output))):
             other = "choose another --output or --output-dir"
@@ -161,12 +174,7 @@ def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
     if options.aligned and (options.search != "default" or options.min_confidence is not None):
         problem = "--search and --min-confidence have no effect with --aligned"
         raise FaceSegKitError(f"{problem}, which skips face detection; leave out one or the other.")
-    segmenter = FaceSegmenter(
-        model,
-        aligned=options.aligned,
-        search=options.search,
-        min_confidence=options.min_confidence,
-    )
+    segmenter = open_segmenter(model, options.aligned, options.search, options.min_confidence)
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
     return segmenter
@@ -180,17 +188,13 @@ def _suffix(view: str) -> str:
     return ".json" if view == "json" else ".png"
 
 
-def _is_empty(
-    result: SegmentationResult, photo: Path, model: str, options: argparse.Namespace
-) -> bool:
-    """Whether there is no face; explains an empty mask, which is written like any other."""
-    if result.labels.any():
-        return False
-    if result.faces:
+def _is_empty(faces: int, photo: Path | str, options: argparse.Namespace) -> bool:
+    """Whether an empty mask, which is written like any other, has no face; says why it is empty."""
+    if faces:
         write(f"no part of a face could be segmented in {photo}")
         return options.aligned  # nothing was detected then
     write(f"no face was detected in {photo}")
-    if not is_shipped(model):
+    if not is_shipped(options.model or DEFAULT_MODEL):
         write(
             f"--aligned takes the whole photo for a face, and --model {DEFAULT_MODEL} uses a "
             "detector that finds more"
@@ -198,20 +202,20 @@ def _is_empty(
     return True
 
 
-def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
+def _output_paths(options: argparse.Namespace) -> dict[Path | str, Path]:
     """The file for the result of each photo and video; a folder stands for the photos in it."""
-    given: list[Path] = options.photos
+    given: list[Path | str] = options.photos
     if options.output:
-        if len(given) > 1 or given[0].is_dir():
+        if len(given) > 1 or isinstance(given[0], str) or given[0].is_dir():
             several = "--output is for one photo or video; give --output-dir for several."
             raise FaceSegKitError(several)
         return {given[0]: options.output}
-    outputs: dict[Path, Path] = {}
-    sources: dict[Path, Path] = {}
+    outputs: dict[Path | str, Path] = {}
+    sources: dict[Path, Path | str] = {}
     for path in given:
-        for photo in find_photos(path) if path.is_dir() else [path]:
+        for photo in _photos_at(path, options):
             suffix = ".mp4" if is_video(photo) else _suffix(options.view or PHOTO_VIEW)
-            output = options.output_dir / f"{photo.stem}{suffix}"
+            output = options.output_dir / f"{Path(photo).stem}{suffix}"
             if sources.setdefault(output, photo) != photo:
                 both = f"{sources[output]} and {photo} would both be written to {output}"
                 fix = "rename one, or segment them into different folders"
@@ -220,13 +224,23 @@ def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
     return outputs
 
 
+def _photos_at(path: Path | str, options: argparse.Namespace) -> Sequence[Path | str]:
+    if isinstance(path, str):
+        return photos_at(path, options, _suffixes())
+    return find_photos(path) if path.is_dir() else [path]
+
+
+def _suffixes() -> set[str]:
+    formats = Image.registered_extensions()
+    return {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+
+
 def find_photos(folder: Path | str) -> list[Path]:
     """Photos in a folder by suffix, sorted, without hidden files and subfolders.
 
     Raises a FaceSegKitError if there is no such folder, it cannot be read, or it contains no photo.
     """
-    formats = Image.registered_extensions()
-    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+    suffixes = _suffixes()
     try:
         files = sorted(Path(folder).iterdir())
     except OSError as error:
