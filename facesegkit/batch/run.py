@@ -1,6 +1,6 @@
 """Many photos: worker processes or a cluster, results on disk, and an index to continue from."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +38,7 @@ class Batch:
     table: FaceTable | None
     fingerprint: str
 
-    def outcomes(self, engine: Engine) -> Iterator[Outcome]:
+    def outcomes(self, engine: Engine) -> Generator[Outcome, None, None]:
         """Segment the photos; yields what became of each, in the order in which they are done.
 
         Raises a FaceSegKitError if the index or a Parquet file cannot be written, or if processes

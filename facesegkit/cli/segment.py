@@ -96,7 +96,7 @@ def _segment(options: argparse.Namespace) -> None:
     _check_outputs(outputs, options)
     segmenter = _segmenter(options.model or DEFAULT_MODEL, options)
     photos = {path: output for path, output in outputs.items() if not is_video(path)}
-    failed, empty = _segment_photos(segmenter.model.scheme.classes, photos, options)
+    failed, empty = _segment_photos([*segmenter.model.scheme.classes], photos, options)
     for path, output in outputs.items():
         if isinstance(path, Path) and is_video(path):
             failed += not _segment_video(segmenter, path, output, options.view or VIDEO_VIEW)

@@ -5,6 +5,7 @@ The results come back to the machine that started the run.
 """
 
 import logging
+import os
 import pickle
 import tempfile
 from collections.abc import Generator, Sequence
@@ -87,7 +88,7 @@ def ray_engine(address: str, workers: int | None = None) -> Engine:
     """
 
     def outcomes(settings: Settings, jobs: Sequence[PhotoJob]) -> Generator[Outcome, None, None]:
-        ray = _connected(address)
+        ray, is_ours = _connected(address)
         missing = {job.photo: job for job in jobs}
         try:
             blocks = max(1, -(-len(jobs) // BATCH))
@@ -98,8 +99,7 @@ def ray_engine(address: str, workers: int | None = None) -> Engine:
                 batch_size=None,  # a block, since a worker that is killed repeats its block
                 compute=_pool(ray, workers),
                 num_cpus=1,
-                max_restarts=-1,
-                max_task_retries=_RETRIES,
+                ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": _RETRIES},
             )
             for row in dataset.iter_rows() if jobs else ():
                 outcome = pickle.loads(row["outcome"])
@@ -113,13 +113,15 @@ def ray_engine(address: str, workers: int | None = None) -> Engine:
             advice = "see 'ray status' and the logs of Ray"
             raise FaceSegKitError(f"Ray stopped: {first_line(error)}; {advice}.") from error
         finally:
-            ray.shutdown()
+            if is_ours:
+                ray.shutdown()
 
     return outcomes
 
 
-def _connected(address: str) -> Any:
-    """The module `ray`, connected to a cluster."""
+def _connected(address: str) -> tuple[Any, bool]:
+    """The module `ray`, connected to a cluster; also whether it was not connected before."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns about what is intended here
     try:
         import ray
         import ray.data
@@ -130,7 +132,8 @@ def _connected(address: str) -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+        if is_ours := not ray.is_initialized():
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # ConnectionError, ValueError, RuntimeError
         advice = "start it with 'ray start --head', or use --ray local"
         problem = f"There is no Ray cluster at {address} ({first_line(error)})"
@@ -138,7 +141,7 @@ def _connected(address: str) -> Any:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # of batches whose workers are killed again and again
-    return ray
+    return ray, is_ours
 
 
 def _pool(ray: Any, workers: int | None) -> Any:
