@@ -25,7 +25,8 @@ def run_lengths(mask: NDArray[np.bool_], box: BBox, size: tuple[int, int]) -> ND
     starts = starts[np.append(True, ~is_joined)] if len(starts) else starts
     ends = ends[np.append(~is_joined, True)] if len(ends) else ends
     limits = np.stack([starts, ends], axis=1).ravel()
-    return np.diff(limits, prepend=0, append=width * height).astype(np.int32)
+    counts = np.diff(limits, prepend=0, append=width * height).astype(np.int32)
+    return counts[: len(counts) - (counts[-1] == 0)]  # the background after the last run
 
 
 def mask_of(counts: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.bool_]:

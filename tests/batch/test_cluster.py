@@ -1,8 +1,8 @@
 """Segmentation on Ray: a local one with two workers."""
 
 import os
-import threading
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,14 @@ CLASSES = ("eyes", "eyebrows", "nose", "mouth", "lips")
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Two cores, both of which the workers take."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    for attempt in range(3):
+        with suppress(Exception) if attempt < 2 else nullcontext():  # a busy machine: 30 s is short
+            ray.init(
+                num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
+                object_store_memory=100_000_000,
+            )  # fmt: skip
+            break
+        ray.shutdown()
     yield
     ray.shutdown()
 
@@ -58,13 +65,14 @@ def test_ray_gives_the_same_files_and_reports_a_broken_photo(photos, tmp_path, c
     assert len(images(tmp_path / "ray")) == 40
     assert images(tmp_path / "ray") == images(tmp_path / "own")
     faces = [by_photo(tmp_path / name / "faces") for name in ("own", "ray")]
-    assert faces[0] == faces[1] and len(faces[0]) == 40
+    assert faces[0] == faces[1] and len(faces[0]) >= 40
 
 
 def by_photo(folder):
     import pyarrow.parquet
 
-    return {row["photo"]: row for row in pyarrow.parquet.read_table(folder).to_pylist()}
+    rows = pyarrow.parquet.read_table(folder).to_pylist()
+    return {(row["photo"], row["face"]): row for row in rows}
 
 
 def test_photos_by_uri_and_a_run_that_is_continued(photos, tmp_path, capsys):
@@ -114,8 +122,6 @@ def test_more_workers_than_cores_are_refused_rather_than_waited_for(photos, tmp_
 
 
 def test_a_cluster_whose_cores_are_taken_is_reported():
-    release = threading.Event()
-
     @ray.remote(num_cpus=2)
     def busy():
         time.sleep(600)
@@ -123,7 +129,7 @@ def test_a_cluster_whose_cores_are_taken_is_reported():
     task = busy.remote()
     until = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) >= 1 and time.monotonic() < until:
-        release.wait(0.1)
+        time.sleep(0.1)
     with pytest.raises(FaceSegKitError, match="All 2 cores of the cluster are taken"):
         list(ray_engine("auto")(Settings("separable"), []))
     ray.cancel(task, force=True)
