@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -91,16 +92,7 @@ def ray_engine(address: str, workers: int | None = None) -> Engine:
         ray, is_ours = _connected(address)
         missing = {job.photo: job for job in jobs}
         try:
-            blocks = max(1, -(-len(jobs) // BATCH))
-            items = [{"job": pickle.dumps(job)} for job in jobs]
-            dataset = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
-                SegmentBatch,
-                fn_constructor_args=(settings,),
-                batch_size=None,  # a block, since a worker that is killed repeats its block
-                compute=_pool(ray, workers),
-                num_cpus=1,
-                ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": _RETRIES},
-            )
+            dataset = _segmented(ray, settings, jobs, workers)
             for row in dataset.iter_rows() if jobs else ():
                 outcome = pickle.loads(row["outcome"])
                 if missing.pop(outcome.job.photo, None):
@@ -117,6 +109,23 @@ def ray_engine(address: str, workers: int | None = None) -> Engine:
                 ray.shutdown()
 
     return outcomes
+
+
+def _segmented(ray: Any, settings: Settings, jobs: Sequence[PhotoJob], workers: int | None) -> Any:
+    """A data set of pickled outcomes, each of whose blocks is one batch."""
+    items = [{"job": pickle.dumps(job)} for job in jobs]
+    photos = ray.data.from_items(items, override_num_blocks=max(1, -(-len(jobs) // BATCH)))
+    with warnings.catch_warnings():  # Ray before 2.64 has no other way to limit retries
+        warnings.filterwarnings("ignore", "`ray_remote_args`")
+        return photos.map_batches(
+            SegmentBatch,
+            fn_constructor_args=(settings,),
+            batch_size=None,  # a whole block, since that is what a lost worker repeats
+            compute=_pool(ray, workers),
+            num_cpus=1,
+            max_restarts=-1,
+            max_task_retries=_RETRIES,
+        )
 
 
 def _connected(address: str) -> tuple[Any, bool]:

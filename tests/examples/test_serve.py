@@ -11,13 +11,13 @@ import pytest
 from damage import encoded, noise
 from PIL import Image
 
-pytest.importorskip("fastapi")
-pytest.importorskip("multipart")
-httpx = pytest.importorskip("httpx")
-
 from facesegkit import FaceSegmenter
 from facesegkit.course.lesson_data import course_file
 from facesegkit.inference.visualize import render
+
+pytest.importorskip("fastapi")
+pytest.importorskip("python_multipart")
+httpx = pytest.importorskip("httpx")
 
 TOP = Path(__file__).parents[2]
 ASTRONAUT = course_file("figures/astronaut.jpg")
