@@ -1,6 +1,7 @@
 """Segmentation on Ray: a local one with two workers."""
 
 import os
+import sys
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -99,6 +100,7 @@ class Counting(SegmentBatch):
 
 
 def test_a_killed_worker_loses_nothing_and_repeats_at_most_its_batch(photos, tmp_path, monkeypatch):
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
     monkeypatch.setattr("facesegkit.cluster.SegmentBatch", Counting)
     (tmp_path / "begun").mkdir()
     outputs = {str(p): tmp_path / "out" / f"{p.stem}.png" for p in sorted(photos.glob("*.png"))}
