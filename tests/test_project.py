@@ -23,7 +23,8 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "build": "py
 def requirements_of_pyproject():
     lines = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
     own = [line for line in lines if line.startswith("facesegkit[")]  # an extra within an extra
-    return dict(re.fullmatch(r"([\w-]+(?:\[\w+\])?)(.*)", line).groups() for line in lines if line not in own)
+    pattern = r"([\w-]+(?:\[\w+\])?)(.*)"
+    return dict(re.fullmatch(pattern, line).groups() for line in lines if line not in own)
 
 
 def pins():
