@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from facesegkit.geometry import BBox
 
@@ -13,6 +14,8 @@ def run_lengths(mask: NDArray[np.bool_], box: BBox, size: tuple[int, int]) -> ND
     is the `counts` of {"size": [height, width], "counts": ...} in COCO's uncompressed RLE.
     """
     width, height = size
+    if own := Image.fromarray(mask).getbbox():  # most of a face's box is background
+        mask, box = mask[BBox(*own).slices], BBox(*own).moved(box.left, box.top)
     padded = np.zeros((mask.shape[1], mask.shape[0] + 2), np.int8)
     padded[:, 1:-1] = mask.T
     change = np.diff(padded, axis=1)
