@@ -5,8 +5,9 @@
 
 The photos are the portraits of figures/portraits/, enlarged to 1024 pixels of width, as JPEG. Runs
 with one worker and with one per core take turns, and the fastest of each counts, since other
-programs can only slow one down. Memory is that of all processes, when 100 photos are done and from
-then on to the last of 5,000; pages that processes share count once (PSS).
+programs can only slow one down; if they do, processor time says more. Memory is that of all
+processes, when 100 photos are done and from then on to the last of 5,000; pages that processes
+share count once (PSS).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 from common import TOP, report
 from PIL import Image
+from prepare_speed import processor_seconds
 
 from facesegkit.batch.photo import rows_of
 from facesegkit.image_io import read_reduced
@@ -57,13 +59,13 @@ def megabytes(pid: int) -> float:
     return own + sum(megabytes(int(child)) for child in children)
 
 
-def seconds(photos: Path, workers: int) -> float:
-    """Wall time of a run, with the start of its processes."""
+def seconds(photos: Path, workers: int) -> tuple[float, float]:
+    """Wall and processor time of a run, with the start of its processes."""
     with tempfile.TemporaryDirectory() as out:
         options = ["--output-dir", out, "--workers", str(workers)]
-        started = time.perf_counter()
+        started, before = time.perf_counter(), processor_seconds()
         subprocess.run([*COMMAND, str(photos), *options], check=True, capture_output=True)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, processor_seconds() - before
 
 
 def steps(photos: Path) -> dict[str, float]:
@@ -120,12 +122,14 @@ def main() -> None:
         photos, many = Path(folder, "photos"), Path(folder, "many")
         size = write_photos(photos, options.photos)
         runs = [[seconds(photos, n) for n in (1, several)] for _ in range(options.runs)]
-        one, all_cores = (min(times) for times in zip(*runs, strict=True))
+        (one, one_cpu), (all_cores, all_cpu) = (min(times) for times in zip(*runs, strict=True))
         results: dict[str, Any] = {
             "cores": several, "photos": options.photos, "kB per photo": round(size / 1000),
             "photos/s, one worker": round(options.photos / one, 1),
             f"photos/s, {several} workers": round(options.photos / all_cores, 1),
             "speed-up": round(one / all_cores, 2),
+            "speed-up by processor time": round(several * one_cpu / all_cpu, 2),
+            "processor ms per photo": round(1000 * all_cpu / options.photos, 1),
             "processor ms of each step": steps(photos),
         }  # fmt: skip
         print(results, flush=True)
