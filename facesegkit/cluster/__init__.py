@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import tempfile
+import time
 import warnings
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from facesegkit.errors import FaceSegKitError, counted, first_line
 
 BATCH = 16  # photos, which are repeated if their worker is killed
 _READERS = 8  # photos that a worker reads at the same time, since storage may answer slowly
+_PATIENCE = 10.0  # seconds until the cores of a run that has just ended are free
 _RETRIES = 3  # of a batch whose worker is killed; one of its photos may be the reason
 
 
@@ -160,7 +162,9 @@ def _pool(ray: Any, workers: int | None) -> Any:
     cores would wait for ever without a word: that raises a FaceSegKitError.
     """
     cores = int(ray.cluster_resources().get("CPU", 0))
-    free = int(ray.available_resources().get("CPU", 0))
+    until = time.monotonic() + _PATIENCE
+    while not (free := int(ray.available_resources().get("CPU", 0))) and time.monotonic() < until:
+        time.sleep(0.2)
     if (workers or 1) > cores:
         problem = f"--workers {workers or 1} needs as many cores, and the cluster has {cores}"
         raise FaceSegKitError(f"{problem}; start more machines, or use fewer workers.")

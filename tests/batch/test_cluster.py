@@ -87,7 +87,8 @@ def test_photos_by_uri_and_a_run_that_is_continued(photos, tmp_path, capsys):
     (tmp_path / "39.png").rename(photos / "39.png")
     capsys.readouterr()
     main([*command, "--resume"])
-    assert "39 photos done before" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "39 photos done before" in said.out and "1 of 41 files" in said.err
     main(["segment", str(photos), "--output-dir", str(tmp_path / "own"), "--workers", "1"])
     assert images(tmp_path / "out") == images(tmp_path / "own")
 
@@ -127,7 +128,7 @@ def test_more_workers_than_cores_are_refused_rather_than_waited_for(photos, tmp_
     assert "--workers 3 needs as many cores, and the cluster has 2" in capsys.readouterr().err
 
 
-def test_a_cluster_whose_cores_are_taken_is_reported():
+def test_a_cluster_whose_cores_are_taken_is_reported(monkeypatch):
     @ray.remote(num_cpus=2)
     def busy():
         time.sleep(600)
@@ -136,6 +137,7 @@ def test_a_cluster_whose_cores_are_taken_is_reported():
     until = time.monotonic() + 30
     while ray.available_resources().get("CPU", 0) >= 1 and time.monotonic() < until:
         time.sleep(0.1)
+    monkeypatch.setattr("facesegkit.cluster._PATIENCE", 0.5)
     with pytest.raises(FaceSegKitError, match="All 2 cores of the cluster are taken"):
         list(ray_engine("auto")(Settings("separable"), []))
     ray.cancel(task, force=True)
