@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "faces"  # in the folder of the results
-_MAX_PHOTOS, _MAX_ROWS = 1000, 5000  # per file
+_MAX_PHOTOS, _MAX_ROWS = 250, 2500  # per file
 
 
 def schema(classes: Sequence[str]) -> pa.Schema:
