@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from facesegkit.geometry import BBox
 from facesegkit.system.decode_limits import check_decodable, opened_image
-from facesegkit.system.large_images import to_rgb
+from facesegkit.system.large_images import to_rgb, turned
 
 PADDING = (127, 127, 127)  # mid grey, neither bright nor dark to a model
 
@@ -65,7 +65,7 @@ def _decode(image: Image.Image, full_size: tuple[int, int]) -> tuple[Image.Image
     rgb = to_rgb(image)
     if rgb is not image:
         image.close()  # frees its pixels: there may be no room for three large copies
-    return (rgb if transpose is None else rgb.transpose(transpose)), is_sideways
+    return turned(rgb, transpose), is_sideways
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -79,7 +79,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     image.load()  # as in `_decode`
     transpose = _transpose_of(image)
     rgb = to_rgb(image)
-    return rgb if transpose is None else rgb.transpose(transpose)
+    return turned(rgb, transpose)
 
 
 def _transpose_of(image: Image.Image) -> Image.Transpose | None:

@@ -44,14 +44,18 @@ class Folder:
             say(f"left out of the folder {path}: {counted(len(left_out), 'file')}.")
 
 
+def photo_suffixes() -> set[str]:
+    """Suffixes of the photos that are read, in lower case."""
+    formats = Image.registered_extensions()
+    return {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+
+
 def list_folder(folder: Path | str) -> Folder:
     """What is in a folder, sorted by name.
 
     Raises a FaceSegKitError if there is no such folder, or it cannot be read.
     """
-    formats = Image.registered_extensions()
-    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
-    listed = Folder()
+    suffixes, listed = photo_suffixes(), Folder()
     try:
         files = sorted(Path(folder).iterdir())
     except OSError as error:

@@ -4,8 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from facesegkit.batch.command import add_batch_options, engine, photos_at, prepared_batch
+from facesegkit.batch.photo import open_segmenter
 from facesegkit.cli.common import (
     MODEL,
     Commands,
@@ -19,10 +22,10 @@ from facesegkit.cli.common import (
 from facesegkit.cli.inputs import (
     Folder,
     a_path_or_uri,
-    check_no_uri,
     expanded,
     is_same_file,
     list_folder,
+    photo_suffixes,
     same_name,
 )
 from facesegkit.cli.start import interrupted_at_once
@@ -66,6 +69,7 @@ def add_segment(commands: Commands) -> None:
     default, about = Path("segmentations"), "folder for the results (default: segmentations)"
     add("--output-dir", type=a_path, default=default, help=about)
     add("--output", type=a_path, help="file for the result of one photo or video")
+    add_batch_options(segment)
 
 
 def _add_options(parser: argparse.ArgumentParser, default_model: str) -> None:
@@ -91,13 +95,15 @@ def _segment_one(options: argparse.Namespace) -> None:
     output = options.output or RESULT.with_suffix(_suffix(view))
     check_view_path(output, view)
     _check_not_overwritten({options.image: output})
-    default = str(MODEL) if MODEL.exists() else DEFAULT_MODEL
-    model = default if options.model is None else options.model
-    result = _chosen_faces(_segmenter(model, options)(options.image), options)
-    _tell_frames(options.image)
+    if options.model is None:
+        options.model = str(MODEL) if MODEL.exists() else DEFAULT_MODEL
+    result = _chosen_faces(_segmenter(options.model, options)(options.image), options)
+    if has_more_frames(options.image):
+        _tell_frames(options.image)
     save_view(result, view, output)
     print(f"saved {output}")
-    if _is_empty(result, options.image, model, options) and options.require_face:
+    is_empty = not result.labels.any() and _is_empty(len(result.faces), options.image, options)
+    if is_empty and options.require_face:
         raise FaceSegKitError(f"No face was detected in {options.image}, but one is required.")
 
 
@@ -106,9 +112,9 @@ def _segment(options: argparse.Namespace) -> None:
     _check_outputs(outputs, options)
     segmenter = _segmenter(DEFAULT_MODEL if options.model is None else options.model, options)
     photos = {path: output for path, output in outputs.items() if not is_video(path)}
-    failed, empty = _segment_photos(segmenter, photos, options)
+    failed, empty = _segment_photos([*segmenter.model.scheme.classes], photos, options)
     for path, output in outputs.items():
-        if is_video(path):
+        if isinstance(path, Path) and is_video(path):
             failed += not _segment_video(segmenter, path, output, options.view or VIDEO_VIEW)
     if not options.output:
         print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
@@ -124,22 +130,23 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _segment_photos(
-    segmenter: FaceSegmenter, outputs: Mapping[Path, Path], options: argparse.Namespace
+    classes: Sequence[str], outputs: Mapping[Path | str, Path], options: argparse.Namespace
 ) -> tuple[int, int]:
     """Segment photos; returns how many of them failed and how many have no face."""
     failed = empty = 0
-    with progress_bar("photo") as update:
-        for number, (photo, output) in enumerate(outputs.items(), start=1):
-            try:
-                result = _chosen_faces(segmenter(photo), options)
-                save_view(result, options.view or PHOTO_VIEW, output)
-                _tell_frames(photo)
-            except FaceSegKitError as error:
+    batch = prepared_batch(outputs, options, classes, options.view or PHOTO_VIEW)
+    if batch.done:
+        print(f"{counted(batch.done, 'photo')} done before")
+    with progress_bar("photo") as update, closing(batch.outcomes(engine(options))) as outcomes:
+        for number, outcome in enumerate(outcomes, start=1):
+            if outcome.error:
                 failed += 1
-                say(str(error))
-            else:
-                empty += _is_empty(result, photo, options.model or DEFAULT_MODEL, options)
-            update(number, len(outputs))
+                say(outcome.error)
+            elif outcome.is_empty:
+                empty += _is_empty(outcome.faces, outcome.job.photo, options)
+            if outcome.has_more_frames:
+                _tell_frames(outcome.job.photo)
+            update(number, len(batch.jobs))
     return failed, empty
 
 
@@ -155,7 +162,7 @@ def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: st
     return True
 
 
-def _check_outputs(outputs: Mapping[Path, Path], options: argparse.Namespace) -> None:
+def _check_outputs(outputs: Mapping[Path | str, Path], options: argparse.Namespace) -> None:
     """Check that all results can be written, before any work is done."""
     for source, output in outputs.items():
         if is_video(source):
@@ -167,14 +174,15 @@ def _check_outputs(outputs: Mapping[Path, Path], options: argparse.Namespace) ->
         check_writable(folder)
 
 
-def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
+def _check_not_overwritten(outputs: Mapping[Path | str, Path]) -> None:
     """Check that no result would replace one of the photos or videos."""
 
     def identity(path: Path) -> tuple[int, int]:  # some systems accept several spellings of a name
         return path.stat().st_dev, path.stat().st_ino
 
     # Not `Path.exists`, which raises an error for a name that is too long before Python 3.12.
-    originals = {identity(source): source for source in outputs if os.path.exists(source)}
+    local = (source for source in outputs if isinstance(source, Path))
+    originals = {identity(source): source for source in local if os.path.exists(source)}
     for output in outputs.values():
         if os.path.exists(output) and (original := originals.get(identity(output))):
             other = "choose another --output or --output-dir"
@@ -187,12 +195,7 @@ def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
         problem = "--search and --min-confidence have no effect with --aligned"
         raise FaceSegKitError(f"{problem}, which skips face detection; leave out one or the other.")
     with interrupted_at_once():  # imports ONNX Runtime or PyTorch
-        segmenter = FaceSegmenter(
-            model,
-            aligned=options.aligned,
-            search=options.search,
-            min_confidence=options.min_confidence,
-        )
+        segmenter = open_segmenter(model, options.aligned, options.search, options.min_confidence)
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
     return segmenter
@@ -202,28 +205,21 @@ def _chosen_faces(result: SegmentationResult, options: argparse.Namespace) -> Se
     return result.largest() if options.faces == "largest" else result
 
 
-def _tell_frames(photo: Path) -> None:
-    if has_more_frames(photo):
-        say(
-            f"only the first of the pictures in {photo} is segmented; it is animated, or has pages."
-        )
+def _tell_frames(photo: Path | str) -> None:
+    say(f"only the first of the pictures in {photo} is segmented; it is animated, or has pages.")
 
 
 def _suffix(view: str) -> str:
     return ".json" if view == "json" else ".png"
 
 
-def _is_empty(
-    result: SegmentationResult, photo: Path, model: str, options: argparse.Namespace
-) -> bool:
-    """Whether there is no face; explains an empty mask, which is written like any other."""
-    if result.labels.any():
-        return False
-    if result.faces:
+def _is_empty(faces: int, photo: Path | str, options: argparse.Namespace) -> bool:
+    """Whether an empty mask, which is written like any other, has no face; says why it is empty."""
+    if faces:
         write(f"no part of a face could be segmented in {photo}")
         return options.aligned  # nothing was detected then
     write(f"no face was detected in {photo}")
-    if not is_shipped(model):
+    if not is_shipped(options.model or DEFAULT_MODEL):
         write(
             f"--aligned takes the whole photo for a face, and --model {DEFAULT_MODEL} uses a "
             "detector that finds more"
@@ -231,20 +227,23 @@ def _is_empty(
     return True
 
 
-def _output_paths(options: argparse.Namespace) -> tuple[dict[Path, Path], int]:
+def _output_paths(options: argparse.Namespace) -> tuple[dict[Path | str, Path], int]:
     """The file for the result of each photo and video; a folder stands for the photos in it.
 
     Also returns how many photos of folders are left out, because nothing here reads their kind.
     """
-    given = check_no_uri(expanded(options.photos))
+    given = expanded(options.photos)
     if options.output:
-        if len(given) > 1 or os.path.isdir(given[0]):
+        if len(given) > 1 or isinstance(given[0], str) or os.path.isdir(given[0]):
             several = "--output is for one photo or video; give --output-dir for several."
             raise FaceSegKitError(several)
         return {given[0]: options.output}, 0
-    files: list[Path] = []
+    files: list[Path | str] = []
     left_out = 0
     for path in given:
+        if isinstance(path, str):
+            files += photos_at(path, options, photo_suffixes())
+            continue
         folder = list_folder(path) if os.path.isdir(path) else Folder([path])
         folder.tell(path)
         if not folder.photos and not folder.unreadable:
@@ -254,13 +253,15 @@ def _output_paths(options: argparse.Namespace) -> tuple[dict[Path, Path], int]:
     return _named_results(files, options), left_out
 
 
-def _named_results(files: Sequence[Path], options: argparse.Namespace) -> dict[Path, Path]:
+def _named_results(
+    files: Sequence[Path | str], options: argparse.Namespace
+) -> dict[Path | str, Path]:
     """The file for the result of each photo and video; a file of two names has one result."""
-    outputs: dict[Path, Path] = {}
-    sources: dict[str, Path] = {}
+    outputs: dict[Path | str, Path] = {}
+    sources: dict[str, Path | str] = {}
     for file in files:
         suffix = ".mp4" if is_video(file) else _suffix(options.view or PHOTO_VIEW)
-        output = options.output_dir / f"{file.stem}{suffix}"
+        output = options.output_dir / f"{Path(file).stem}{suffix}"
         other = sources.setdefault(same_name(output), file)
         if other is file:
             outputs[file] = output

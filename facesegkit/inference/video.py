@@ -31,9 +31,9 @@ _OPTIONS = {"crf": "18", "preset": "veryfast"}
 _AUDIO_CODECS = ("aac", "mp3", "ac3")  # that all of `WRITTEN` can contain; others are left out
 
 
-def is_video(path: Path) -> bool:
+def is_video(path: Path | str) -> bool:
     """Whether a file is a video, by its name."""
-    return path.suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in SUFFIXES
 
 
 def check_video_path(path: Path, view: str) -> None:

@@ -12,6 +12,9 @@ _Conversion = Callable[[Image.Image], Image.Image]
 
 _MAX_TILE = 1_000_000  # pixels
 
+# Where Pillow keeps an orientation, in the `info` of an image.
+_ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
 # Values that stand for white in these modes, the most likely first.
 _WHITE_LEVELS = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
 
@@ -38,6 +41,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     for box in tiles(image.size):  # to save memory
         rgb.paste(convert(image.crop(box)), box)
     return rgb
+
+
+def turned(image: Image.Image, transpose: Image.Transpose | None) -> Image.Image:
+    """The image turned or flipped, without the metadata that say so: it would be turned again."""
+    if transpose is None:
+        return image
+    upright = image.transpose(transpose)
+    for name in _ORIENTED:
+        upright.info.pop(name, None)
+    return upright
 
 
 def _blend_over_white(image: Image.Image) -> Image.Image:
