@@ -7,13 +7,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.geometry import BBox
+from facesegkit.system.colour_profiles import profile_of, to_srgb
 
 _Conversion = Callable[[Image.Image], Image.Image]
 
 _MAX_TILE = 1_000_000  # pixels
 
-# Values that stand for white in these modes, the most likely first.
-_WHITE_LEVELS = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
+# Values that stand for white in these modes, the lowest first. Cameras and scanners store 8, 10, 12
+# or 14 bits in 16 without scaling them; a true 16-bit photo with no pixel above a quarter of the
+# range would be underexposed by two stops, which is far rarer.
+_DEPTHS = (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+_WHITE_LEVELS = {"I;16": _DEPTHS, "I": _DEPTHS, "F": (1.0, 255.0, 65535.0)}
 
 
 def tiles(size: tuple[int, int]) -> Iterator[BBox]:
@@ -27,7 +31,9 @@ def tiles(size: tuple[int, int]) -> Iterator[BBox]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image itself if it is RGB already, else a copy."""
+    """The image itself if it is RGB already, and sRGB as far as it says; else a copy."""
+    if profile := profile_of(image):
+        image = to_srgb(image, profile)
     if image.mode.startswith(("I", "F")):
         convert = _conversion_to_8_bit(image)
     elif image.has_transparency_data:
