@@ -123,7 +123,7 @@ def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: st
     """Segment a video; returns whether that succeeded."""
     try:
         with progress_bar("frame") as update:
-            frames = segment_video(segmenter, video, output, view, update)
+            frames = segment_video(segmenter, video, output, view, update, say)
     except FaceSegKitError as error:
         say(str(error))
         return False

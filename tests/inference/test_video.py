@@ -133,6 +133,52 @@ def test_a_file_that_is_no_video(content, moving, segmenter, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["broken.mp4", "out.mp4"]
 
 
+def test_a_damaged_packet_is_skipped_and_said(moving, segmenter, tmp_path):
+    with av.open(moving) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+        middle = packets[len(packets) // 2]
+        position, size = middle.pos, middle.size
+    content = bytearray(moving.read_bytes())
+    content[position : position + size] = b"\xff" * size
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    said = []
+    done = segment_video(
+        segmenter, tmp_path / "damaged.mp4", tmp_path / "o.mp4", notice=said.append
+    )
+    assert 0 < done < FRAMES
+    assert "damaged packets were skipped" in said[0]
+
+
+def test_a_missing_video_is_said_to_be_missing(segmenter, tmp_path):
+    with pytest.raises(FaceSegKitError, match=r"There is no video .*none.mp4"):
+        segment_video(segmenter, tmp_path / "none.mp4", tmp_path / "out.mp4")
+
+
+def test_a_playlist_named_as_a_video_is_refused(moving, segmenter, tmp_path):
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile '{moving}'\n")
+    with pytest.raises(FaceSegKitError, match="is not a video that can be read"):
+        segment_video(segmenter, tmp_path / "list.mp4", tmp_path / "out.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no colon in a name")
+def test_a_name_with_a_colon(segmenter, tmp_path):
+    write_video(tmp_path / "take:1.mp4", [frame_with_face()] * 2)
+    assert segment_video(segmenter, tmp_path / "take:1.mp4", tmp_path / "out:1.mp4") == 2
+
+
+def test_odd_display_matrices_pixels_and_times():
+    from facesegkit.inference.video_frames import _shown_size, fitted
+
+    assert _shown_size(256, 512, Fraction(2)) == (512, 512)
+    assert _shown_size(512, 256, Fraction(1, 2)) == (512, 512)
+    assert max(_shown_size(17_000, 32, None)) == 16_384
+    assert np.prod(_shown_size(7680, 4320, None)) <= 9_010_000
+    portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
+    assert portrait.shape == (360, 640, 3)
+    rows, columns = np.nonzero(portrait[..., 0] > 128)
+    assert np.ptp(rows) / np.ptp(columns) == pytest.approx(640 / 360, abs=0.03)
+
+
 def test_audio_only(segmenter, tmp_path):
     with av.open(tmp_path / "audio.mkv", "w") as container:
         write_audio(container, container.add_stream("aac", rate=16_000), 1)
