@@ -11,7 +11,7 @@ from damage import encoded, noise, png
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from facesegkit.cli.segment import find_photos
+from facesegkit.cli.inputs import find_photos
 from facesegkit.errors import FaceSegKitError
 from facesegkit.image_io import PADDING, fit_square, read_photo, read_reduced, upright_rgb
 

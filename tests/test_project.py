@@ -66,7 +66,7 @@ def test_the_tables_in_the_docs_match_the_results():
 
 
 def test_the_version_and_the_command_in_pyproject():
-    assert PROJECT["scripts"] == {"facesegkit": "facesegkit.cli.main:main"}
+    assert PROJECT["scripts"] == {"facesegkit": "facesegkit.cli.start:main"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", facesegkit.__version__)
 
 

@@ -1,13 +1,31 @@
 """`facesegkit segment`, and `python inference.py`, which segments one photo."""
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from facesegkit.cli.common import MODEL, Commands, progress_bar, say, write
+from facesegkit.cli.common import (
+    MODEL,
+    Commands,
+    a_name,
+    a_path,
+    check_all_succeeded,
+    progress_bar,
+    say,
+    write,
+)
+from facesegkit.cli.inputs import (
+    Folder,
+    a_path_or_uri,
+    check_no_uri,
+    expanded,
+    is_same_file,
+    list_folder,
+    same_name,
+)
+from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
@@ -15,7 +33,7 @@ from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.video import check_video_path, is_video, segment_video
 from facesegkit.inference.visualize import VIEWS, check_view_path, save_view
-from facesegkit.system.decode_limits import FORMATS
+from facesegkit.system.decode_limits import has_more_frames
 from facesegkit.system.files import check_writable
 
 RESULT = Path("segmentation_result.png")
@@ -30,9 +48,9 @@ def one_photo_parser() -> argparse.ArgumentParser:
     """The arguments of inference.py."""
     parser = argparse.ArgumentParser(description="Segment the parts of the faces in one photo.")
     parser.set_defaults(command=_segment_one)
-    parser.add_argument("--image", type=Path, required=True, help="the photo")
+    parser.add_argument("--image", type=a_path, required=True, help="the photo")
     _add_options(parser, f"{MODEL} if it exists, else {DEFAULT_MODEL}")
-    parser.add_argument("--output", type=Path, help=f"file (default: {RESULT}; .json for json)")
+    parser.add_argument("--output", type=a_path, help=f"file (default: {RESULT}; .json for json)")
     return parser
 
 
@@ -40,19 +58,21 @@ def add_segment(commands: Commands) -> None:
     """Add `segment` to the commands."""
     segment = commands.add_parser("segment", help="segment the faces in photos and videos")
     segment.set_defaults(command=_segment)
-    segment.add_argument("photos", nargs="+", type=Path, help="photos, folders of photos, videos")
+    segment.add_argument(
+        "photos", nargs="+", type=a_path_or_uri, help="photos, folders of photos, videos"
+    )
     _add_options(segment, DEFAULT_MODEL)
     add = segment.add_mutually_exclusive_group().add_argument
     default, about = Path("segmentations"), "folder for the results (default: segmentations)"
-    add("--output-dir", type=Path, default=default, help=about)
-    add("--output", type=Path, help="file for the result of one photo or video")
+    add("--output-dir", type=a_path, default=default, help=about)
+    add("--output", type=a_path, help="file for the result of one photo or video")
 
 
 def _add_options(parser: argparse.ArgumentParser, default_model: str) -> None:
     """Add the options that both commands have; of `--model` and `--view` the default is None."""
     add = parser.add_argument
     about = f"{', '.join(MODEL_NAMES)}, or an .onnx or .pth file (default: {default_model})"
-    add("--model", help=about)
+    add("--model", type=a_name, help=about)
     about = "faces of a photo to segment (default: all)"
     add("--faces", choices=("all", "largest"), default="all", help=about)
     add("--require-face", action="store_true", help="fail if no face is detected in a photo")
@@ -73,6 +93,7 @@ def _segment_one(options: argparse.Namespace) -> None:
     _check_not_overwritten({options.image: output})
     model = options.model or (str(MODEL) if MODEL.exists() else DEFAULT_MODEL)
     result = _chosen_faces(_segmenter(model, options)(options.image), options)
+    _tell_frames(options.image)
     save_view(result, view, output)
     print(f"saved {output}")
     if _is_empty(result, options.image, model, options) and options.require_face:
@@ -80,7 +101,7 @@ def _segment_one(options: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    outputs = _output_paths(options)
+    outputs, left_out = _output_paths(options)
     _check_outputs(outputs, options)
     segmenter = _segmenter(options.model or DEFAULT_MODEL, options)
     photos = {path: output for path, output in outputs.items() if not is_video(path)}
@@ -92,12 +113,13 @@ def _segment(options: argparse.Namespace) -> None:
         print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
     elif not failed:
         print(f"saved {options.output}")
-    if failed:
-        some = f"{failed:,} of {counted(len(outputs), 'file')}"
-        raise FaceSegKitError(f"{some} could not be segmented.")
-    if empty and options.require_face:
+    failed, total = failed + left_out, len(outputs) + left_out
+    some = f"{failed:,} of {counted(total, 'file')}"
+    check_all_succeeded(failed, total, f"{some} could not be segmented.")
+    if options.require_face:
         some = f"{empty:,} of {counted(len(photos), 'photo')}"
-        raise FaceSegKitError(f"No face was detected in {some}, but one is required.")
+        message = f"No face was detected in {some}, but one is required."
+        check_all_succeeded(empty, len(photos), message)
 
 
 def _segment_photos(
@@ -110,6 +132,7 @@ def _segment_photos(
             try:
                 result = _chosen_faces(segmenter(photo), options)
                 save_view(result, options.view or PHOTO_VIEW, output)
+                _tell_frames(photo)
             except FaceSegKitError as error:
                 failed += 1
                 say(str(error))
@@ -149,9 +172,10 @@ def _check_not_overwritten(outputs: Mapping[Path, Path]) -> None:
     def identity(path: Path) -> tuple[int, int]:  # some systems accept several spellings of a name
         return path.stat().st_dev, path.stat().st_ino
 
-    originals = {identity(source): source for source in outputs if source.exists()}
+    # Not `Path.exists`, which raises an error for a name that is too long before Python 3.12.
+    originals = {identity(source): source for source in outputs if os.path.exists(source)}
     for output in outputs.values():
-        if output.exists() and (original := originals.get(identity(output))):
+        if os.path.exists(output) and (original := originals.get(identity(output))):
             other = "choose another --output or --output-dir"
             raise FaceSegKitError(f"A result would overwrite {original}; {other}.")
 
@@ -161,12 +185,13 @@ def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
     if options.aligned and (options.search != "default" or options.min_confidence is not None):
         problem = "--search and --min-confidence have no effect with --aligned"
         raise FaceSegKitError(f"{problem}, which skips face detection; leave out one or the other.")
-    segmenter = FaceSegmenter(
-        model,
-        aligned=options.aligned,
-        search=options.search,
-        min_confidence=options.min_confidence,
-    )
+    with interrupted_at_once():  # imports ONNX Runtime or PyTorch
+        segmenter = FaceSegmenter(
+            model,
+            aligned=options.aligned,
+            search=options.search,
+            min_confidence=options.min_confidence,
+        )
     if is_shipped(model) and (notice := licence_notice(model)):
         print(notice, file=sys.stderr)
     return segmenter
@@ -174,6 +199,13 @@ def _segmenter(model: str, options: argparse.Namespace) -> FaceSegmenter:
 
 def _chosen_faces(result: SegmentationResult, options: argparse.Namespace) -> SegmentationResult:
     return result.largest() if options.faces == "largest" else result
+
+
+def _tell_frames(photo: Path) -> None:
+    if has_more_frames(photo):
+        say(
+            f"only the first of the pictures in {photo} is segmented; it is animated, or has pages."
+        )
 
 
 def _suffix(view: str) -> str:
@@ -198,41 +230,41 @@ def _is_empty(
     return True
 
 
-def _output_paths(options: argparse.Namespace) -> dict[Path, Path]:
-    """The file for the result of each photo and video; a folder stands for the photos in it."""
-    given: list[Path] = options.photos
+def _output_paths(options: argparse.Namespace) -> tuple[dict[Path, Path], int]:
+    """The file for the result of each photo and video; a folder stands for the photos in it.
+
+    Also returns how many photos of folders are left out, because nothing here reads their kind.
+    """
+    given = check_no_uri(expanded(options.photos))
     if options.output:
-        if len(given) > 1 or given[0].is_dir():
+        if len(given) > 1 or os.path.isdir(given[0]):
             several = "--output is for one photo or video; give --output-dir for several."
             raise FaceSegKitError(several)
-        return {given[0]: options.output}
-    outputs: dict[Path, Path] = {}
-    sources: dict[Path, Path] = {}
+        return {given[0]: options.output}, 0
+    files: list[Path] = []
+    left_out = 0
     for path in given:
-        for photo in find_photos(path) if path.is_dir() else [path]:
-            suffix = ".mp4" if is_video(photo) else _suffix(options.view or PHOTO_VIEW)
-            output = options.output_dir / f"{photo.stem}{suffix}"
-            if sources.setdefault(output, photo) != photo:
-                both = f"{sources[output]} and {photo} would both be written to {output}"
-                fix = "rename one, or segment them into different folders"
-                raise FaceSegKitError(f"{both}; {fix}.")
-            outputs[photo] = output
+        folder = list_folder(path) if os.path.isdir(path) else Folder([path])
+        folder.tell(path)
+        if not folder.photos and not folder.unreadable:
+            raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {path}.")
+        files += folder.photos
+        left_out += len(folder.unreadable)
+    return _named_results(files, options), left_out
+
+
+def _named_results(files: Sequence[Path], options: argparse.Namespace) -> dict[Path, Path]:
+    """The file for the result of each photo and video; a file of two names has one result."""
+    outputs: dict[Path, Path] = {}
+    sources: dict[str, Path] = {}
+    for file in files:
+        suffix = ".mp4" if is_video(file) else _suffix(options.view or PHOTO_VIEW)
+        output = options.output_dir / f"{file.stem}{suffix}"
+        other = sources.setdefault(same_name(output), file)
+        if other is file:
+            outputs[file] = output
+        elif not is_same_file(other, file):
+            both = f"{other} and {file} would both be written to {output}"
+            fix = "rename one, or segment them into different folders"
+            raise FaceSegKitError(f"{both}; {fix}.")
     return outputs
-
-
-def find_photos(folder: Path | str) -> list[Path]:
-    """Photos in a folder by suffix, sorted, without hidden files and subfolders.
-
-    Raises a FaceSegKitError if there is no such folder, it cannot be read, or it contains no photo.
-    """
-    formats = Image.registered_extensions()
-    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
-    try:
-        files = sorted(Path(folder).iterdir())
-    except OSError as error:
-        raise FaceSegKitError(f"Cannot read the folder {folder}: {error.strerror}.") from error
-    visible = (file for file in files if file.is_file() and not file.name.startswith("."))
-    photos = [file for file in visible if file.suffix.lower() in suffixes]
-    if not photos:
-        raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in the folder {folder}.")
-    return photos

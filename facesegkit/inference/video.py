@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -85,10 +86,9 @@ def segment_video(
     if not source.exists():
         raise FaceSegKitError(f"There is no video {source}.")
     tracker, done, damaged = FaceTracker(segmenter), 0, 0
-    # Without "file:", what stands before a colon in a name would be taken for a protocol.
     with (
         _read_errors_explained(source),
-        av.open(f"file:{source}", options=_CONTAINERS) as container,
+        av.open(_absolute(source), options=_CONTAINERS) as container,
     ):
         if not container.streams.video:
             raise FaceSegKitError(f"{source} contains no video, only audio.")
@@ -99,7 +99,7 @@ def segment_video(
             video.codec_context.thread_count = 1  # each thread holds frames
         else:
             video.thread_type = "AUTO"
-        with atomic_write(output) as unfinished, av.open(f"file:{unfinished}", "w") as result:
+        with atomic_write(output) as unfinished, av.open(_absolute(unfinished), "w") as result:
             writer = _Writer(result, container)
             for packet in container.demux(*writer.streams):
                 if packet.stream is not video:
@@ -123,6 +123,11 @@ def segment_video(
     if damaged and notice:
         notice(f"{source}: {damaged:,} damaged packets were skipped.")
     return done
+
+
+def _absolute(path: Path) -> str:
+    """A path as FFmpeg needs it, which takes the start of "take:1.mp4" for a protocol."""
+    return os.path.abspath(path)
 
 
 @contextmanager
@@ -187,7 +192,7 @@ class _Writer:
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = 1  # limited, as players expect
             if image.shape[0] * image.shape[1] > MAX_PIXELS // 2:
-                self.video.options = _OPTIONS | _LARGE
+                self.video.options = {**_OPTIONS, **_LARGE}
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         time_base = self._time_base(like)

@@ -23,6 +23,8 @@ FORMATS = (
     "PCX", "PNG", "PPM", "PSD", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 
+_ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+
 # Segmenting a photo must take less than 1 GB, of which the program itself takes about 100 MB. This
 # leaves room for 120 megapixels of a plain JPEG or PNG; phones take 12 or 50, or more on request.
 MAX_MEMORY = 850_000_000  # bytes
@@ -85,6 +87,12 @@ def _opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
             yield without_ballast(file, str(source))
     else:
         yield without_ballast(source, str(getattr(source, "name", "the photo")))
+
+
+def has_more_frames(path: Path) -> bool:
+    """Whether an image file that can be read is an animation, or has several pages."""
+    with opened_image(path) as image:  # of photos, MPO and PSD have previews and layers
+        return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def _explanation(name: str, error: Exception) -> str:

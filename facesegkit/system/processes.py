@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from facesegkit.errors import FaceSegKitError
 
+_WORKERS_PER_CORE = 2  # one computes while another reads or writes
 _QUIET_SECONDS = 1.0  # that a process waits for another one before it prints a message
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
@@ -45,7 +46,7 @@ def process_map(
     Raises:
         FaceSegKitError: if a process ends unexpectedly.
     """
-    workers = min(workers, len(items))
+    workers = min(useful_workers(workers), len(items))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
     def run(item: Item) -> Result:
@@ -63,6 +64,15 @@ def process_map(
         futures = {threads.submit(run, item): item for item in items}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def useful_workers(workers: int) -> int:
+    """At most two processes per core, with a message on standard error if that is less."""
+    most = _WORKERS_PER_CORE * cores()
+    if workers > most:
+        here = f"{cores()} core{'s' if cores() > 1 else ''}"
+        print(f"{workers} workers are more than {here} can use: {most} are used.", file=sys.stderr)
+    return min(workers, most)
 
 
 @contextmanager

@@ -206,6 +206,6 @@ def test_the_command(moving, tmp_path, capsys):
     assert "--output is for one photo or video" in capsys.readouterr().err
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     both = ["segment", str(tmp_path / "broken.mp4"), *arguments[1:]]
-    assert main([*both, "--output-dir", str(tmp_path / "all")]) == 1
+    assert main([*both, "--output-dir", str(tmp_path / "all")]) == 3
     assert "1 of 2 files could not be segmented" in capsys.readouterr().err
     assert os.listdir(tmp_path / "all") == ["moving.mp4"]
