@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.inference.hdr import ToneMapper
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.tracker import FaceTracker
 from facesegkit.inference.video_frames import MAX_PIXELS, fitted, upright
+from facesegkit.inference.video_parts import Parts, Sound
 from facesegkit.inference.visualize import render
 from facesegkit.system.files import atomic_write, check_is_file
 
@@ -31,10 +33,10 @@ VIEWS = ("overlay", "mask")
 # Constant quality, 0 (best) to 51; below FFmpeg's 23, since flat colours suffer first.
 _OPTIONS = {"crf": "18", "preset": "veryfast"}
 # A text named .mp4 may be a playlist of FFmpeg's, which reads other files.
-_CONTAINERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"}
+# Raw streams are what some recorders write, whatever they call the file.
+_CONTAINERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,h264,hevc"}
 _LARGE = {"threads": "1", "rc-lookahead": "0", "bf": "0", "refs": "1"}  # to save memory
 _BT709 = 1  # the matrix, primaries and transfer curve of HD video, in FFmpeg's numbers
-_AUDIO_CODECS = ("aac", "mp3", "ac3")  # that all of `WRITTEN` can contain; others are left out
 
 
 def is_video(path: Path) -> bool:
@@ -64,8 +66,8 @@ def segment_video(
     """Segment a video, tracking its faces, and write the result whole or not at all.
 
     The result, H.264, has the timestamps (but each later than the one before), the size as shown
-    (except for an odd last row or column, which H.264 does not allow, and over 9 megapixels) and,
-    if it is AAC, MP3 or AC-3, the audio of the source.
+    (except for an odd last row or column, which H.264 does not allow, and over 9 megapixels) and
+    the audio of the source, which becomes AAC unless it is AAC, MP3 or AC-3. HDR becomes SDR.
 
     Args:
         segmenter: what single photos are segmented with.
@@ -73,7 +75,7 @@ def segment_video(
         view: "overlay" or "mask".
         progress: called after each frame with the number of frames so far and in total (0 if the
             file does not say). The total is returned.
-        notice: called with a sentence about damaged parts that were skipped.
+        notice: called with each sentence about parts that are damaged, missing or left out.
 
     Raises:
         FaceSegKitError: if the video cannot be read, or the result cannot be written.
@@ -85,7 +87,7 @@ def segment_video(
     check_is_file(source)
     if not source.exists():
         raise FaceSegKitError(f"There is no video {source}.")
-    tracker, done, damaged = FaceTracker(segmenter), 0, 0
+    tracker, done = FaceTracker(segmenter), 0
     with (
         _read_errors_explained(source),
         av.open(_absolute(source), options=_CONTAINERS) as container,
@@ -100,18 +102,14 @@ def segment_video(
         else:
             video.thread_type = "AUTO"
         with atomic_write(output) as unfinished, av.open(_absolute(unfinished), "w") as result:
-            writer = _Writer(result, container)
-            for packet in container.demux(*writer.streams):
-                if packet.stream is not video:
-                    writer.add_audio(packet)
+            writer, tone_mapper = _Writer(result, container), ToneMapper()
+            parts = Parts(container, writer.streams)
+            for stream, packet in parts:
+                if stream is not video:
+                    writer.add_audio(writer.sound.packets(packet, parts))
                     continue
-                try:
-                    frames = packet.decode()
-                except av.InvalidDataError:
-                    damaged += 1
-                    continue
-                for frame in frames:
-                    pixels = upright(frame, video.sample_aspect_ratio)
+                for frame in parts.frames(stream, packet):
+                    pixels = upright(frame, video.sample_aspect_ratio, tone_mapper)
                     segmented = tracker(Image.fromarray(writer.fitted(pixels)))
                     writer.add(np.asarray(render(segmented, view)), frame)
                     done += 1
@@ -120,8 +118,10 @@ def segment_video(
             if not done:
                 raise FaceSegKitError(f"{source} contains no frame that can be read.")
             writer.finish()
-    if damaged and notice:
-        notice(f"{source}: {damaged:,} damaged packets were skipped.")
+            problems = parts.problems() + writer.sound.problems
+    if notice:
+        for problem in problems:
+            notice(f"{source}: {problem}.")
     return done
 
 
@@ -137,18 +137,16 @@ def _read_errors_explained(source: Path) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        problem = f"is not a video that can be read, or it is damaged ({error.strerror})"
+        problem = f"is not a video that can be read, or is damaged or cut off ({error.strerror})"
         raise FaceSegKitError(f"{source} {problem}.") from error
 
 
 class _Writer:
-    """Writes frames with the timestamps of those that they were made from; copies the audio."""
+    """Writes frames with the timestamps of those that they were made from, and the audio."""
 
     def __init__(self, result: OutputContainer, source: InputContainer) -> None:
-        video, first = source.streams.video[0], source.streams.audio[:1]
-        audio = [stream for stream in first if stream.codec_context.name in _AUDIO_CODECS]
+        video = source.streams.video[0]
         self.result = result
-        self.streams: list[Any] = [video, *audio]  # to be read
         rate = video.average_rate or 25  # only nominal; the timestamps are those of the frames
         self.video = result.add_stream("libx264", rate=rate, options=_OPTIONS)
         self.video.pix_fmt = "yuv420p"  # the only one that many players know
@@ -156,7 +154,8 @@ class _Writer:
         self.last: int | None = None
         self.base: Fraction | None = None
         self.rate = rate
-        self.audio = result.add_stream_from_template(audio[0]) if audio else None
+        self.sound = Sound(result, source)
+        self.streams = [video, self.sound.stream] if self.sound.stream else [video]  # to be read
         self.waiting: list[Any] = []  # audio before the first frame, which decides the size
 
     def fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -171,9 +170,11 @@ class _Writer:
             self.base = usable or Fraction(1, 90_000)
         return self.base
 
-    def _next_time(self, pts: int | None, time_base: Any) -> int:
+    def _next_time(self, like: VideoFrame, base: Fraction) -> int:
         """The frame's timestamp, or one after the last if it is missing, repeats or goes back."""
-        step = max(1, round(1 / (self.rate * time_base)))
+        scale = Fraction(like.time_base or base) / base
+        pts = None if like.pts is None else round(like.pts * scale)
+        step = round(like.duration * scale) or max(1, round(1 / (self.rate * base)))
         if self.last is None:
             self.last = 0 if pts is None else pts
         elif pts is None:
@@ -196,24 +197,22 @@ class _Writer:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         time_base = self._time_base(like)
-        frame.pts, frame.time_base = self._next_time(like.pts, time_base), time_base
+        frame.pts, frame.time_base = self._next_time(like, time_base), time_base
         self.result.mux(self.video.encode(frame))
         while self.waiting:
             self.result.mux(self.waiting.pop(0))
 
-    def add_audio(self, packet: Any) -> None:
-        if self.audio is None or packet.dts is None:  # the last packet is empty
-            return
-        packet.stream = self.audio
+    def add_audio(self, packets: list[Any]) -> None:
         if self.video.codec_context.is_open:
-            self.result.mux(packet)
+            self.result.mux(packets)
         else:
-            self.waiting.append(packet)
+            self.waiting += packets
 
     def finish(self) -> None:
-        """Write what the encoder still buffers."""
+        """Write what the encoders still buffer."""
         if self.video.codec_context.is_open:
             self.result.mux(self.video.encode(None))
+        self.add_audio(self.sound.finish())
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facesegkit.inference.hdr import ToneMapper, is_hdr
+
 if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
     from av.video.frame import VideoFrame
 
@@ -17,13 +19,20 @@ MAX_SIDE = 16_384  # of H.264
 _MAX_STRETCH = 10  # pixel aspect ratios beyond it are damaged
 
 
-def upright(frame: VideoFrame, pixel_aspect: Fraction | None) -> NDArray[np.uint8]:
+def upright(
+    frame: VideoFrame, pixel_aspect: Fraction | None, tone_mapper: ToneMapper
+) -> NDArray[np.uint8]:
     """A frame, RGB uint8 [H, W, 3] with even sides, as its display matrix and aspect ratio say.
 
-    Frames of over `MAX_PIXELS`, or sides over `MAX_SIDE`, are downsampled.
+    Frames of over `MAX_PIXELS`, or sides over `MAX_SIDE`, are downsampled; HDR is
+    tone-mapped.
     """
     width, height = _shown_size(frame.width, frame.height, pixel_aspect)
-    rgb = frame.to_ndarray(format="rgb24", width=width, height=height)
+    hdr = is_hdr(frame)
+    decoded: Any = frame.to_ndarray(
+        format="rgb48le" if hdr else "rgb24", width=width, height=height
+    )
+    rgb = tone_mapper(decoded, int(frame.color_trc)) if hdr else decoded
     pixels = _displayed(np.asarray(rgb, np.uint8), frame)
     height, width = (side - side % 2 for side in pixels.shape[:2])
     return np.ascontiguousarray(pixels[:height, :width])
