@@ -72,8 +72,9 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as 8-bit RGB, rotated and flipped as its EXIF orientation says.
 
     Transparent pixels are blended over white. An ICC profile is applied. Pixels of more than 8
-    bits are scaled, not clipped: from 8, 10, 12, 14 or 16 bits, the fewest that hold the highest
-    value (floats: 0..1, else 0..255), or from the darkest to the lightest pixel beyond these.
+    bits are scaled, not clipped: from the bits that the file tells, else from 10, 12, 14 or 16, the
+    fewest that hold the highest value (16 if it is below 512; floats: 0..1, else 0..255), or from
+    the darkest to the lightest pixel beyond these.
     An image that needs no conversion is returned itself: copies of large ones take much memory.
     """
     image.load()  # as in `_decode`

@@ -14,6 +14,7 @@ from facesegkit.cli.common import a_path, say
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.video import is_video
 from facesegkit.system.decode_limits import FORMATS
+from facesegkit.system.image_containers import can_read_heic
 
 # Photos that the reader refuses, whatever is installed: it would see a small preview at best.
 _RAW = {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2"}
@@ -49,8 +50,9 @@ def list_folder(folder: Path | str) -> Folder:
 
     Raises a FaceSegKitError if there is no such folder, or it cannot be read.
     """
+    can_read_heic()  # adds it to Pillow's formats
     formats = Image.registered_extensions()
-    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+    suffixes = {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "HEIF", "MPO")}
     listed = Folder()
     try:
         files = sorted(Path(folder).iterdir())

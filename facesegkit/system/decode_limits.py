@@ -14,12 +14,12 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from facesegkit.errors import FaceSegKitError
 from facesegkit.system.colour_profiles import profile_of
 from facesegkit.system.files import check_is_file
-from facesegkit.system.image_containers import check_not_raw, without_ballast
+from facesegkit.system.image_containers import check_not_raw, note_bits, without_ballast
 
 # Common photo formats. Some of the other formats that Pillow reads run another program (EPS runs
 # Ghostscript) or take minutes, which makes them unsafe for files from strangers.
 FORMATS = (
-    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000",
+    "AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000",
     "PCX", "PNG", "PPM", "PSD", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 
@@ -69,10 +69,10 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")
         try:
             with _opened(source) as file:
-                # HEIF only if its package is there
-                known = [kind for kind in FORMATS if kind != "HEIF" or kind in Image.OPEN]
+                known = (*FORMATS, "HEIF") if "HEIF" in Image.OPEN else FORMATS  # a package's
                 with Image.open(file, formats=known) as image:
                     check_not_raw(image, name)
+                    note_bits(image)
                     yield image
         except FaceSegKitError:
             raise

@@ -5,14 +5,16 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from facesegkit.errors import FaceSegKitError
 
+BITS = "significant bits"  # in the `info` of images of more than 8 bits whose file tells them
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Pillow refuses a PNG that has more text than this. It reads the orientation from some of them.
 _MAX_TEXT, _MAX_TEXTS = 1_000_000, 16_000_000  # bytes, of one chunk and of all
 _TEXT_CHUNKS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
+_MAX_SBIT_OFFSET = 4096  # sBIT comes before the palette and the pixels
 _MAX_CHUNKS = 1_000_000
 # Readers of WebP and AVIF hold the whole file in memory.
 _MAX_BYTES = 200_000_000
@@ -25,6 +27,7 @@ _RAW_STARTS = {
     b"FOVb": "X3F",
 }  # fmt: skip
 _SUBFILE_TYPE, _MAKE, _SUB_IFDS, _DNG_VERSION = 254, 271, 330, 50706  # TIFF tags
+_MAX_SAMPLE_VALUE = 281
 _RAW_BY_MAKE = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "CANON": "CR2"}
 
 
@@ -56,12 +59,12 @@ def _check_brand(start: bytes, name: str) -> None:
     brands = {start[8:12], *(start[at : at + 4] for at in range(16, length, 4))}
     if start[8:11] == b"crx":
         raise FaceSegKitError(_raw(name, "CR3"))
-    if brands & _HEIC and not _can_read_heic():
+    if brands & _HEIC and not can_read_heic():
         fix = "run pip install 'facesegkit[heic]', or save it as JPEG or PNG first"
         raise FaceSegKitError(f"{name} is a HEIC photo; {fix}.")
 
 
-def _can_read_heic() -> bool:
+def can_read_heic() -> bool:
     """Let Pillow read HEIC if the package for it is installed."""
     try:
         import pillow_heif
@@ -84,6 +87,27 @@ def check_not_raw(image: Image.Image, name: str) -> None:
         make = str(tags.get(_MAKE, "")).upper()
         kinds = [kind for maker, kind in _RAW_BY_MAKE.items() if make.startswith(maker)]
         raise FaceSegKitError(_raw(name, kinds[0] if kinds else "raw"))
+
+
+def note_bits(image: Image.Image) -> None:
+    """Put the bits per sample that the file of a deep image tells into its `info`."""
+    if not image.mode.startswith("I"):
+        return
+    bits = 0
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        highest = image.tag_v2.get(_MAX_SAMPLE_VALUE, (0,))
+        highest = max(highest) if isinstance(highest, tuple) else highest
+        if isinstance(highest, int) and (highest + 1).bit_count() == 1:  # else that of the pixels
+            bits = highest.bit_length()
+    elif isinstance(image, PngImagePlugin.PngImageFile) and image.fp is not None:
+        before = image.fp.tell()
+        image.fp.seek(0)
+        start = image.fp.read(_MAX_SBIT_OFFSET)
+        image.fp.seek(before)
+        at = start.find(b"\0\0\0\1sBIT", 0, start.find(b"IDAT"))
+        bits = start[at + 8] if at >= 0 else 0
+    if 8 <= bits <= 16:
+        image.info[BITS] = bits
 
 
 def _raw(name: str, kind: str) -> str:

@@ -18,13 +18,35 @@ def ramp(mode="RGB"):
     return Image.fromarray((RAMP * 255).astype(np.uint8)).convert(mode)
 
 
-@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("depth", [10, 12, 14, 16])
 def test_fewer_bits_in_sixteen_are_scaled_by_their_depth(tmp_path, depth):
     values = np.rint(RAMP * (2**depth - 1)).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
     assert np.asarray(read_photo(tmp_path / "deep.png")).max() == 255
     Image.fromarray(values).save(tmp_path / "deep.tif")
     np.testing.assert_allclose(np.asarray(read_photo(tmp_path / "deep.tif")), ramp(), atol=1)
+
+
+@pytest.mark.parametrize(("bits", "white"), [(None, 1), (8, 255), (12, 16), (16, 1)])
+def test_the_bits_that_a_file_tells_decide(tmp_path, bits, white):
+    values = np.rint(RAMP * 255).astype(np.uint16)  # of 8 bits, or of a very dark photo
+    info, tags = PngImagePlugin.PngInfo(), TiffImagePlugin.ImageFileDirectory_v2()
+    if bits:
+        info.add(b"sBIT", bytes([bits]))
+        tags[281] = 2**bits - 1
+    Image.fromarray(values).save(tmp_path / "deep.png", pnginfo=info)
+    Image.fromarray(values).save(tmp_path / "deep.tif", tiffinfo=tags)
+    for name in ("deep.png", "deep.tif"):
+        assert np.asarray(read_photo(tmp_path / name)).max() == pytest.approx(white, abs=1)
+
+
+@pytest.mark.parametrize("bits", [None, 12, 16])
+def test_a_dark_photo_of_sixteen_bits_stays_dark_if_its_file_says_so(tmp_path, bits):
+    info = PngImagePlugin.PngInfo()
+    if bits:
+        info.add(b"sBIT", bytes([bits]))
+    Image.fromarray(np.rint(RAMP * 4000).astype(np.uint16)).save(tmp_path / "d.png", pnginfo=info)
+    assert np.asarray(read_photo(tmp_path / "d.png")).max() == (16 if bits == 16 else 249)
 
 
 @pytest.mark.parametrize("kind", ["ztxt", "itxt", "text", "icc", "after"])
