@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,7 +98,8 @@ def segment_video(
         video = container.streams.video[0]
         if min(video.width, video.height) == 1:
             raise FaceSegKitError(f"{source} is one pixel wide or high; H.264 needs two.")
-        if video.width * video.height > MAX_PIXELS:
+        is_large = video.width * video.height > MAX_PIXELS
+        if is_large:
             video.codec_context.thread_count = 1  # each thread holds frames
         else:
             video.thread_type = "AUTO"
@@ -109,6 +111,8 @@ def segment_video(
                     writer.add_audio(writer.sound.packets(packet, parts))
                     continue
                 for frame in parts.frames(stream, packet):
+                    if is_large:
+                        gc.collect()  # PyAV's frames and their side data refer to each other
                     pixels = upright(frame, video.sample_aspect_ratio, tone_mapper)
                     segmented = tracker(Image.fromarray(writer.fitted(pixels)))
                     writer.add(np.asarray(render(segmented, view)), frame)
@@ -193,7 +197,7 @@ class _Writer:
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = 1  # limited, as players expect
             if image.shape[0] * image.shape[1] > MAX_PIXELS // 2:
-                self.video.options = {**_OPTIONS, **_LARGE}
+                context.options = {**_OPTIONS, **_LARGE}
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         time_base = self._time_base(like)

@@ -1,6 +1,10 @@
 """Videos: read, segmented, written with their timestamps and their audio."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -210,10 +214,10 @@ def write_times(path, times, codec="mjpeg"):
         encoder = av.CodecContext.create(codec, "w")
         encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuvj420p"
         encoder.time_base = Fraction(1, 10)
-        for number, time in enumerate(times):
+        for number, at in enumerate(times):
             picture = Image.new("RGB", (64, 48), (20 * number, 90, 90))
             for packet in encoder.encode(av.VideoFrame.from_image(picture)):
-                packet.stream, packet.pts, packet.dts = video, time, time
+                packet.stream, packet.pts, packet.dts = video, at, at
                 packet.time_base = Fraction(1, 10)
                 container.mux(packet)
 
@@ -236,8 +240,8 @@ def test_repeated_and_backward_times_become_later_ones(segmenter, tmp_path):
     writer = _Writer.__new__(_Writer)
     writer.last, writer.rate = None, Fraction(10)
     frames = [av.VideoFrame(16, 16, "rgb24") for _ in range(5)]
-    for frame, time in zip(frames, (10, 40, 20, None, 70), strict=True):
-        frame.pts, frame.time_base = time, Fraction(1, 100)
+    for frame, pts in zip(frames, (10, 40, 20, None, 70), strict=True):
+        frame.pts, frame.time_base = pts, Fraction(1, 100)
     made = [writer._next_time(frame, Fraction(1, 100)) for frame in frames]
     assert made == [10, 40, 45, 55, 70]
 
@@ -329,6 +333,24 @@ def test_odd_pixels_and_sizes():
     assert portrait.shape == (360, 640, 3)
     rows, columns = np.nonzero(portrait[..., 0] > 128)
     assert np.ptp(rows) / np.ptp(columns) == pytest.approx(640 / 360, abs=0.03)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can handle")
+def test_sigterm_leaves_no_unfinished_file(tmp_path):
+    write_video(tmp_path / "long.mp4", [Image.new("RGB", (64, 48))] * 1500)
+    command = [sys.executable, "-m", "facesegkit", "segment", "long.mp4", "--output-dir", "out"]
+    process = subprocess.Popen(
+        [*command, "--model", "unet-synthetic"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    out = tmp_path / "out"
+    for _ in range(600):
+        if out.is_dir() and any(name.endswith(".mp4") for name in os.listdir(out)):
+            break
+        time.sleep(0.05)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert not os.listdir(out)
 
 
 def test_audio_only(segmenter, tmp_path):
