@@ -71,10 +71,11 @@ def _decode(image: Image.Image, full_size: tuple[int, int]) -> tuple[Image.Image
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as 8-bit RGB, rotated and flipped as its EXIF orientation says.
 
-    Transparent pixels are blended over white. Pixels of more than 8 bits are scaled, not clipped:
-    from the full range of their type (0..65535; for floats 0..1, else 0..255), or from the darkest
-    to the lightest pixel if the values exceed it. An image that needs no conversion is returned
-    itself, because a copy of a large one takes hundreds of megabytes.
+    Transparent pixels are blended over white. An ICC profile is applied. Pixels of more than 8
+    bits are scaled, not clipped: from the bits that the file tells, else from 10, 12, 14 or 16, the
+    fewest that hold the highest value (16 if it is below 512; floats: 0..1, else 0..255), or from
+    the darkest to the lightest pixel beyond these.
+    An image that needs no conversion is returned itself: copies of large ones take much memory.
     """
     image.load()  # as in `_decode`
     transpose = _transpose_of(image)

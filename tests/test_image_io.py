@@ -83,7 +83,7 @@ def test_greyscale_and_one_bit(tmp_path):
     ("dtype", "values", "expected"),
     [
         (np.uint16, [0, 257, 32_896, 65_535], [0, 1, 128, 255]),
-        (np.uint16, [2570], [10]),
+        (np.uint16, [2570], [160]),  # 12 bits in 16
         (np.int32, [0, 32_896, 65_535], [0, 128, 255]),
         (np.int32, [-100_000, 0, 100_000], [0, 128, 255]),
         (np.float32, [0.0, 0.5, 1.0], [0, 128, 255]),  # fractions

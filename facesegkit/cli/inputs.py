@@ -14,6 +14,7 @@ from facesegkit.cli.common import a_path, say
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.video import is_video
 from facesegkit.system.decode_limits import FORMATS
+from facesegkit.system.image_containers import can_read_heic
 
 # Photos that the reader refuses, whatever is installed: it would see a small preview at best.
 _RAW = {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2"}
@@ -46,8 +47,9 @@ class Folder:
 
 def photo_suffixes() -> set[str]:
     """Suffixes of the photos that are read, in lower case."""
+    can_read_heic()  # adds it to Pillow's formats
     formats = Image.registered_extensions()
-    return {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "MPO")}
+    return {suffix for suffix, kind in formats.items() if kind in (*FORMATS, "HEIF", "MPO")}
 
 
 def list_folder(folder: Path | str) -> Folder:

@@ -30,6 +30,8 @@ from facesegkit.cli.inputs import (
 )
 from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
+from facesegkit.inference.animation import SUFFIXES as ANIMATIONS
+from facesegkit.inference.animation import check_animation_view, segment_animation
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
 from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
@@ -111,11 +113,12 @@ def _segment(options: argparse.Namespace) -> None:
     outputs, left_out = _output_paths(options)
     _check_outputs(outputs, options)
     segmenter = _segmenter(DEFAULT_MODEL if options.model is None else options.model, options)
-    photos = {path: output for path, output in outputs.items() if not is_video(path)}
+    moving = [path for path, output in outputs.items() if _is_moving(path, output)]
+    photos = {path: output for path, output in outputs.items() if path not in moving}
     failed, empty = _segment_photos([*segmenter.model.scheme.classes], photos, options)
-    for path, output in outputs.items():
-        if isinstance(path, Path) and is_video(path):
-            failed += not _segment_video(segmenter, path, output, options.view or VIDEO_VIEW)
+    for path in moving:
+        view = options.view or VIDEO_VIEW
+        failed += not _segment_video(segmenter, Path(path), outputs[path], view)
     if not options.output:
         print(f"{counted(len(outputs) - failed, 'result')} in {options.output_dir}")
     elif not failed:
@@ -151,10 +154,13 @@ def _segment_photos(
 
 
 def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: str) -> bool:
-    """Segment a video; returns whether that succeeded."""
+    """Segment a video or an animation; returns whether that succeeded."""
     try:
         with progress_bar("frame") as update:
-            frames = segment_video(segmenter, video, output, view, update)
+            if is_video(video):
+                frames = segment_video(segmenter, video, output, view, update, say)
+            else:
+                frames = segment_animation(segmenter, video, output, view, update)
     except FaceSegKitError as error:
         say(str(error))
         return False
@@ -162,11 +168,22 @@ def _segment_video(segmenter: FaceSegmenter, video: Path, output: Path, view: st
     return True
 
 
+def _is_moving(source: Path | str, output: Path) -> bool:
+    """Whether it is a video, or an animation whose result shall be one."""
+    if isinstance(source, str):  # a URI, of which only photos are read
+        return False
+    if is_video(source):
+        return True
+    return output.suffix.lower() in ANIMATIONS and has_more_frames(source)
+
+
 def _check_outputs(outputs: Mapping[Path | str, Path], options: argparse.Namespace) -> None:
     """Check that all results can be written, before any work is done."""
     for source, output in outputs.items():
         if is_video(source):
             check_video_path(output, options.view or VIDEO_VIEW)
+        elif _is_moving(source, output):
+            check_animation_view(options.view or VIDEO_VIEW)
         else:
             check_view_path(output, options.view or PHOTO_VIEW)
     _check_not_overwritten(outputs)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 INTERRUPTED = 130
+_TERMINATED = 143  # internal; the process ends by the signal itself
 _NOBODY_READS = (errno.EPIPE, errno.EINVAL, errno.ESHUTDOWN)  # EINVAL: a closed pipe on Windows
 
 
@@ -38,6 +39,7 @@ def _run(name: str, arguments: Sequence[str] | None) -> int:
         from facesegkit.cli import main as commands
     status = 0
     try:
+        _end_in_order()
         status = getattr(commands, name)(arguments)
     except SystemExit as error:  # argparse has printed a message or help
         status = error.code if isinstance(error.code, int) else 1
@@ -45,7 +47,11 @@ def _run(name: str, arguments: Sequence[str] | None) -> int:
         status = INTERRUPTED
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the work is done: no traceback from here on
-    return _flushed(status, output)
+    status = _flushed(status, output)
+    if status == _TERMINATED:  # whoever sent the signal is told that it was heard
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return status
 
 
 @contextmanager
@@ -67,6 +73,20 @@ def interrupted_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM, as of timeout or systemd, remove unfinished files, as Ctrl-C does."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(_TERMINATED)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        try:
+            signal.signal(signal.SIGTERM, end)
+        except ValueError:  # not in the main thread
+            return
 
 
 class _Output(io.FileIO):

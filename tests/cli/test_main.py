@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
@@ -152,7 +152,7 @@ def test_training_from_a_model_with_a_teacher(trained, synthetic, tmp_path, monk
 def test_a_model_is_like_the_one_that_it_learns_from(given, expected, monkeypatch):
     fit, caches = Mock(side_effect=KeyboardInterrupt), Mock(return_value=[Mock()])
     monkeypatch.setattr(train, "_open_caches", caches)
-    monkeypatch.setattr(train, "_split", Mock())
+    monkeypatch.setattr(train, "_split", MagicMock())
     monkeypatch.setattr(train, "_check_outputs", Mock())
     monkeypatch.setattr(train, "_summary", Mock())
     monkeypatch.setattr(train, "fit", fit)
