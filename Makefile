@@ -73,6 +73,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/model_costs.py
 	$(BIN)/python benchmarks/inference_speed.py $(if $(MEDIAPIPE),--mediapipe "$(MEDIAPIPE)")
 	$(BIN)/python benchmarks/video_speed.py
+	$(BIN)/python benchmarks/batch_speed.py --keep
 	$(BIN)/python benchmarks/worst_case.py
 	$(BIN)/python benchmarks/synthesis_speed.py
 	$(BIN)/python benchmarks/explorer_memory.py --keep

@@ -2,7 +2,7 @@
 
 import sys
 
-from facesegkit.cli.main import segment_one
+from facesegkit.cli.start import segment_one
 
 if __name__ == "__main__":
     sys.exit(segment_one())

@@ -442,12 +442,34 @@ def tested() -> str:
     return table("`make stress` | last result", rows)
 
 
+def batch() -> str:
+    """Throughput and memory of many photos."""
+    found = results("batch_speed")
+    cores = found["cores"]
+    one, several = found["photos/s, one worker"], found[f"photos/s, {cores} workers"]
+    steps = ", ".join(f"{k} {v:.1f} ms" for k, v in found["processor ms of each step"].items())
+    rows = [
+        ["one worker", f"{one:.1f} photos/s"],
+        [f"{cores} workers on {cores} cores",
+         f"{several:.1f} photos/s, {found['speed-up']:.2f} times one "
+         f"({found['speed-up by processor time']:.2f} by processor time)"],
+        ["processor time per photo", steps],
+        ["a million photos", f"{1e3 * found['processor ms per photo'] / 3600:,.0f} core-hours"],
+    ]  # fmt: skip
+    for name, about in (("images", "images only"), ("both", "images and Parquet")):
+        memory = found[f"memory of 5000 photos, {name}"]
+        grown = f"{memory['growth in %']:+.1f} % to photo 5,000"
+        rows.append([f"memory of all processes, {about}", f"{memory['MB after 100']} MB, {grown}"])
+    return table(f"{found['photos']:,} JPEGs, {found['kB per photo']} kB each | result", rows)
+
+
 TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
     "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator, all_parts,
                         conditions, robustness, real_photos, calibration, small_faces, any_photo,
                         hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
                         data_speed, time_to_quality, two_processes),
+    "docs/scale.md": (batch,),
     "docs/testing.md": (tested,),
     "docs/training.md": (adaptation,),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import sys
 
-from facesegkit.cli.main import main
+from facesegkit.cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

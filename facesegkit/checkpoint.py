@@ -20,9 +20,9 @@ from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.onnx_model import FORMAT, KIND, Model, check_input_size, check_kind
 from facesegkit.labels import LabelScheme
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
+from facesegkit.system.model_limits import MAX_PARAMETERS, check_description, check_finite
 from facesegkit.system.tensor_files import halved, load_tensors, save_tensors, versions
 
-_MAX_PARAMETERS = 20_000_000  # otherwise a file could ask for all the memory there is
 _BACKGROUND = 0.95  # its fraction of an aligned photo's pixels, roughly
 
 ARCHITECTURES: dict[str, type[LightweightSegmentationModel] | type[LightweightUNet]] = {
@@ -103,11 +103,13 @@ def load(path: Path | str) -> Checkpoint:
     plain = load_tensors(path)
     check_kind(plain, path)
     try:
+        check_description(plain)
         with torch.device("meta"):  # on which tensors take no memory
             parameters = build_model(plain["arch"], **plain["config"]).parameters()
-        if sum(weights.numel() for weights in parameters) > _MAX_PARAMETERS:
-            raise ValueError(f"more than {_MAX_PARAMETERS:,} parameters")
+        if sum(weights.numel() for weights in parameters) > MAX_PARAMETERS:
+            raise ValueError(f"more than {MAX_PARAMETERS:,} parameters")
         model = build_model(plain["arch"], **plain["config"])
+        check_finite(plain["weights"], path)
         model.load_state_dict(plain["weights"])
         scheme, about = LabelScheme.from_dict(plain["scheme"]), dict(plain["about"])
         size, crop = int(plain["input_size"]), RelativeCrop.from_dict(plain.get("crop"))

@@ -1,6 +1,5 @@
 """Configuration of training: the recipe (`TrainConfig`), its length (`Budget`), and one run."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ class Budget:
 
     The learning rate schedule is stretched over whichever is given. With epochs a run can be
     repeated to the last digit; with minutes it depends on how fast the machine is that day. Raises
-    a FaceSegKitError if not exactly one of the two is given, or it is not positive and finite.
+    a FaceSegKitError if not exactly one of the two is given, or it is not in 0..1e6.
     """
 
     minutes: float | None = None
@@ -27,8 +26,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         given = [value for value in (self.minutes, self.epochs) if value is not None]
-        if len(given) != 1 or not 0 < given[0] < math.inf:
-            raise FaceSegKitError(f"A budget needs either minutes or epochs above 0, not {self}.")
+        if len(given) != 1 or not 0 < given[0] <= 1e6:
+            raise FaceSegKitError(f"A budget has either minutes or epochs, up to 1e6, not {self}.")
 
     def progress(self, step: int, steps_per_epoch: int, seconds: float) -> float:
         """Fraction of the run that is done after `step` steps and `seconds` of training, 0..1."""

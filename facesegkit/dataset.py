@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from facesegkit.data.celebamask_hq import ENOUGH_PHOTOS, SPLITS, Archive
+from facesegkit.data.celebamask_hq import SPLITS, Archive, way_out
 from facesegkit.data.joined_arrays import Array, JoinedArrays, joined_or_zero
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
@@ -72,7 +72,7 @@ class CelebAMaskHQ(VisionDataset):
         self.ids = [i for i in archive.pairs if split in ("all", archive.split_of(i))]
         if not self.ids:
             empty = f"The {split} split of {root} is empty ({self.split_rule})"
-            raise FaceSegKitError(f"{empty}; {ENOUGH_PHOTOS}.")
+            raise FaceSegKitError(f"{empty}; {way_out(self.split_rule)}.")
 
     def __len__(self) -> int:
         return len(self.ids)

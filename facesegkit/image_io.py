@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from facesegkit.geometry import BBox
 from facesegkit.system.decode_limits import check_decodable, opened_image
-from facesegkit.system.large_images import to_rgb
+from facesegkit.system.large_images import to_rgb, turned
 
 PADDING = (127, 127, 127)  # mid grey, neither bright nor dark to a model
 
@@ -65,21 +65,22 @@ def _decode(image: Image.Image, full_size: tuple[int, int]) -> tuple[Image.Image
     rgb = to_rgb(image)
     if rgb is not image:
         image.close()  # frees its pixels: there may be no room for three large copies
-    return (rgb if transpose is None else rgb.transpose(transpose)), is_sideways
+    return turned(rgb, transpose), is_sideways
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as 8-bit RGB, rotated and flipped as its EXIF orientation says.
 
-    Transparent pixels are blended over white. Pixels of more than 8 bits are scaled, not clipped:
-    from the full range of their type (0..65535; for floats 0..1, else 0..255), or from the darkest
-    to the lightest pixel if the values exceed it. An image that needs no conversion is returned
-    itself, because a copy of a large one takes hundreds of megabytes.
+    Transparent pixels are blended over white. An ICC profile is applied. Pixels of more than 8
+    bits are scaled, not clipped: from the bits that the file tells, else from 10, 12, 14 or 16, the
+    fewest that hold the highest value (16 if it is below 512; floats: 0..1, else 0..255), or from
+    the darkest to the lightest pixel beyond these.
+    An image that needs no conversion is returned itself: copies of large ones take much memory.
     """
     image.load()  # as in `_decode`
     transpose = _transpose_of(image)
     rgb = to_rgb(image)
-    return rgb if transpose is None else rgb.transpose(transpose)
+    return turned(rgb, transpose)
 
 
 def _transpose_of(image: Image.Image) -> Image.Transpose | None:

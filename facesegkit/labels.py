@@ -82,6 +82,8 @@ class LabelScheme:
         for name, parts in self.classes.items():
             if name == "background":
                 return "names a class 'background', which is the name of class 0; rename it."
+            if len(str(name)) > 60:  # wider legends than photos, and whole screens of messages
+                return f"has a class name of {len(str(name)):,} characters; at most 60."
             if not isinstance(parts, (list, tuple)) or not parts:
                 return f"has {parts!r} in the class {name!r}; a class needs a list of part names."
             for part in parts:

@@ -11,7 +11,7 @@ from damage import encoded, noise, png
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from facesegkit.cli.segment import find_photos
+from facesegkit.cli.inputs import find_photos
 from facesegkit.errors import FaceSegKitError
 from facesegkit.image_io import PADDING, fit_square, read_photo, read_reduced, upright_rgb
 
@@ -83,7 +83,7 @@ def test_greyscale_and_one_bit(tmp_path):
     ("dtype", "values", "expected"),
     [
         (np.uint16, [0, 257, 32_896, 65_535], [0, 1, 128, 255]),
-        (np.uint16, [2570], [10]),
+        (np.uint16, [2570], [160]),  # 12 bits in 16
         (np.int32, [0, 32_896, 65_535], [0, 128, 255]),
         (np.int32, [-100_000, 0, 100_000], [0, 128, 255]),
         (np.float32, [0.0, 0.5, 1.0], [0, 128, 255]),  # fractions

@@ -22,7 +22,7 @@ LAYERS = (
     {"errors", "geometry", "labels", "image_io", "system"},
     {"data", "synthetic", "inference"},
     {"flat"},
-    {"pseudo_label", "evaluation", "detection", "course", "cli"},
+    {"pseudo_label", "evaluation", "detection", "course", "batch", "cluster", "cli"},
 )
 ENTRY_POINTS = {"facesegkit", "facesegkit.__main__"}
 

@@ -16,25 +16,26 @@ else:
 
 TOP = Path(__file__).parents[1]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base",
-               "playwright": "playwright-python"}  # fmt: skip
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "build": "python-build",
+               "playwright": "playwright-python", "ray[data]": "ray-data"}  # fmt: skip
 
 
 def requirements_of_pyproject():
     lines = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
     own = [line for line in lines if line.startswith("facesegkit[")]  # an extra within an extra
     ranges = [line.partition(";")[0] for line in lines if line not in own]  # without markers
-    return dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in ranges)
+    pattern = r"([\w-]+(?:\[\w+\])?)(.*)"
+    return dict(re.fullmatch(pattern, line).groups() for line in ranges)
 
 
 def pins():
     text = (TOP / "requirements.txt").read_text()
-    return re.findall(r"^([\w-]+)==([\w.]+)(?:; (.+))?$", text, re.M)
+    return re.findall(r"^([\w-]+(?:\[\w+\])?)==([\w.]+)(?:; (.+))?$", text, re.M)
 
 
 def test_conda_and_pyproject_require_the_same():
     ranges, conda = requirements_of_pyproject(), (TOP / "environment.yml").read_text()
-    found = dict(re.findall(r"^  - ([\w-]+)(>=[\w.]+)?$", conda, re.M))
+    found = dict(re.findall(r"^  - ([\w-]+)(>=[\w.]+(?:,<[\w.]+)?)?$", conda, re.M))
     expected = {CONDA_NAMES.get(name, name): range_ for name, range_ in ranges.items()}
     assert found.pop("python") == PROJECT["requires-python"]
     assert found.pop("pip") == found.pop("conda-forge", "") == ""
@@ -48,7 +49,9 @@ def test_pins_are_within_the_ranges():
     ranges = requirements_of_pyproject()
     assert {name for name, _, _ in pins()} == set(ranges)
     for name, version, _ in pins():
-        assert numbers(version) >= numbers(ranges[name].removeprefix(">=")), name
+        lowest, _, limit = ranges[name].removeprefix(">=").partition(",<")
+        assert numbers(version) >= numbers(lowest), name
+        assert not limit or numbers(version) < numbers(limit), name
 
 
 def test_torch_and_torchvision_are_pinned_as_a_pair():
@@ -67,7 +70,7 @@ def test_the_tables_in_the_docs_match_the_results():
 
 
 def test_the_version_and_the_command_in_pyproject():
-    assert PROJECT["scripts"] == {"facesegkit": "facesegkit.cli.main:main"}
+    assert PROJECT["scripts"] == {"facesegkit": "facesegkit.cli.start:main"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", facesegkit.__version__)
 
 

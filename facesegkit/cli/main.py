@@ -6,9 +6,24 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from facesegkit.cli.common import MODEL, Commands, add_model, positive, say, seed, trained_model
+from facesegkit.cli.common import (
+    EXIT_STATUSES,
+    MODEL,
+    NONE_SUCCEEDED,
+    SOME_SUCCEEDED,
+    Commands,
+    SomeFailed,
+    a_name,
+    a_path,
+    add_model,
+    positive,
+    say,
+    seed,
+    trained_model,
+)
 from facesegkit.cli.pseudo_label import add_pseudo_label
 from facesegkit.cli.segment import add_segment, one_photo_parser
+from facesegkit.cli.start import INTERRUPTED, interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, model_card, weights_path
 from facesegkit.system import distributed
@@ -19,7 +34,7 @@ _CONNECTION_LOST = ("closed by peer", "reset by peer", "Broken pipe")  # in gloo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status, which is 1 after an error message."""
+    """Run a command; returns its exit status, see `common.EXIT_STATUSES`."""
     return _run(_parser().parse_args(arguments))
 
 
@@ -37,14 +52,14 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if distributed.is_first():
             say("stopped. Run the command again to continue; train needs --resume for that.")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if (message := _message(error)) is None:
             raise
         if not distributed.is_first():
             time.sleep(_PATIENCE)  # if the first process fails too, torchrun ends this one
         say(message)
-        return 1
+        return SOME_SUCCEEDED if isinstance(error, SomeFailed) else NONE_SUCCEEDED
     return 0
 
 
@@ -71,14 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="facesegkit",
         description="Segment the parts of faces in photos and videos, and train models that do.",
-        epilog="'facesegkit COMMAND --help' lists the options of a command.",
+        epilog=f"'facesegkit COMMAND --help' lists the options of a command; {EXIT_STATUSES}.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_segment(commands)
     models = commands.add_parser("models", help="list the models that come with facesegkit")
     models.set_defaults(command=_models)
-    for add in (_add_prepare, _add_synthesize, add_pseudo_label, _add_train, _add_evaluate,
-                _add_export):  # fmt: skip
+    for add in (_add_check, _add_prepare, _add_synthesize, add_pseudo_label, _add_train,
+                _add_evaluate, _add_export):  # fmt: skip
         add(commands)
     return parser
 
@@ -99,12 +114,29 @@ def _models(options: argparse.Namespace) -> None:
     print(f"Files and model cards are in {weights_path(DEFAULT_MODEL).parent}.")
 
 
+def _add_check(commands: Commands) -> None:
+    about = "tell what is in a data set, what is doubtful, and what training will do with it"
+    check = commands.add_parser("check", help=about, description=about + ".")
+    check.set_defaults(command=_check)
+    check.add_argument("root", type=a_path, metavar="DATASET", help="folder or zip of the data set")
+    about = "pairs to measure, spread evenly (default: 1000)"
+    check.add_argument("--pairs", type=positive(int), default=1000, metavar="N", help=about)
+    about = "number of processes (default: one per core)"
+    check.add_argument("--workers", type=positive(int), help=about)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from facesegkit.cli.check import run_check
+
+    run_check(options)
+
+
 def _add_prepare(commands: Commands) -> None:
     prepare = commands.add_parser("prepare", help="build the data set cache for training, once")
     prepare.set_defaults(command=_prepare)
     add = prepare.add_argument
-    add("root", type=Path, help="CelebAMask-HQ: its folder or CelebAMask-HQ.zip")
-    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
+    add("root", type=a_path, help="CelebAMask-HQ: its folder or CelebAMask-HQ.zip")
+    add("--cache", type=a_path, help="folder of the data set cache (default: in data/cache)")
     add("--workers", type=positive(int), help="number of processes (default: one per core)")
     add("--strict", action="store_true", help="stop at the first bad pair")
 
@@ -121,7 +153,7 @@ def _add_synthesize(commands: Commands) -> None:
     synthesize = commands.add_parser("synthesize", help="make a data set of synthetic faces")
     synthesize.set_defaults(command=_synthesize)
     add = synthesize.add_argument
-    add("out", type=Path, help="folder for the data set, laid out like CelebAMask-HQ")
+    add("out", type=a_path, help="folder for the data set, laid out like CelebAMask-HQ")
     add("--count", type=positive(int), default=1600, help="number of faces (default: 1600)")
     add("--seed", type=int, default=0, help="the same seed gives the same faces (default: 0)")
     about = "masks that fit exactly (default), or that overlap and have a few planted errors"
@@ -132,14 +164,15 @@ def _add_synthesize(commands: Commands) -> None:
 def _synthesize(options: argparse.Namespace) -> None:
     from facesegkit.synthetic import synthesize_dataset
 
-    synthesize_dataset(
+    present = synthesize_dataset(
         options.out,
         options.count,
         options.seed,
         annotator=options.annotator,
         workers=options.workers,
     )
-    print(f"{counted(options.count, 'synthetic face')} in {options.out}")
+    more = f", {options.count:,} of which were asked for" if present > options.count else ""
+    print(f"{counted(present, 'synthetic face')} in {options.out}{more}")
 
 
 def _add_train(commands: Commands) -> None:
@@ -150,18 +183,28 @@ def _add_train(commands: Commands) -> None:
     own = "default: that of --init-from, else"
     add("--arch", choices=("separable", "unet"), help=f"({own} separable)")
     budget = train.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), help="training time (default: 10)")
-    budget.add_argument("--epochs", type=positive(float), help="instead, for repeatable runs")
+    budget.add_argument("--minutes", type=positive(float, 1e6), help="training time (default: 10)")
+    budget.add_argument("--epochs", type=positive(float, 1e6), help="instead, for repeatable runs")
     own = "default: that of --init-from or --teacher, else"
-    add("--scheme", help=f"five, all or a JSON file of classes ({own} five)")
+    add("--scheme", type=a_name, help=f"five, all or a JSON file of classes ({own} five)")
     crops = "the model sees the whole aligned photo, or a crop around the face"
     add("--crop", choices=("photo", "face"), help=f"{crops} ({own} photo)")
-    add("--init-from", metavar="MODEL", help="start from this trained model (name or .pth file)")
-    add("--teacher", metavar="MODEL", help="distil this larger model (name or .pth file)")
+    add(
+        "--init-from",
+        type=a_name,
+        metavar="MODEL",
+        help="start from this trained model (name or .pth file)",
+    )
+    add(
+        "--teacher",
+        type=a_name,
+        metavar="MODEL",
+        help="distil this larger model (name or .pth file)",
+    )
     add("--lr", type=positive(float), help="highest learning rate (default: 0.008)")
     add("--seed", type=seed, default=0, help="of the random numbers (default: 0)")
     add("--resume", action="store_true", help="continue a run that was stopped")
-    add("--model", type=Path, default=MODEL, help=f"where to save the model (default: {MODEL})")
+    add("--model", type=a_path, default=MODEL, help=f"where to save the model (default: {MODEL})")
     _add_evaluation(train)
 
 
@@ -176,10 +219,10 @@ def _add_evaluate(commands: Commands) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     about = "CelebAMask-HQ, folder or zip, or several (default: synthetic faces)"
-    add("--data", type=Path, nargs="+", metavar="DATA", help=about)
-    add("--cache", type=Path, help="folder of the data set cache (default: in data/cache)")
+    add("--data", type=a_path, nargs="+", metavar="DATA", help=about)
+    add("--cache", type=a_path, help="folder of the data set cache (default: in data/cache)")
     about = "synthetic faces to use without --data (default: 1600)"
-    add("--num-synthetic", type=positive(int), default=1600, metavar="N", help=about)
+    add("--num-synthetic", type=positive(int), metavar="N", help=about)
 
 
 def _add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -187,17 +230,19 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     about = "split to evaluate on (default: val; use test only once all choices are made)"
     add("--split", choices=("train", "val", "test", "all"), default="val", help=about)
     about = "folder for metrics and figures (default: evaluation)"
-    add("--report", type=Path, default=Path("evaluation"), help=about)
+    add("--report", type=a_path, default=Path("evaluation"), help=about)
 
 
 def _train(options: argparse.Namespace) -> None:
-    from facesegkit.cli.train import run_train  # PyTorch and matplotlib take seconds to import
+    with interrupted_at_once():  # PyTorch and matplotlib take seconds to import
+        from facesegkit.cli.train import run_train
 
     run_train(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from facesegkit.cli.train import run_evaluate
+    with interrupted_at_once():
+        from facesegkit.cli.train import run_evaluate
 
     run_evaluate(options)
 
@@ -206,13 +251,14 @@ def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="export a trained model to ONNX, and check it")
     export.set_defaults(command=_export)
     add_model(export)
-    export.add_argument("--output", type=Path, help="file (default: the model's name with .onnx)")
+    export.add_argument("--output", type=a_path, help="file (default: the model's name with .onnx)")
 
 
 def _export(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from facesegkit.export import OPSET, check_agreement, compare, export_onnx
+    with interrupted_at_once():
+        from facesegkit.export import OPSET, check_agreement, compare, export_onnx
 
     checkpoint = trained_model(options.model)
     output = options.output or Path(options.model).with_suffix(".onnx")

@@ -6,8 +6,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from facesegkit.cli.common import Commands, progress_bar, say, trained_model
-from facesegkit.cli.segment import find_photos
+from facesegkit.cli.common import (
+    Commands,
+    a_name,
+    a_path,
+    check_all_succeeded,
+    progress_bar,
+    say,
+    trained_model,
+)
+from facesegkit.cli.inputs import check_no_uri, expanded, find_photos
+from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.model_zoo import is_shipped, licence_notice
 
@@ -21,23 +30,26 @@ def add_pseudo_label(commands: Commands) -> None:
     parser = commands.add_parser("pseudo-label", help=about, description=about + ".")
     parser.set_defaults(command=_pseudo_label)
     add = parser.add_argument
-    add("photos", nargs="+", type=Path, help="photos, folders of photos")
+    add("photos", nargs="+", type=a_path, help="photos, folders of photos")
     about = f"name or .pth file of a trained model; of several, the mean counts (default: {MODEL})"
-    add("--model", nargs="+", default=[MODEL], help=about)
-    add("--output", type=Path, required=True, metavar="DATASET", help="folder of the data set")
+    add("--model", type=a_name, nargs="+", default=[MODEL], help=about)
+    add("--output", type=a_path, required=True, metavar="DATASET", help="folder of the data set")
     about = "leave out faces whose masks have a lower mean probability, 0..1 (default: 0.6)"
     add("--min-confidence", type=float, default=0.6, help=about)
 
 
 def _pseudo_label(options: argparse.Namespace) -> None:
-    from facesegkit.inference.segmenter import FaceSegmenter
-    from facesegkit.pseudo_label.dataset import RECORD, pseudo_label
-    from facesegkit.pseudo_label.ensemble import Teacher
+    with interrupted_at_once():
+        from facesegkit.inference.segmenter import FaceSegmenter
+        from facesegkit.pseudo_label.dataset import RECORD, pseudo_label
+        from facesegkit.pseudo_label.ensemble import Teacher
 
     if not 0 <= options.min_confidence <= 1:
         given = f"--min-confidence {options.min_confidence}"
         raise FaceSegKitError(f"{given} is not a probability; give a number from 0 to 1.")
-    paths = [p for path in options.photos for p in (find_photos(path) if path.is_dir() else [path])]
+    paths: list[Path] = []
+    for path in check_no_uri(expanded(options.photos)):
+        paths += find_photos(path) if os.path.isdir(path) else [path]
     photos = [*{os.path.realpath(photo): photo for photo in paths}.values()]
     checkpoints = [trained_model(name) for name in options.model]
     teacher = Teacher(checkpoints, names=options.model)
@@ -82,5 +94,5 @@ def _report(
         raise FaceSegKitError(f"There is no face for {options.output}: {left_out}; {advice}.")
     total = f"{counted(outcomes[''], 'face')} of {counted(photos, 'photo')} in {options.output}"
     print(f"{total}; left out: {left_out}" if left_out else total)
-    if failed:
-        raise FaceSegKitError(f"{failed:,} of {counted(photos, 'photo')} could not be read.")
+    message = f"{failed:,} of {counted(photos, 'photo')} could not be read."
+    check_all_succeeded(failed, photos, message)

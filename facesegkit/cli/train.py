@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from facesegkit.checkpoint import Checkpoint, build_model, save
-from facesegkit.cli.common import trained_model
+from facesegkit.cli.common import say, trained_model
 from facesegkit.config import Budget, RunOptions, TrainConfig
 from facesegkit.data.cache import PHOTO_SIZE, DatasetCache, build_cache
 from facesegkit.dataset import TrainingData
@@ -33,21 +33,27 @@ from facesegkit.train import fit, is_complete
 from facesegkit.transforms import ALIGNED_AUGMENTATION, Augmentation
 
 SYNTHETIC = Path("data", "synthetic")
+NUM_SYNTHETIC = 1600
+FEW = 10  # photos of a split whose metrics mean little
 
 
 def _open_caches(options: argparse.Namespace, crop: RelativeCrop) -> list[DatasetCache]:
     """Open the caches of the data sets; build them first if need be; synthesize without --data."""
+    faces = options.num_synthetic or NUM_SYNTHETIC
     if options.data is None:
-        faces = counted(options.num_synthetic, "synthetic face")
-        print(f"no --data given: using {faces} in {SYNTHETIC}")
+        print(f"no --data given: using {counted(faces, 'synthetic face')} in {SYNTHETIC}")
         if distributed.is_first():
-            synthesize_dataset(SYNTHETIC, options.num_synthetic, seed=0)
+            synthesize_dataset(SYNTHETIC, faces, seed=0)
         distributed.barrier()
+    elif options.num_synthetic:
+        raise FaceSegKitError("--num-synthetic is for training without --data; leave one out.")
     photo_size = crop.full_size(PHOTO_SIZE)  # so that the crop has the input size of the models
     sources = options.data or [SYNTHETIC]
     if options.cache and len(sources) > 1:
         raise FaceSegKitError("--cache is for one data set; leave it out with several.")
     caches = [build_cache(root, options.cache, photo_size=photo_size) for root in sources]
+    if options.data is None:  # there may be more faces, of an earlier run
+        caches = [cache.first(faces) for cache in caches]
     print(_summary(caches))
     return caches
 
@@ -59,8 +65,12 @@ def _summary(caches: Sequence[DatasetCache]) -> str:
 def _split(
     caches: Sequence[DatasetCache], split: str, scheme: LabelScheme, crop: RelativeCrop
 ) -> TrainingData:
-    """A split of one or several data sets."""
-    several = [TrainingData.from_cache(cache, split, scheme, crop) for cache in caches]
+    """A split of one or several data sets, some of which may have no photo in it.
+
+    Raises a FaceSegKitError if none of them has any.
+    """
+    having = [cache for cache in caches if cache.has(split)] or caches[:1]
+    several = [TrainingData.from_cache(cache, split, scheme, crop) for cache in having]
     return several[0] if len(several) == 1 else TrainingData.joined(*several)
 
 
@@ -78,8 +88,9 @@ def run_train(options: argparse.Namespace) -> None:
     config = _config(options, crop, device)
     about = {"init_from": options.init_from, "teacher": options.teacher, "data": _summary(caches)}
     metadata = {**about, "arch": arch, "scheme": scheme.to_dict(), "crop": crop.to_dict()}
-    train, val = (_split(caches, split, scheme, crop) for split in ("train", "val"))
-    with _interruptible() as is_interrupted:
+    train, val, _ = (_split(caches, name, scheme, crop) for name in ("train", "val", options.split))
+    _warn_of_few_photos(train, val)
+    with _lock(options.model), _interruptible() as is_interrupted:
         run = RunOptions(
             teacher.model.to(device) if teacher else None,
             state_file=options.model.with_suffix(".training.pth"),
@@ -89,6 +100,9 @@ def run_train(options: argparse.Namespace) -> None:
     about |= {"split_rule": caches[0].split_rule, "config": asdict(config), "history": history}
     checkpoint = Checkpoint(arch, trained, scheme, about=about, crop=crop)
     if is_complete(history, train, config):
+        if distributed.is_first():
+            _save(checkpoint, None, options.model)  # evaluating may fail, or be interrupted
+        checkpoint.model.to(device)
         data, evaluation = _evaluate_split(checkpoint, caches, options.split)
         if distributed.is_first():
             _save(checkpoint, evaluation, options.model)
@@ -101,6 +115,42 @@ def run_train(options: argparse.Namespace) -> None:
         _save(checkpoint, None, options.model)
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
         raise KeyboardInterrupt
+
+
+def _warn_of_few_photos(train: TrainingData, val: TrainingData) -> None:
+    """Say, before training, that its metrics will mean little."""
+    if distributed.is_first() and len(val) < FEW:
+        photos = f"{counted(len(train), 'photo')} and validated on {counted(len(val), 'photo')}"
+        say(f"the model is trained on {photos}: so few that its metrics mean little.")
+
+
+@contextmanager
+def _lock(model: Path) -> Iterator[None]:
+    """Be the only training that writes this model; raise a FaceSegKitError if there is another.
+
+    The operating system releases the lock if the process is killed.
+    """
+    from filelock import FileLock, Timeout
+
+    resolved = model.resolve()
+    file = resolved.with_name(f".{resolved.name}.lock")
+    lock = FileLock(file, timeout=0)
+    if not distributed.is_first():
+        yield
+        return
+    try:
+        lock.acquire()
+    except Timeout as error:
+        other = f"Another training is writing {model}"
+        raise FaceSegKitError(f"{other}; wait for its end, or give another --model.") from error
+    except (OSError, NotImplementedError):
+        pass  # some network drives know no locks
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # while it is locked: nobody else can have it
+            file.unlink()
+        lock.release()
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -188,7 +238,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         pressed = True
         signal.signal(signal.SIGINT, usual)
         # Not print: a signal handler may run in the middle of another print.
-        os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
+        with suppress(OSError):  # standard error may be closed
+            os.write(2, b"\nstopping; press Ctrl-C again to stop at once\n")
 
     signal.signal(signal.SIGINT, press)
     try:

@@ -3,15 +3,13 @@
 They see the masks of a data set and not its photos, so what they report may be right after all.
 """
 
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from facesegkit.data.celebamask_hq import Archive, Pair
+from facesegkit.data.celebamask_hq import Archive, Pair, read_mask
 from facesegkit.labels import PART_IDS, PARTS
 from facesegkit.synthetic.annotator import FEATURES, PlantedError
 
@@ -29,11 +27,7 @@ _FEATURE_IDS = [PART_IDS[part] for part in FEATURES]
 
 def read_masks(archive: Archive, pair: Pair) -> dict[str, NDArray[np.bool_]]:
     """The masks of a pair by part name, bool [H, W]."""
-    masks = {}
-    for part_id, entry in pair.masks:
-        image = Image.open(io.BytesIO(archive.files.read(entry)))
-        masks[PARTS[part_id]] = np.asarray(image.convert("L")) > 0
-    return masks
+    return {PARTS[part_id]: read_mask(archive.files, entry) for part_id, entry in pair.masks}
 
 
 def measure_masks(masks: Mapping[str, NDArray[np.bool_]]) -> Numbers:

@@ -32,13 +32,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from facesegkit.data import celebamask_hq
-from facesegkit.data.celebamask_hq import ENOUGH_PHOTOS, SPLITS, Archive, BadPair, Files, Pair
+from facesegkit.data.celebamask_hq import (
+    SPLITS,
+    Archive,
+    BadPair,
+    Files,
+    Pair,
+    splits_by_hash,
+    way_out,
+)
 from facesegkit.errors import FaceSegKitError, counted, first_line
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
 from facesegkit.system.processes import cores, folder_lock, process_map
 
-FORMAT_VERSION = 1  # increase it whenever the same files would give other arrays or splits
+FORMAT_VERSION = 2  # increase it whenever the same files would give other arrays or splits
 PHOTO_SIZE = 256
 ANNOTATION_SIZE = 512
 _CHUNK = 16  # pairs that a worker decodes at a time, and again if it is killed
@@ -94,15 +102,29 @@ class DatasetCache:
             raise FaceSegKitError(f"There is no split {split!r}; use train, val, test or all.")
         rows = np.flatnonzero(self.splits != "" if split == "all" else self.splits == split)
         if not len(rows):
-            about = f"good pairs: {len(self.ids) - len(self.bad)}, split: {self.split_rule}"
+            about = f"good pairs: {np.sum(self.splits != '')}, split: {self.split_rule}"
             empty = f"The {split} split of {self.source} is empty ({about})"
-            raise FaceSegKitError(f"{empty}; {ENOUGH_PHOTOS}.")
+            raise FaceSegKitError(f"{empty}; {way_out(self.split_rule)}.")
         return rows
+
+    def has(self, split: str) -> bool:
+        """Whether a split has any good pair."""
+        return bool(np.any(self.splits == split) if split != "all" else np.any(self.splits != ""))
+
+    def first(self, count: int) -> "DatasetCache":
+        """The pairs of the lowest `count` ids, split by hash as if there were no others."""
+        ids = self.ids[:count]
+        rule, split_of = splits_by_hash(ids.tolist())
+        splits = np.array([split_of[i] for i in ids.tolist()])
+        splits[self.splits[:count] == ""] = ""
+        bad = {i: reason for i, reason in self.bad.items() if i in split_of}
+        photos, labels = self.photos[:count], self.labels[:count]
+        return DatasetCache(self.folder, self.source, rule, photos, labels, ids, splits, bad)
 
     def summary(self) -> str:
         """One line with the number of pairs, the data set's name, and the split."""
         counts = ", ".join(f"{np.sum(self.splits == split):,} {split}" for split in SPLITS)
-        pairs = f"{counted(len(self.ids) - len(self.bad), 'pair')} of {Path(self.source).name}"
+        pairs = f"{counted(int(np.sum(self.splits != '')), 'pair')} of {Path(self.source).name}"
         return f"{pairs}: {counts} (split: {self.split_rule})"
 
 

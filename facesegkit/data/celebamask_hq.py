@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,15 +39,24 @@ MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 SPLITS = ("train", "val", "test")
 OFFICIAL_SPLIT = "official"
 HASH_SPLIT = "hash of the id, 80/10/10"
+SMALL_SPLIT = "rank of the id's hash, so that a small data set has all splits"
 ENOUGH_PHOTOS = "give about 30 photos or more, so that each split has some"
 
 # The data set's largest photo has a few hundred thousand bytes, and a million pixels.
 _MAX_FILE_BYTES = 2**26
 _MAX_PIXELS = 30_000_000
-_PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.jpg")
-_MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.png")
+_MASK_RANGES = (1, 255, 65_535)  # highest value of a mask: 0 or 1, 8 bits, 16 bits
+_PHOTO_NAME = re.compile(rf"{PHOTO_FOLDER}/(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
+_MASK_NAME = re.compile(rf"{MASK_FOLDER}/[^/]+/(\d+)_(\w+)\.(?:png|jpe?g)", re.IGNORECASE)
 _MASK_IDS = {**{name: PART_IDS[name] for name in PARTS[1:]}, "ignore": IGNORED}
 _UNWANTED = re.compile(r"(^|/)\.|__MACOSX/|/\Z")  # hidden, added by macOS, or a folder of a zip
+
+
+def way_out(split_rule: str) -> str:
+    """What to do if a split of such a data set is empty."""
+    if split_rule == OFFICIAL_SPLIT:
+        return f"delete {MAPPING_FILE} to split by the id instead"
+    return ENOUGH_PHOTOS
 
 
 class BadPair(FaceSegKitError):
@@ -60,6 +69,7 @@ class Entry(NamedTuple):
     name: str  # relative to the data set's folder, with forward slashes
     size: int  # bytes
     stamp: int  # modification time in ns (folder), or CRC-32 (zip)
+    changed: int = 0  # folder only: time of the last change in ns, which no program can set
     offset: int | None = None  # zip only: of the local header
     compressed_size: int = 0  # zip only: in bytes
     method: int = zipfile.ZIP_STORED  # zip only
@@ -121,7 +131,9 @@ class Archive:
     Attributes:
         pairs: all pairs by id, ascending. The ids have gaps.
         fingerprint: changes if any file of the data set is added, removed or modified.
-        split_rule: how `split_of` decides, `OFFICIAL_SPLIT` or `HASH_SPLIT`.
+        split_rule: how `split_of` decides, `OFFICIAL_SPLIT`, `HASH_SPLIT`, or, if that would leave
+            a split empty, `SMALL_SPLIT`.
+        ignored: files in the two folders that are no photo or mask, by their names.
 
     Raises:
         FaceSegKitError: if there is no such file or folder, it cannot be read, or it is not the
@@ -131,19 +143,25 @@ class Archive:
     def __init__(self, root: str | Path) -> None:
         self.files, entries = _open(Path(root).expanduser())
         digest = hashlib.sha256()
-        for name, size, stamp, *_ in entries:
-            digest.update(os.fsencode(f"{name}\0{size}\0{stamp}\n"))
+        for name, size, stamp, changed, *_ in entries:
+            digest.update(os.fsencode(f"{name}\0{size}\0{stamp}\0{changed}\n"))
         self.fingerprint = digest.hexdigest()
         self.pairs = _pairs(entries)
+        self.ignored = [name for name, *_ in entries if not _is_known(name)]
         if not self.pairs:
             raise FaceSegKitError(f"{root} has no photos: there is no {PHOTO_FOLDER}/<id>.jpg.")
+        if not any(pair.masks for pair in self.pairs.values()):
+            missing = f"{root} has photos but no masks: there is no {MASK_FOLDER}/<folder>"
+            raise FaceSegKitError(f"{missing}/<id>_<part>.png; is the download complete?")
         self._celeba_numbers = _read_mapping(self.files, entries)
-        self.split_rule = HASH_SPLIT if self._celeba_numbers is None else OFFICIAL_SPLIT
+        self.split_rule, self._splits = splits_by_hash(self.pairs)
+        if self._celeba_numbers is not None:
+            self.split_rule = OFFICIAL_SPLIT
 
     def split_of(self, photo_id: int) -> str:
         """'train', 'val' or 'test'. Raises `BadPair` if the mapping file lacks this id."""
         if self._celeba_numbers is None:
-            return hash_split(photo_id)
+            return self._splits[photo_id]
         if photo_id not in self._celeba_numbers:
             name = self.pairs[photo_id].photo.name
             raise BadPair(f"{name} has no line in {MAPPING_FILE}, which decides the split.")
@@ -178,7 +196,7 @@ def read_label_map(files: Files, pair: Pair) -> NDArray[np.uint8]:
             height, width = label_map.shape
             other = f"{pair.masks[0][1].name} is {width} x {height}; they must have the same size"
             raise BadPair(f"{entry.name} is {mask.width} x {mask.height} pixels, but {other}.")
-        _paint(label_map, part_id, mask)
+        _paint(label_map, part_id, mask, entry.name)
     if label_map is None:
         raise BadPair(f"{pair.photo.name} has no mask in {MASK_FOLDER}.")
     return label_map
@@ -186,8 +204,28 @@ def read_label_map(files: Files, pair: Pair) -> NDArray[np.uint8]:
 
 def hash_split(photo_id: int) -> str:
     """'train', 'val' or 'test' for 80, 10 and 10 % of all ids, the same on every machine."""
-    percent = int(hashlib.sha256(str(photo_id).encode()).hexdigest()[:8], 16) % 100
+    percent = _hash(photo_id) % 100
     return "train" if percent < 80 else "val" if percent < 90 else "test"
+
+
+def splits_by_hash(ids: Collection[int]) -> tuple[str, dict[int, str]]:
+    """The rule by which ids are split, and the split of each; it depends on the ids alone."""
+    splits = {i: hash_split(i) for i in ids}
+    if len({*splits.values()}) < len(SPLITS) <= len(splits):
+        return SMALL_SPLIT, small_splits(ids)
+    return HASH_SPLIT, splits
+
+
+def small_splits(ids: Collection[int]) -> dict[int, str]:
+    """The splits of three or more ids, by id: a tenth each, but at least one, for val and test."""
+    ranked = sorted(ids, key=lambda i: (_hash(i), i))
+    tenth = max(1, len(ranked) // 10)
+    names = ["val"] * tenth + ["test"] * tenth
+    return dict(zip(ranked, names + ["train"] * (len(ranked) - len(names)), strict=True))
+
+
+def _hash(photo_id: int) -> int:
+    return int(hashlib.sha256(str(photo_id).encode()).hexdigest()[:8], 16)
 
 
 def official_split(celeba_number: int) -> str:
@@ -214,9 +252,13 @@ def _open(root: Path) -> tuple[Files, list[Entry]]:
 def _find_base(root: Path) -> Path:
     here = root.resolve()
     inside = [here.parent] if here.name in (PHOTO_FOLDER, MASK_FOLDER) else []
-    for base in (here, *inside, *(here / item.name for item in _visible(here) if item.is_dir())):
-        if (base / PHOTO_FOLDER).is_dir() and (base / MASK_FOLDER).is_dir():
+    bases = (here, *inside, *(here / item.name for item in _visible(here) if item.is_dir()))
+    with_photos = [base for base in bases if (base / PHOTO_FOLDER).is_dir()]
+    for base in with_photos:
+        if (base / MASK_FOLDER).is_dir():
             return base
+    if with_photos:
+        raise _without_masks(root)
     raise _not_the_data_set(root, [item.name for item in _visible(here)])
 
 
@@ -226,9 +268,14 @@ def _list_folder(base: Path) -> Iterator[Entry]:
         for file in _visible(base / folder):
             if file.is_file():
                 status = file.stat()
-                yield Entry(f"{folder}/{file.name}", status.st_size, status.st_mtime_ns)
+                yield _entry(f"{folder}/{file.name}", status)
     if (mapping := base / MAPPING_FILE).is_file():
-        yield Entry(MAPPING_FILE, mapping.stat().st_size, mapping.stat().st_mtime_ns)
+        yield _entry(MAPPING_FILE, mapping.stat())
+
+
+def _entry(name: str, status: os.stat_result) -> Entry:
+    # Rsync and some editors set the time of a file that they have changed back to what it was.
+    return Entry(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
@@ -239,17 +286,20 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 def _list_zip(path: Path) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not _UNWANTED.search(m.filename)]
+            members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         reason = f"is not a zip, or is damaged (is the download complete?): {error}"
         raise FaceSegKitError(f"{path} {reason}.") from error
+    for member in members:  # some programs of Windows write backslashes
+        member.filename = member.filename.replace("\\", "/")
+    members = [member for member in members if not _UNWANTED.search(member.filename)]
     prefix = _find_prefix(path, [member.filename for member in members])
     for member in (member for member in members if member.filename.startswith(prefix)):
         if member.flag_bits & 1:
             raise FaceSegKitError(f"{path} is encrypted; unpack it and give the folder.")
         name, size, stamp = member.filename.removeprefix(prefix), member.file_size, member.CRC
         offset, compressed_size = member.header_offset, member.compress_size
-        yield Entry(name, size, stamp, offset, compressed_size, member.compress_type)
+        yield Entry(name, size, stamp, 0, offset, compressed_size, member.compress_type)
 
 
 def _find_prefix(path: Path, names: Sequence[str]) -> str:
@@ -257,9 +307,16 @@ def _find_prefix(path: Path, names: Sequence[str]) -> str:
     folders = f"{PHOTO_FOLDER}/", f"{MASK_FOLDER}/"
     before = [{name.partition(f)[0] for name in names if f in name} for f in folders]
     candidates = [p for p in set.intersection(*before) if not p or p.endswith("/")]
+    if before[0] and not before[1]:
+        raise _without_masks(path)
     if not candidates:
         raise _not_the_data_set(path, {name.partition("/")[0] for name in names})
     return min(sorted(candidates), key=len)
+
+
+def _without_masks(root: Path) -> FaceSegKitError:
+    missing = f"{root} has the photos ({PHOTO_FOLDER}) but not the masks ({MASK_FOLDER})"
+    return FaceSegKitError(f"{missing}; is the download complete?")
 
 
 def _not_the_data_set(root: Path, names: Collection[str]) -> FaceSegKitError:
@@ -269,6 +326,14 @@ def _not_the_data_set(root: Path, names: Collection[str]) -> FaceSegKitError:
     some = ", ".join(sorted(names)[:5])
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return FaceSegKitError(f"{root} is not CelebAMask-HQ: {expected}, found {some}{more}.")
+
+
+def _is_known(name: str) -> bool:
+    """Whether a file is a photo or a mask by its name, or nothing that should be one."""
+    if name.startswith(f"{PHOTO_FOLDER}/"):
+        return bool(_PHOTO_NAME.fullmatch(name))
+    match = _MASK_NAME.fullmatch(name)
+    return bool(match and match[2] in _MASK_IDS) or not name.startswith(f"{MASK_FOLDER}/")
 
 
 def _pairs(entries: Iterable[Entry]) -> dict[int, Pair]:
@@ -313,12 +378,23 @@ def _read_image(files: Files, entry: Entry, at_least: int | None = None) -> Imag
     return image
 
 
-def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> None:
+def read_mask(files: Files, entry: Entry) -> NDArray[np.bool_]:
+    """A part's mask, bool [H, W], as `read_label_map` paints it.
+
+    Raises a BadPair if the file is missing or damaged, or it is not clear what it covers.
+    """
+    image = _read_image(files, entry)
+    mask = np.zeros((image.height, image.width), dtype=np.uint8)
+    _paint(mask, 1, image, entry.name)
+    return mask > 0
+
+
+def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image, name: str) -> None:
     """Paint one part, as `labels.paint_parts` does, but only inside its bounding box."""
     if mask.mode in ("P", "PA"):  # the palette decides what is black, not the index
         mask = mask.convert("RGBA")
     elif mask.mode.startswith(("I", "F")):  # Pillow < 13 cannot compute their box
-        mask = Image.fromarray(np.asarray(mask) != 0)
+        mask = Image.fromarray(_covered(np.asarray(mask), name))
     if box := mask.getbbox():
         left, top, right, bottom = box
         *colours, last = mask.crop(box).split()
@@ -326,4 +402,22 @@ def _paint(label_map: NDArray[np.uint8], part_id: int, mask: Image.Image) -> Non
             visible = ImageChops.darker(reduce(ImageChops.lighter, colours), last)
         else:
             visible = reduce(ImageChops.lighter, colours, last)
-        label_map[top:bottom, left:right][np.asarray(visible) != 0] = part_id
+        covered = _covered(np.asarray(visible), name)
+        label_map[top:bottom, left:right][covered] = part_id
+
+
+def _covered(values: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Where a mask covers its part: from half of its range on, as edges are grey.
+
+    JPEG and resizing leave values between the two of a mask. Raises a BadPair if all of them are
+    in the darker half, unless there are only two.
+    """
+    highest = values.max(initial=0)
+    full = next((full for full in _MASK_RANGES if highest <= full), highest)
+    half = full / 2 if values.dtype.kind == "f" else full // 2
+    if highest > half or highest == 0:
+        return np.asarray(values > half)
+    if not np.isin(values, (0, highest)).all():
+        faint = f"{name} has no pixel of 128 or more, but several shades up to {highest}"
+        raise BadPair(f"{faint}; a mask is 255 where it covers the part, and 0 elsewhere.")
+    return np.asarray(values != 0)

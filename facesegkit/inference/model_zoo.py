@@ -1,6 +1,8 @@
 """The models that ship with the package: names, files, model cards, and loading by name or path."""
 
 import json
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,22 @@ def weights_path(name: str, suffix: str = ".onnx") -> Path:
     Raises a FaceSegKitError if there is no model of that name, or its file is missing.
     """
     if not is_shipped(name):
-        names = ", ".join(MODEL_NAMES)
-        raise FaceSegKitError(f"There is no model {name!r}; the names are {names}.")
+        names, similar = ", ".join(MODEL_NAMES), get_close_matches(name.lower(), MODEL_NAMES, n=1)
+        meant = f"did you mean {similar[0]!r}? The" if similar else "the"
+        raise FaceSegKitError(f"There is no model {name!r}; {meant} names are {names}.")
     return _installed(FOLDER / f"{name}{suffix}")
+
+
+def check_name(name: str) -> None:
+    """Raise a FaceSegKitError, with the names, if this can only be a misspelt name of a model.
+
+    Paths have a suffix or a folder.
+    """
+    if not name.strip():
+        raise FaceSegKitError(f"The name of the model is empty; use {', '.join(MODEL_NAMES)}.")
+    is_path = os.path.splitext(name)[1] or os.path.basename(name) != name or os.path.exists(name)
+    if not is_path:
+        weights_path(name)
 
 
 def _installed(path: Path) -> Path:
@@ -82,8 +97,9 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
         FaceSegKitError: if there is no such name or file; if the file is damaged, of another
             version, or not a model of this package; or for a .pth file without PyTorch.
     """
+    check_name(str(name))
     path = weights_path(str(name)) if is_shipped(str(name)) else Path(name)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return open_onnx(path, threads=threads)
     try:
         from facesegkit.checkpoint import load

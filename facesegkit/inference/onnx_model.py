@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
+from facesegkit.inference.onnx_check import NotFiniteError, OnnxFile, read_onnx
 from facesegkit.labels import LabelScheme
 from facesegkit.system.files import check_is_file
+from facesegkit.system.model_limits import not_finite
 
 FORMAT = 2  # of model files, .pth and .onnx; increased when older ones can no longer be read
 KIND = "facesegkit model"
@@ -51,11 +53,14 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
 
     Raises a FaceSegKitError if there is no such file, or it is damaged, of another version or kind.
     """
-    predict_logits, metadata = _open(path, threads, KIND)
+    content = _read(path)
+    file, metadata = _checked(content, path, KIND)
     try:
         scheme, size = LabelScheme.from_dict(metadata["scheme"]), int(metadata["input_size"])
         crop = RelativeCrop.from_dict(metadata.get("crop"))  # older files have none
         check_input_size(size)
+        file.check_work(size, len(scheme.class_names))
+        predict_logits = _network(content, path, threads)
         logits = predict_logits(np.zeros((1, 3, size, size), np.float32))
         if logits.shape != (1, len(scheme.class_names), size, size) or logits.dtype != np.float32:
             raise ValueError(f"logits {logits.dtype} {list(logits.shape)}")
@@ -92,23 +97,47 @@ def open_detector(path: Path, *, threads: int = 1) -> Network:
 
     Raises a FaceSegKitError if there is no such file, or it is damaged, of another version or kind.
     """
-    return _open(path, threads, DETECTOR_KIND)[0]
+    content = _read(path)
+    _checked(content, path, DETECTOR_KIND)
+    return _network(content, path, threads)
 
 
-def _open(path: Path, threads: int, kind: str) -> tuple[Network, dict[str, Any]]:
-    """What an ONNX file of a kind computes, and its metadata."""
-    session, metadata = _session(_read(path), path, threads)
+def _checked(content: bytes, path: Path, kind: str) -> tuple[OnnxFile, dict[str, Any]]:
+    """What an ONNX file holds, if `export` may have written it, and its metadata."""
+    try:
+        file = read_onnx(content, detector=kind == DETECTOR_KIND)
+        metadata = json.loads(file.metadata.get(METADATA_KEY, "null"))
+    except NotFiniteError as error:
+        raise not_finite(path) from error
+    except (ValueError, RecursionError) as error:  # the latter of JSON
+        raise _not_onnx(path, first_line(error)) from error
     check_kind(metadata, path, kind)
+    return file, metadata
+
+
+def _not_onnx(path: Path, reason: str) -> FaceSegKitError:
+    remedy = "run 'facesegkit export' again, or install facesegkit again if it came with it"
+    problem = f"{path} is not an ONNX model, or it is damaged"
+    return FaceSegKitError(f"{problem} ({reason}); {remedy}.")
+
+
+def _network(content: bytes, path: Path, threads: int) -> Network:
+    """What an ONNX file computes; its output does not belong to ONNX Runtime."""
+    session = _session(content, path, threads)
     input_name = session.get_inputs()[0].name
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            return session.run(None, {input_name: images})[0]
+            # A copy, since outputs that are kept would use up ONNX Runtime's limited memory.
+            output = session.run(None, {input_name: images})[0].copy()
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             problem = f"{path} cannot process images ({first_line(error)})"
             raise FaceSegKitError(f"{problem}; train or export again.") from error
+        if not np.isfinite(output.sum()):  # one number is NaN, or many are far too large
+            raise not_finite(path)
+        return output
 
-    return run, metadata
+    return run
 
 
 def _read(path: Path) -> bytes:
@@ -124,8 +153,8 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
-    """An ONNX Runtime session and the file's metadata."""
+def _session(content: bytes, path: Path, threads: int) -> Any:
+    """An ONNX Runtime session."""
     import onnxruntime as ort  # imported late: 'facesegkit train' does without
 
     options = ort.SessionOptions()
@@ -138,14 +167,9 @@ def _session(content: bytes, path: Path, threads: int) -> tuple[Any, Any]:
         # From memory, so that a file cannot refer to others beside it. Without the fallback, which
         # prints the error and tries the same again.
         providers = ["CPUExecutionProvider"]
-        session = ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
-        session.get_inputs()[0].name  # noqa: B018 - raises if there is none
-        custom = session.get_modelmeta().custom_metadata_map
-        return session, json.loads(custom.get(METADATA_KEY, "null"))
+        return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        remedy = "run 'facesegkit export' again, or install facesegkit again if it came with it"
-        problem = f"{path} is not an ONNX model, or it is damaged"
-        raise FaceSegKitError(f"{problem}; {remedy}.") from error
+        raise _not_onnx(path, first_line(error)) from error
 
 
 @cache

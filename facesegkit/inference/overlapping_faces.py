@@ -32,7 +32,8 @@ def assign_pixels(
     faces = []
     for face in found:
         part = face.roi_logits.classes(size)
-        faces.append(Face(face.roi, face.roi_logits, face.confidence, *part, scheme, size))
+        about = face.roi, face.roi_logits, face.confidence
+        faces.append(Face(*about, *part, scheme, size, points=face.points))
     return tuple(_with_own_pixels(face, faces, is_feature) for face in faces)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,7 @@ class Candidate:
 
     roi: FaceROI
     confidence: float  # calibrated, 0..1
+    points: Floats | None = None  # on the photo, [5, 2]; None if the second look saw no face
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,10 @@ class FaceAnalyzer:
         """Run the segmentation model on the face in a ROI."""
         roi = candidate.roi.cropped(self.model.crop)
         crop = photo.warp_crop(roi, self.model.input_size)
-        # A copy, since those of many faces would use up ONNX Runtime's limited memory.
-        logits = self.model.predict_logits(to_float_nchw(crop))[0].copy()
-        return AnalyzedFace(candidate.roi, FaceLogits(logits, roi), candidate.confidence)
+        logits = self.model.predict_logits(to_float_nchw(crop))[0]
+        return AnalyzedFace(
+            candidate.roi, FaceLogits(logits, roi), candidate.confidence, points=candidate.points
+        )
 
     def candidates(self, photo: ScaledImage) -> list[Candidate]:
         """All regions whose confidence is high enough, each face once, most confident first."""
@@ -150,11 +152,12 @@ class FaceAnalyzer:
         second = math.sqrt(float(seen.scores[0] * mirrored.scores[0]))
         points = mirrored.points[0][MIRRORED_POINTS] * (-1, 1) + (_LOOK_SIDE, 0)
         mean = (seen.points[0] + points) / (2 * _LOOK_SIDE)
-        aligned = roi_of_points(roi.on_photo(mean))
+        on_photo = roi.on_photo(mean)
+        aligned = roi_of_points(on_photo)
         confidence = self.network.confidence(score, second)
         if again and confidence > _HOPELESS and roi.change_to(aligned) > _MISALIGNED:
             return self.look(photo, aligned, score, again=False)
-        return Candidate(aligned, confidence)
+        return Candidate(aligned, confidence, on_photo)
 
     def _proposed(self, detector: Detector, photo: ScaledImage) -> list[Candidate]:
         """What another detector finds; a face without points is aligned by the one that ships.
@@ -163,10 +166,11 @@ class FaceAnalyzer:
         """
         boxes, points, scores = run_detector(detector, np.asarray(photo.image))
         if points is None:
-            rois = [self.look(photo, roi_of_box(box), 1.0).roi for box in boxes]
+            seen = [self.look(photo, roi_of_box(box), 1.0) for box in boxes]
         else:
-            rois = [roi_of_points(five) for five in points]
-        return self._distinct([Candidate(*one) for one in zip(rois, scores.tolist(), strict=True)])
+            seen = [Candidate(roi_of_points(five), 1.0, five) for five in points]
+        of_own = zip(seen, scores.tolist(), strict=True)
+        return self._distinct([replace(one, confidence=score) for one, score in of_own])
 
     def _distinct(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those whose confidence is high enough, after NMS, most confident first."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,9 @@ class AnalyzedFace:
     # Probability that it is a face, 0..1: calibrated on photos that the detector has not seen (see
     # docs/results.md); of another detector its own score; 1 for a photo that is taken for a face.
     confidence: float
+    # Eyes, tip of the nose, corners of the mouth, from the left of the face's image: x and y on the
+    # photo, [5, 2]; None where no detector has seen them.
+    points: NDArray[np.floating[Any]] | None = field(default=None, kw_only=True)
 
     def without_logits(self, size: tuple[int, int]) -> "AnalyzedFace":
         """The same for a photo of (width, height), in a fraction of the memory."""

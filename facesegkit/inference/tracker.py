@@ -99,7 +99,7 @@ class FaceTracker:
         if face.roi.change_to(seen.roi) > _STEADY:
             seen = analyzer.look(photo, seen.roi, _SCORE)
             return _TrackedFace(analyzer.segment(photo, seen), seen.roi)
-        now = analyzer.segment(photo, Candidate(face.roi, seen.confidence))
+        now = analyzer.segment(photo, Candidate(face.roi, seen.confidence, seen.points))
         still = max(0.0, 1 - before.seen.change_to(seen.roi) / _MOVING)
         back = face.roi_logits.logits - now.roi_logits.logits
         logits = now.roi_logits.logits + np.float32(self.smoothing * still) * back

@@ -32,8 +32,10 @@ def synthesize_dataset(
     annotator: str = "exact",
     workers: int | None = None,
     progress: bool = True,
-) -> None:
+) -> int:
     """Write faces 0..count-1 of a seed to a folder; existing faces are kept.
+
+    Returns how many faces are in the folder now, which may be more.
 
     Writes `CelebA-HQ-img/<id>.jpg` (512 x 512) and `CelebAMask-HQ-mask-anno/<id //
     2000>/<id:05d>_<part>.png` (512 x 512, one channel, 0 or 255). The folder `out` is new, empty,
@@ -60,6 +62,7 @@ def synthesize_dataset(
             with tqdm(total=count, initial=count - len(missing), desc="synthesize",
                       unit="face", disable=not progress or not missing) as bar:  # fmt: skip
                 _synthesize_all(partial(_synthesize_one, out, seed, errors), missing, workers, bar)
+            return sum(photo_path(out, i).exists() for i in range(planned))
     except OSError as error:
         reason = f"{error.strerror or error}; choose another folder or free some space."
         raise FaceSegKitError(f"Cannot write synthetic faces to {out}: {reason}") from error

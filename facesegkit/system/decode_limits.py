@@ -12,7 +12,9 @@ from typing import BinaryIO
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
+from facesegkit.system.colour_profiles import profile_of
 from facesegkit.system.files import check_is_file
+from facesegkit.system.image_containers import check_not_raw, note_bits, without_ballast
 
 # Common photo formats. Some of the other formats that Pillow reads run another program (EPS runs
 # Ghostscript) or take minutes, which makes them unsafe for files from strangers.
@@ -21,13 +23,15 @@ FORMATS = (
     "PCX", "PNG", "PPM", "PSD", "TGA", "TIFF", "WEBP",
 )  # fmt: skip
 
+_ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
+
 # Segmenting a photo must take less than 1 GB, of which the program itself takes about 100 MB. This
 # leaves room for 120 megapixels of a plain JPEG or PNG; phones take 12 or 50, or more on request.
 MAX_MEMORY = 850_000_000  # bytes
 
 # Peak memory of the decoders in bytes per pixel, including the decoded image, measured with the
 # files of tests/cli/test_large_photos.py. Pillow stores a colour pixel in four bytes.
-_DECODING = {"WEBP": 20, "AVIF": 15, "JPEG2000": 25, "TIFF": 10}
+_DECODING = {"WEBP": 20, "AVIF": 15, "HEIF": 15, "JPEG2000": 25, "TIFF": 10}
 _COLOUR = 4
 _LABELS = 3  # label maps of single faces, warped back, and the combined one
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
@@ -41,8 +45,9 @@ _IN_PYTHON = {"bmp_rle", "ppm", "ppm_plain"}  # Pillow's decoders written in Pyt
 _MAX_SCANS = 100  # of a JPEG; each scan covers the whole image, and encoders write about ten
 
 # A marker followed by its length; the other markers stand alone or belong to the pixel data.
-_JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe](?=(..))", re.DOTALL)
-_START_OF_SCAN = 0xDA
+_JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe](?=(..|$))", re.DOTALL)
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_MAX_JPEG_BYTES = 200_000_000  # that are searched for scans; the largest photos take about 100 MB
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _Size = tuple[int, int]
 
@@ -63,10 +68,31 @@ def opened_image(source: Path | str | BinaryIO) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(source, formats=FORMATS) as image:
-                yield image
+            with _opened(source) as file:
+                known = (*FORMATS, "HEIF") if "HEIF" in Image.OPEN else FORMATS  # a package's
+                with Image.open(file, formats=known) as image:
+                    check_not_raw(image, name)
+                    note_bits(image)
+                    yield image
+        except FaceSegKitError:
+            raise
         except Exception as error:  # each of Pillow's readers raises its own on damaged files
             raise FaceSegKitError(_explanation(name, error)) from error
+
+
+@contextmanager
+def _opened(source: Path | str | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, (str, Path)):
+        with open(source, "rb") as file:
+            yield without_ballast(file, str(source))
+    else:
+        yield without_ballast(source, str(getattr(source, "name", "the photo")))
+
+
+def has_more_frames(path: Path) -> bool:
+    """Whether an image file that can be read is an animation, or has several pages."""
+    with opened_image(path) as image:  # of photos, MPO and PSD have previews and layers
+        return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def _explanation(name: str, error: Exception) -> str:
@@ -104,7 +130,7 @@ def check_decodable(image: Image.Image, full_size: _Size, is_rotated: Callable[[
     max_pixels = _MAX_PIXELS.get(image.format or "", pixels)
     if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
         max_pixels = _MAX_PIXELS_IN_PYTHON
-    is_rgb = image.mode == "RGB" and not image.has_transparency_data
+    is_rgb = image.mode == "RGB" and not image.has_transparency_data and not profile_of(image)
     needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=not is_rgb)
     if is_rgb and needed <= MAX_MEMORY and is_rotated():
         needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=True)
@@ -137,11 +163,13 @@ def _count_scans(image: Image.Image) -> int:
         return 1
     before = image.fp.tell()
     image.fp.seek(0)
-    content = image.fp.read()
+    content = image.fp.read(_MAX_JPEG_BYTES)  # a film may follow
     image.fp.seek(before)
     # Segment by segment, because one of them may contain another JPEG as a thumbnail.
     position = scans = 0
     while segment := _JPEG_SEGMENT.search(content, position):
+        if segment[0][1] == _END_OF_IMAGE:
+            break
         scans += segment[0][1] == _START_OF_SCAN
         position = segment.end() + int.from_bytes(segment[1], "big")
     return scans

@@ -47,7 +47,7 @@ def join() -> None:
         store = dist.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     if not is_first():
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def leave() -> None:

@@ -36,7 +36,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.stem[:40]}.{mark}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_unfinished(path.parent.resolve())
+        _clear_once(path.parent.resolve())
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
@@ -46,13 +46,16 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             unfinished.unlink()
 
 
-@cache  # a scan per folder and process, however many files it writes there
-def _clear_unfinished(folder: Path) -> None:
+def clear_unfinished(folder: Path) -> None:
     """Remove the temporary files of processes that were killed."""
     with suppress(OSError):  # another process may be faster, or the folder not be readable
         for file in os.scandir(folder):
             if (match := _UNFINISHED.fullmatch(file.name)) and not _may_be_running(int(match[1])):
                 os.unlink(file)
+
+
+# A scan per folder and process, however many files it writes there.
+_clear_once = cache(clear_unfinished)
 
 
 def _may_be_running(pid: int) -> bool:

@@ -7,13 +7,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.geometry import BBox
+from facesegkit.system.colour_profiles import profile_of, to_srgb
+from facesegkit.system.image_containers import BITS
 
 _Conversion = Callable[[Image.Image], Image.Image]
 
 _MAX_TILE = 1_000_000  # pixels
 
-# Values that stand for white in these modes, the most likely first.
-_WHITE_LEVELS = {"I;16": (65535.0,), "I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
+# Where Pillow keeps an orientation, in the `info` of an image.
+_ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+# Values that stand for white in these modes, the lowest first. Cameras and scanners store 10, 12 or
+# 14 bits in 16 without scaling them. An image of 9 bits or fewer may as well be a dark one of 16.
+_DEPTHS, _DARKEST = (1023.0, 4095.0, 16383.0, 65535.0), 511
+_WHITE_LEVELS = {"I;16": _DEPTHS, "I": _DEPTHS, "F": (1.0, 255.0, 65535.0)}
 
 
 def tiles(size: tuple[int, int]) -> Iterator[BBox]:
@@ -27,7 +34,9 @@ def tiles(size: tuple[int, int]) -> Iterator[BBox]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image itself if it is RGB already, else a copy."""
+    """The image itself if it is RGB already, and sRGB as far as it says; else a copy."""
+    if profile := profile_of(image):
+        image = to_srgb(image, profile)
     if image.mode.startswith(("I", "F")):
         convert = _conversion_to_8_bit(image)
     elif image.has_transparency_data:
@@ -38,6 +47,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     for box in tiles(image.size):  # to save memory
         rgb.paste(convert(image.crop(box)), box)
     return rgb
+
+
+def turned(image: Image.Image, transpose: Image.Transpose | None) -> Image.Image:
+    """The image turned or flipped, without the metadata that say so: it would be turned again."""
+    if transpose is None:
+        return image
+    upright = image.transpose(transpose)
+    for name in _ORIENTED:
+        upright.info.pop(name, None)
+    return upright
 
 
 def _blend_over_white(image: Image.Image) -> Image.Image:
@@ -51,7 +70,8 @@ def _conversion_to_8_bit(image: Image.Image) -> _Conversion:
     arrays = (_finite(image.crop(box)) for box in tiles(image.size))
     ranges = np.array([(values.min(), values.max()) for values in arrays], np.float64)
     black, highest = float(ranges.min()), float(ranges.max())
-    white = next((w for w in _WHITE_LEVELS[image.mode[:4]] if black >= 0 and highest <= w), None)
+    levels = _white_levels(image, highest)
+    white = next((w for w in levels if black >= 0 and highest <= w), None)
     scale, black = (255 / white, 0.0) if white else (255 / max(highest - black, 1.0), black)
 
     def convert(tile: Image.Image) -> Image.Image:
@@ -60,6 +80,15 @@ def _conversion_to_8_bit(image: Image.Image) -> _Conversion:
         return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
     return convert
+
+
+def _white_levels(image: Image.Image, highest: float) -> tuple[float, ...]:
+    levels = _WHITE_LEVELS[image.mode[:4]]
+    if levels is not _DEPTHS:
+        return levels
+    if bits := image.info.get(BITS):  # decides, as far as the pixels agree
+        return (2.0**bits - 1, 65535.0)
+    return levels if highest > _DARKEST else levels[-1:]
 
 
 def _finite(image: Image.Image) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import facesegkit
 from facesegkit.errors import FaceSegKitError
 from facesegkit.system.files import atomic_write
+from facesegkit.system.pickle_check import checked_archive
 
 # Five float32 copies of the largest model that checkpoint.py accepts: a training state holds its
 # weights, their EMA, the best EMA so far, and the two moments of AdamW.
@@ -42,12 +43,12 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here
             size = Path(path).stat().st_size
-            if zipfile.is_zipfile(path):  # which could unpack to all the memory there is
+            if size <= _MAX_BYTES:  # which a zip file could unpack to all the memory there is
                 with zipfile.ZipFile(path) as archive:
                     size = max(size, sum(file.file_size for file in archive.infolist()))
             if size > _MAX_BYTES:
                 raise ValueError(f"it has {size:,} bytes")
-            plain = torch.load(path, map_location="cpu", weights_only=True)
+            plain = torch.load(checked_archive(path), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way
         reason = f"{path} was not saved by facesegkit, or it is damaged"
         raise FaceSegKitError(f"{reason}; train again with {train}.") from error

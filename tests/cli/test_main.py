@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
@@ -152,7 +152,7 @@ def test_training_from_a_model_with_a_teacher(trained, synthetic, tmp_path, monk
 def test_a_model_is_like_the_one_that_it_learns_from(given, expected, monkeypatch):
     fit, caches = Mock(side_effect=KeyboardInterrupt), Mock(return_value=[Mock()])
     monkeypatch.setattr(train, "_open_caches", caches)
-    monkeypatch.setattr(train, "_split", Mock())
+    monkeypatch.setattr(train, "_split", MagicMock())
     monkeypatch.setattr(train, "_check_outputs", Mock())
     monkeypatch.setattr(train, "_summary", Mock())
     monkeypatch.setattr(train, "fit", fit)
@@ -247,7 +247,7 @@ def test_a_face_can_be_required(tmp_path, photo, two_faces, capsys):
     assert f"No face was detected in {photo}, but one is required" in capsys.readouterr().err
     assert output.exists()
     assert inference("--image", two_faces, *required, "--output", output) == 0
-    assert facesegkit("segment", photo, two_faces, *required, "--output-dir", tmp_path) == 1
+    assert facesegkit("segment", photo, two_faces, *required, "--output-dir", tmp_path) == 3
     assert "No face was detected in 1 of 2 photos, but one is" in capsys.readouterr().err
     assert (tmp_path / "photo.png").exists() and (tmp_path / "two.png").exists()
 
@@ -328,12 +328,27 @@ def test_segment_reports_bad_files_and_continues(tmp_path, photo, model, capsys)
         shutil.copy(photo, folder / f"{stem}.jpg")
     (folder / "broken.jpg").write_bytes(photo.read_bytes()[:500])
     (out / "unwritable.png").mkdir(parents=True)
-    assert facesegkit("segment", folder, "--model", model, "--output-dir", out) == 1
+    assert facesegkit("segment", folder, "--model", model, "--output-dir", out) == 3
     printed = capsys.readouterr().err
     assert "broken.jpg is damaged" in printed
     assert "unwritable.png: Is a directory" in printed
     assert "2 of 3 files could not be segmented" in printed
     assert sorted(os.listdir(out)) == ["unwritable.png", f"{name}.png"]
+
+
+def test_the_exit_status_says_whether_all_some_or_none_succeeded(tmp_path, photo, model, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photo.read_bytes()[:500])
+    given = ["--model", model, "--output-dir", tmp_path / "out"]
+    assert facesegkit("segment", photo, *given) == 0
+    assert facesegkit("segment", photo, broken, *given) == 3
+    assert facesegkit("segment", broken, tmp_path / "missing.jpg", *given) == 1
+    with pytest.raises(SystemExit) as stopped:
+        facesegkit("segment")
+    assert stopped.value.code == 2
+    with pytest.raises(SystemExit):
+        facesegkit("--help")
+    assert "3 if only some of the inputs did" in " ".join(capsys.readouterr().out.split())
 
 
 def test_originals_are_never_overwritten(tmp_path, model, capsys):
@@ -342,7 +357,7 @@ def test_originals_are_never_overwritten(tmp_path, model, capsys):
     before = path.read_bytes()
     for given in (tmp_path, path):
         assert facesegkit("segment", given, "--model", model, "--output-dir", tmp_path) == 1
-        assert "would overwrite" in message(capsys)
+        assert "would overwrite" in capsys.readouterr().err
     assert inference("--image", path, "--model", model, "--output", path) == 1
     assert path.read_bytes() == before
 

@@ -164,9 +164,9 @@ def test_only_another_cache_is_built_again(data_set, cache, capsys, monkeypatch)
         assert capsys.readouterr().err == f"{cache} is built again: {said}.\n"
     monkeypatch.setattr(cache_module, "_fill", None)
     assert len(build(data_set.root, cache).ids) == 12
-    manifest = json.loads((cache / "manifest.json").read_text())  # as the first version wrote it
+    manifest = json.loads((cache / "manifest.json").read_text())  # as this version writes it
     names = "format photo_size annotation_size fingerprint source split_rule ids splits bad"
-    assert {*manifest} == {*names.split(), "complete"} and manifest["format"] == 1
+    assert {*manifest} == {*names.split(), "complete"} and manifest["format"] == 2
 
 
 def test_changed_files_are_noticed(data_set, cache, capsys):
@@ -290,13 +290,12 @@ def test_strict_stops_at_a_bad_pair(broken, cache):
 def test_all_pairs_bad(empty_data_set, cache):
     for photo_id in (9, 100):  # ordered as numbers, not as texts
         empty_data_set.add(photo_id)
-        for part in empty_data_set.masks[photo_id]:
-            empty_data_set.mask(photo_id, part).unlink()
+        empty_data_set.photo(photo_id).write_bytes(b"x")
     with pytest.raises(FaceSegKitError) as caught:
         build(empty_data_set.root, cache)
     assert str(caught.value) == (
         f"None of the 2 pairs of {empty_data_set.root} can be used; "
-        f"the first one: CelebA-HQ-img/9.jpg has no mask in CelebAMask-HQ-mask-anno."
+        f"the first one: CelebA-HQ-img/9.jpg cannot be read: it is not an image, or is damaged."
     )
 
 

@@ -1,6 +1,10 @@
 """Videos: read, segmented, written with their timestamps and their audio."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -101,14 +105,17 @@ def test_timestamps_and_audio_are_kept(moving, segmenter, tmp_path):
     assert lengths[0] == pytest.approx(lengths[1], abs=0.1) and lengths[0] > 1.5
 
 
-def test_odd_sizes_lose_a_row_and_a_column_and_other_audio_is_left_out(segmenter, tmp_path):
+def test_odd_sizes_lose_a_row_and_a_column_and_other_audio_becomes_aac(segmenter, tmp_path):
     frames = [frame_with_face().crop((0, 0, 319, 239))] * 3
     write_video(tmp_path / "odd.mkv", frames, audio="pcm_s16le")
     segment_video(segmenter, tmp_path / "odd.mkv", tmp_path / "out.mkv")
     assert [frame.shape for frame in read_video(tmp_path / "out.mkv")] == [(238, 318, 3)] * 3
     with av.open(tmp_path / "out.mkv") as container:
         assert container.streams.video[0].average_rate == Fraction(12)
-        assert not container.streams.audio
+        sound = container.streams.audio[0]
+        samples = [frame.samples for frame in container.decode(sound)]
+    assert sound.codec_context.name == "aac"
+    assert sum(samples) / 16_000 == pytest.approx(3 / 12, abs=0.15)
 
 
 def test_the_rotation_that_a_phone_wrote_is_applied(segmenter, tmp_path):
@@ -131,6 +138,219 @@ def test_a_file_that_is_no_video(content, moving, segmenter, tmp_path):
         segment_video(segmenter, path, tmp_path / "out.mp4")
     assert (tmp_path / "out.mp4").read_bytes() == b"as it was"
     assert sorted(os.listdir(tmp_path)) == ["broken.mp4", "out.mp4"]
+
+
+def test_a_damaged_packet_is_skipped_and_said(moving, segmenter, tmp_path):
+    with av.open(moving) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+        middle = packets[len(packets) // 2]
+        position, size = middle.pos, middle.size
+    content = bytearray(moving.read_bytes())
+    content[position : position + size] = b"\xff" * size
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    said = []
+    done = segment_video(
+        segmenter, tmp_path / "damaged.mp4", tmp_path / "o.mp4", notice=said.append
+    )
+    assert 0 < done < FRAMES
+    assert "1 damaged packet was skipped" in said[0]
+
+
+def test_a_missing_video_is_said_to_be_missing(segmenter, tmp_path):
+    with pytest.raises(FaceSegKitError, match=r"There is no video .*none.mp4"):
+        segment_video(segmenter, tmp_path / "none.mp4", tmp_path / "out.mp4")
+
+
+def test_a_playlist_named_as_a_video_is_refused(moving, segmenter, tmp_path):
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile '{moving}'\n")
+    with pytest.raises(FaceSegKitError, match="is not a video that can be read"):
+        segment_video(segmenter, tmp_path / "list.mp4", tmp_path / "out.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no colon in a name")
+def test_a_name_with_a_colon(segmenter, tmp_path):
+    write_video(tmp_path / "take:1.mp4", [frame_with_face()] * 2)
+    assert segment_video(segmenter, tmp_path / "take:1.mp4", tmp_path / "out:1.mp4") == 2
+
+
+class Turned:
+    """A frame as PyAV decodes it, with a display matrix."""
+
+    width, height, color_trc = 4, 2, 2
+
+    def __init__(self, a, b, c, d):
+        matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 14], np.int32) << 16
+        self.side_data = {"DISPLAYMATRIX": matrix.tobytes()}
+
+    def to_ndarray(self, **_):
+        return np.repeat(np.arange(8, dtype=np.uint8).reshape(2, 4, 1), 3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turned"),
+    [
+        ((1, 0, 0, 1), lambda pixels: pixels),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((-1, 0, 0, -1), lambda pixels: np.rot90(pixels, 2)),
+        ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1)),  # clockwise, as phones write it
+        ((0, -1, 1, 0), np.rot90),
+        ((0, 1, 1, 0), lambda pixels: pixels.swapaxes(0, 1)),  # mirrored and turned
+    ],
+)
+def test_display_matrices_mirror_as_well_as_turn(matrix, turned):
+    from facesegkit.inference.hdr import ToneMapper
+    from facesegkit.inference.video_frames import upright
+
+    frame = Turned(*matrix)
+    np.testing.assert_array_equal(upright(frame, None, ToneMapper()), turned(frame.to_ndarray()))
+
+
+def write_times(path, times, codec="mjpeg"):
+    """One frame at each of these times, in tenths of a second."""
+    with av.open(path, "w") as container:
+        video = container.add_stream(codec, rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        encoder = av.CodecContext.create(codec, "w")
+        encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuvj420p"
+        encoder.time_base = Fraction(1, 10)
+        for number, at in enumerate(times):
+            picture = Image.new("RGB", (64, 48), (20 * number, 90, 90))
+            for packet in encoder.encode(av.VideoFrame.from_image(picture)):
+                packet.stream, packet.pts, packet.dts = video, at, at
+                packet.time_base = Fraction(1, 10)
+                container.mux(packet)
+
+
+def times_of(path):
+    with av.open(path) as container:
+        return np.array([frame.time for frame in container.decode(video=0)])
+
+
+def test_repeated_and_backward_times_become_later_ones(segmenter, tmp_path):
+    times = [0, 1, 1, 2, 3, 3, 4]
+    write_times(tmp_path / "odd.mkv", times)
+    assert segment_video(segmenter, tmp_path / "odd.mkv", tmp_path / "out.mp4") == 7
+    result = times_of(tmp_path / "out.mp4")
+    assert (np.diff(result) > 0).all()
+    np.testing.assert_allclose(result, np.array(times) / 10, atol=0.06)
+
+    from facesegkit.inference.video import _Writer
+
+    writer = _Writer.__new__(_Writer)
+    writer.last, writer.rate = None, Fraction(10)
+    frames = [av.VideoFrame(16, 16, "rgb24") for _ in range(5)]
+    for frame, pts in zip(frames, (10, 40, 20, None, 70), strict=True):
+        frame.pts, frame.time_base = pts, Fraction(1, 100)
+    made = [writer._next_time(frame, Fraction(1, 100)) for frame in frames]
+    assert made == [10, 40, 45, 55, 70]
+
+
+def test_frames_without_times_follow_the_frame_rate(segmenter, tmp_path):
+    with av.open(tmp_path / "raw.mkv", "w", format="h264") as container:
+        video = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(20):
+            container.mux(video.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48)))))
+        container.mux(video.encode(None))
+    assert segment_video(segmenter, tmp_path / "raw.mkv", tmp_path / "out.mp4") == 20
+    np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), np.arange(20) / 10, atol=0.01)
+
+
+def test_colours_are_those_of_bt709_and_tagged_so(segmenter, tmp_path):
+    colour = (200, 60, 30)
+    with av.open(tmp_path / "red.mp4", "w") as container:
+        video = container.add_stream("libx264rgb", rate=10, options={"crf": "0"})
+        video.width, video.height, video.pix_fmt = 320, 240, "rgb24"
+        container.mux(video.encode(av.VideoFrame.from_image(Image.new("RGB", (320, 240), colour))))
+        container.mux(video.encode(None))
+    segment_video(segmenter, tmp_path / "red.mp4", tmp_path / "out.mp4")
+    with av.open(tmp_path / "out.mp4") as container:
+        frame = next(container.decode(video=0))
+        luma = np.asarray(frame.planes[0]).reshape(240, -1)[9, 9]
+    assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)
+    wanted = 16 + 219 / 255 * (0.2126 * 200 + 0.7152 * 60 + 0.0722 * 30)
+    assert luma == pytest.approx(wanted, abs=2)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
+def test_a_video_that_is_cut_off_is_said_to_be(suffix, segmenter, tmp_path):
+    rng = np.random.default_rng(0)
+    path, said = tmp_path / f"cut{suffix}", []
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    with av.open(path, "w", options=options) as container:
+        video = container.add_stream("libx264", rate=12, options={"g": "6"})
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(36):
+            noise = rng.integers(0, 255, (64, 64, 3)).astype(np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(video.encode(None))
+    assert segment_video(segmenter, path, tmp_path / "out.mp4", notice=said.append) == 36
+    assert not said
+    os.truncate(path, path.stat().st_size * 6 // 10)
+    assert 12 < segment_video(segmenter, path, tmp_path / "out.mp4", notice=said.append) < 30
+    assert len(said) == 1 and "the file is cut off; only 1." in said[0]
+
+
+def as_hlg(photo):
+    """sRGB as BT.2020 HLG, uint16, with white at the peak; the inverse of what is tested."""
+    from facesegkit.inference.hdr import _TO_BT709
+
+    light = np.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4)
+    light = np.clip(light @ np.linalg.inv(_TO_BT709).T, 0, 1)
+    luminance = light @ np.array([0.2627, 0.6780, 0.0593])
+    scene = light * np.maximum(luminance, 1e-9)[..., None] ** (1 / 1.2 - 1)
+    high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    return np.rint(np.clip(signal, 0, 1) * 65535).astype(np.uint16)
+
+
+def test_hlg_looks_as_the_photo_that_it_was_made_from():
+    from facesegkit.inference.hdr import ToneMapper
+
+    photo = np.asarray(frame_with_face())
+    mapped = ToneMapper()(as_hlg(photo / 255), 18)
+    assert np.abs(mapped.astype(int) - photo).mean() < 4
+
+
+def test_pq_keeps_order_and_range_in_one_exposure():
+    from facesegkit.inference.hdr import ToneMapper
+
+    ramp = np.repeat(np.linspace(0, 65535, 256).astype(np.uint16)[None, :, None], 3, axis=2)
+    mapped = ToneMapper()(np.repeat(ramp, 8, axis=0), 16)[0, :, 1].astype(int)
+    assert mapped[0] == 0 and mapped[-1] == 255 and (np.diff(mapped) >= 0).all()
+    assert 90 < mapped[148] < 200  # a white page, 203 cd/m2, in a picture with much brighter parts
+
+
+def test_odd_pixels_and_sizes():
+    from facesegkit.inference.video_frames import _shown_size, fitted
+
+    assert _shown_size(256, 512, Fraction(2)) == (512, 512)
+    assert _shown_size(512, 256, Fraction(1, 2)) == (512, 512)
+    assert max(_shown_size(17_000, 32, None)) == 16_384
+    assert np.prod(_shown_size(7680, 4320, None)) <= 9_010_000
+    portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
+    assert portrait.shape == (360, 640, 3)
+    rows, columns = np.nonzero(portrait[..., 0] > 128)
+    assert np.ptp(rows) / np.ptp(columns) == pytest.approx(640 / 360, abs=0.03)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can handle")
+def test_sigterm_leaves_no_unfinished_file(tmp_path):
+    write_video(tmp_path / "long.mp4", [Image.new("RGB", (64, 48))] * 1500)
+    command = [sys.executable, "-m", "facesegkit", "segment", "long.mp4", "--output-dir", "out"]
+    process = subprocess.Popen(
+        [*command, "--model", "unet-synthetic"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    out = tmp_path / "out"
+    for _ in range(600):
+        if out.is_dir() and any(name.endswith(".mp4") for name in os.listdir(out)):
+            break
+        time.sleep(0.05)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert not os.listdir(out)
 
 
 def test_audio_only(segmenter, tmp_path):
@@ -160,6 +380,6 @@ def test_the_command(moving, tmp_path, capsys):
     assert "--output is for one photo or video" in capsys.readouterr().err
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     both = ["segment", str(tmp_path / "broken.mp4"), *arguments[1:]]
-    assert main([*both, "--output-dir", str(tmp_path / "all")]) == 1
+    assert main([*both, "--output-dir", str(tmp_path / "all")]) == 3
     assert "1 of 2 files could not be segmented" in capsys.readouterr().err
     assert os.listdir(tmp_path / "all") == ["moving.mp4"]
