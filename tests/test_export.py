@@ -128,7 +128,7 @@ def broken_weights(graph):
     tensor.CopyFrom(numpy_helper.from_array(np.zeros((1, 2, 3, 3), np.float32), tensor.name))
 
 
-NOT_ONNX, NOT_FITTING = "not an ONNX model, or it is damaged", "do not fit together"
+NOT_ONNX, NOT_FITTING = "not a model of facesegkit, or it is damaged", "do not fit together"
 CHANGES = {
     "no inputs": (lambda graph: graph.graph.ClearField("input"), NOT_ONNX),
     "no metadata": (lambda graph: graph.ClearField("metadata_props"), "not a model of facesegkit"),
@@ -171,7 +171,7 @@ def test_missing_and_other_files(tmp_path):
     with pytest.raises(FaceSegKitError, match="Cannot read the model .*nowhere.onnx"):
         load_model(tmp_path / "nowhere.onnx")
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(FaceSegKitError, match="text.onnx is not an ONNX model"):
+    with pytest.raises(FaceSegKitError, match="text.onnx is not a model of facesegkit, or"):
         load_model(tmp_path / "text.onnx")
     with pytest.raises(FaceSegKitError):
         export_onnx(checkpoint(), tmp_path / "text.onnx" / "model.onnx")

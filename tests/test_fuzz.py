@@ -113,7 +113,9 @@ def test_hostile_photos(tmp_path):
     report, errors = measured(command, photos, tmp_path)
     good = succeeded(report, errors)
     for file, (status, _, _) in report.items():
-        assert sum(Path(file).name in line for line in errors.splitlines()) == status, file
+        lines = sum(Path(file).name in line for line in errors.splitlines())
+        is_animated = Path(file).stem == "animated"  # only its first picture is segmented
+        assert lines == status + is_animated, file
     assert {"animated", "exif", "two words, ümläut 写真", "line", "row", "one-pixel"} <= good
     assert not {"promises", "cut", "program", "empty", "pipe", "folder", "no-pixel"} & good
     assert {file.stem for file in results.iterdir()} <= good
@@ -189,7 +191,7 @@ def test_a_model_that_needs_gigabytes(whole, tmp_path):
     command = "segment --model bomb.onnx --output-dir out"
     report, errors = measured(command, [tmp_path / "photo.png"], tmp_path)
     assert not succeeded(report, errors)
-    assert "bomb.onnx is not an ONNX model, or" in errors and len(errors.splitlines()) == 1
+    assert "bomb.onnx is not a model of facesegkit, or" in errors and len(errors.splitlines()) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no such device")

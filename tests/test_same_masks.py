@@ -75,11 +75,12 @@ def by_inference_py(photos: list[Path], folder: Path) -> dict[str, Labels]:
 
 
 def in_the_explorer(photos: list[Path], folder: Path) -> dict[str, Labels]:
-    explorer = pytest.importorskip("facesegkit.course.explorer")
-    exploration, found = explorer.Exploration(), {}
+    explorer = pytest.importorskip("facesegkit.course.explorer.exploration")
+    exploration, settings = explorer.Exploration(), explorer.Settings("separable")
+    found = {}
     for photo in photos:
         name = exploration.add_photo(photo.name, photo.read_bytes())  # as it is uploaded
-        found[photo.name] = exploration.result(name, "separable", None).segmentation.labels
+        found[photo.name] = exploration.segment(name, settings).segmentation.labels
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from facesegkit.batch.photo import Outcome, Written, written
 from facesegkit.errors import FaceSegKitError
 
-INDEX = "facesegkit-index.jsonl"
+INDEX = ".facesegkit-index.jsonl"
 
 
 @dataclass(frozen=True)

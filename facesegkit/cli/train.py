@@ -221,7 +221,8 @@ def _save(checkpoint: Checkpoint, scores: Evaluation | None, path: Path) -> None
     save_history(about["history"], path.with_suffix(".csv"))
     curves = path.with_name("training_loss.png")
     save_figure(training_curves(about["history"]), curves)
-    print(f"saved {path} and {curves}")
+    if not scores:  # with them, it is saved again
+        print(f"saved {path} and {curves}")
 
 
 @contextmanager

@@ -110,14 +110,14 @@ def _checked(content: bytes, path: Path, kind: str) -> tuple[OnnxFile, dict[str,
     except NotFiniteError as error:
         raise not_finite(path) from error
     except (ValueError, RecursionError) as error:  # the latter of JSON
-        raise _not_onnx(path, first_line(error)) from error
+        raise _not_a_model(path, first_line(error)) from error
     check_kind(metadata, path, kind)
     return file, metadata
 
 
-def _not_onnx(path: Path, reason: str) -> FaceSegKitError:
+def _not_a_model(path: Path, reason: str) -> FaceSegKitError:
     remedy = "run 'facesegkit export' again, or install facesegkit again if it came with it"
-    problem = f"{path} is not an ONNX model, or it is damaged"
+    problem = f"{path} is not a model of facesegkit, or it is damaged"
     return FaceSegKitError(f"{problem} ({reason}); {remedy}.")
 
 
@@ -169,7 +169,7 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
         providers = ["CPUExecutionProvider"]
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise _not_onnx(path, first_line(error)) from error
+        raise _not_a_model(path, first_line(error)) from error
 
 
 @cache

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from facesegkit.batch import photo as batch_photo
 from facesegkit.checkpoint import ARCHITECTURES, Checkpoint, build_model, load, save
 from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
@@ -282,7 +283,8 @@ def test_all_faces_or_the_largest_as_numbers(tmp_path, two_faces, monkeypatch):
 
 def test_a_search_and_a_lowest_confidence(tmp_path, two_faces, monkeypatch):
     used = Mock(wraps=FaceSegmenter)
-    monkeypatch.setattr("facesegkit.cli.segment.FaceSegmenter", used)
+    monkeypatch.setattr(batch_photo, "FaceSegmenter", used)
+    batch_photo.open_segmenter.cache_clear()
     given = ["--model", "unet-synthetic", "--view", "json", "--output", tmp_path / "a.json"]
 
     def faces(*options):
@@ -315,7 +317,7 @@ def test_segment_takes_photos_and_folders(tmp_path, photo, model):
     out = tmp_path / "out"
     given = ["--model", model, "--output-dir", out, "--view", "labels"]
     assert facesegkit("segment", photo, folder, *given) == 0
-    assert sorted(os.listdir(out)) == ["a.png", "b.png", "photo.png"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.png", "b.png", "photo.png"]
     with Image.open(out / "a.png") as labels:
         assert labels.size == (30, 20) and np.asarray(labels).max() < 6
 
@@ -333,7 +335,7 @@ def test_segment_reports_bad_files_and_continues(tmp_path, photo, model, capsys)
     assert "broken.jpg is damaged" in printed
     assert "unwritable.png: Is a directory" in printed
     assert "2 of 3 files could not be segmented" in printed
-    assert sorted(os.listdir(out)) == ["unwritable.png", f"{name}.png"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["unwritable.png", f"{name}.png"]
 
 
 def test_the_exit_status_says_whether_all_some_or_none_succeeded(tmp_path, photo, model, capsys):

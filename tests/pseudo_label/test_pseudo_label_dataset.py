@@ -144,7 +144,7 @@ def test_a_damaged_photo_does_not_end_the_command(faces, tmp_path, capsys):
     folder, _ = faces
     (broken := tmp_path / "broken.jpg").write_bytes(b"no photo")
     given = [str(folder / "0.png"), str(broken), "--output", str(tmp_path / "set")]
-    assert main(["pseudo-label", *given]) == 1
+    assert main(["pseudo-label", *given]) == 3  # some succeeded
     said = capsys.readouterr()
     assert "1 face of 2 photos" in said.out and "1 of 2 photos could not be read" in said.err
     assert main(["pseudo-label", "x.jpg", "--min-confidence", "2", "--output", "y"]) == 1
