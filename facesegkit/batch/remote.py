@@ -1,13 +1,20 @@
 """Photos in cloud storage, by URI (s3://bucket/photo.jpg), through pyarrow."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 from facesegkit.errors import FaceSegKitError, first_line
 
 _Version = tuple[int, int]
+
+
+def base_name(uri: str) -> str:
+    """The name of a photo without its folder, such as "a b.jpg" of s3://bucket/a%20b.jpg?region=x."""
+    return unquote(PurePosixPath(urlsplit(uri).path).name)
 
 
 def list_photos(uri: str, suffixes: Iterable[str]) -> list[str]:
@@ -27,15 +34,18 @@ def list_photos(uri: str, suffixes: Iterable[str]) -> list[str]:
     photos = [name for name in visible if name.lower().endswith(tuple(suffixes))]
     if not photos:
         raise FaceSegKitError(f"There is no photo (.jpg, .png, ...) in {uri}.")
-    return [f"{uri.rstrip('/')}/{name}" for name in photos]
+    folder = urlsplit(uri)
+    return [
+        folder._replace(path=f"{folder.path.rstrip('/')}/{quote(name)}").geturl() for name in photos
+    ]
 
 
 def download(uri: str, file: Path) -> _Version:
     """Copy a photo to a file; returns its version. Raises a FaceSegKitError if that fails."""
     with _opened(uri) as (files, path):
         version = _version(files.get_file_info(path))
-        with files.open_input_stream(path) as stream:
-            file.write_bytes(stream.read())
+        with files.open_input_stream(path) as stream, file.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
     return version
 
 
@@ -55,7 +65,8 @@ def _opened(uri: str) -> Iterator[tuple[Any, str]]:
     try:
         from pyarrow.fs import FileSystem
 
-        yield FileSystem.from_uri(uri)
+        # pyarrow refuses what users write as it is, such as spaces.
+        yield FileSystem.from_uri(quote(uri, safe="/:?#[]@!$&'()*+,;=%~"))
     except ModuleNotFoundError as error:
         fix = "pip install 'facesegkit[ray]'"
         raise FaceSegKitError(f"{uri} needs {error.name}: {fix}.") from error

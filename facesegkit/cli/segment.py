@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facesegkit.batch.command import add_batch_options, engine, photos_at, prepared_batch
 from facesegkit.batch.photo import open_segmenter
+from facesegkit.batch.remote import base_name
 from facesegkit.cli.common import (
     MODEL,
     Commands,
@@ -278,7 +279,8 @@ def _named_results(
     sources: dict[str, Path | str] = {}
     for file in files:
         suffix = ".mp4" if is_video(file) else _suffix(options.view or PHOTO_VIEW)
-        output = options.output_dir / f"{Path(file).stem}{suffix}"
+        name = file.name if isinstance(file, Path) else base_name(file)
+        output = options.output_dir / f"{Path(name).stem}{suffix}"
         other = sources.setdefault(same_name(output), file)
         if other is file:
             outputs[file] = output

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from facesegkit.batch.photo import Outcome, PhotoJob, Settings, Version, segment_photo
-from facesegkit.batch.remote import download
+from facesegkit.batch.remote import base_name, download
 from facesegkit.batch.run import Engine
 from facesegkit.errors import FaceSegKitError, counted, first_line
 
@@ -76,7 +76,7 @@ class _File:
         output = str(place / f"result{Path(job.output).suffix}")
         if "://" not in job.photo:
             return cls(job, job.photo, output)
-        photo = place / f"photo{PurePosixPath(job.photo).suffix}"
+        photo = place / f"photo{Path(base_name(job.photo)).suffix}"
         try:
             version = download(job.photo, photo)
         except FaceSegKitError as error:

@@ -17,6 +17,7 @@ from PIL import Image
 from facesegkit.batch import run
 from facesegkit.batch.index import INDEX, Index
 from facesegkit.batch.photo import PhotoJob, Settings, segment_photo
+from facesegkit.batch.remote import base_name, download, list_photos, remote_version
 from facesegkit.batch.rle import mask_of, run_lengths
 from facesegkit.batch.run import local_engine, prepare
 from facesegkit.cli.main import main
@@ -221,3 +222,16 @@ def test_a_uri_needs_ray(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["segment", "s3://bucket/photos"]) == 1
     assert "s3://bucket/photos can be read only with --ray" in capsys.readouterr().err
+
+
+def test_names_in_uris(tmp_path):
+    pytest.importorskip("pyarrow.fs")
+    for name in ("a b#1?é.jpg" if os.name == "posix" else "a b#1é.jpg", ".hidden.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    (uri,) = list_photos(tmp_path.as_uri(), {".jpg"})
+    assert list_photos(uri, {".jpg"}) == [uri]
+    assert download(uri, tmp_path / "copy") == remote_version(uri)
+    assert (tmp_path / "copy").read_bytes().decode() == base_name(uri)
+    assert base_name("s3://bucket/photos/a%20b.jpg?region=x") == "a b.jpg"
+    with pytest.raises(FaceSegKitError, match="There is no photo"):
+        list_photos(tmp_path.as_uri(), {".png"})
