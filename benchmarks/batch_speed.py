@@ -7,7 +7,7 @@ The photos are the portraits of figures/portraits/, enlarged to 1024 pixels of w
 with one worker and with one per core take turns, and the fastest of each counts, since other
 programs can only slow one down; if they do, processor time says more. Memory is that of all
 processes, when 100 photos are done and from then on to the last of 5,000; pages that processes
-share count once (PSS).
+share count once (PSS). What a run keeps of each photo is measured with names alone.
 """
 
 import argparse
@@ -24,7 +24,9 @@ from common import TOP, report
 from PIL import Image
 from prepare_speed import processor_seconds
 
-from facesegkit.batch.photo import rows_of
+from facesegkit.batch.index import Entry, Index
+from facesegkit.batch.photo import Outcome, PhotoJob, Settings, Written, rows_of
+from facesegkit.batch.run import prepare
 from facesegkit.image_io import read_reduced
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.visualize import save_view
@@ -109,6 +111,22 @@ def memory(photos: Path, count: int, options: Sequence[str]) -> dict[str, float]
             "MB at most": round(max(samples)), "growth in %": round(growth, 1)}  # fmt: skip
 
 
+def bytes_per_photo(count: int = 100_000) -> int:
+    """Memory that a run that is continued keeps for each photo: its paths and its index entry."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, settings = Path(name), Settings("separable")
+        jobs = (PhotoJob(f"/data/photos/{i:08}.jpg", f"{folder}/{i:08}.png") for i in range(count))
+        done = (Outcome(job, version=(10**5, 10**18), image=Written(5000, 10**9)) for job in jobs)
+        Index(folder).add(Entry.of(outcome, "0" * 16, None) for outcome in done)
+        before = megabytes(os.getpid())
+        photos = [Path(f"/data/photos/{i:08}.jpg") for i in range(count)]
+        outputs = {str(photo): folder / f"{photo.stem}.png" for photo in photos}
+        batch = prepare(outputs, settings, folder, classes=(), resume=True)
+        kept = megabytes(os.getpid()) - before
+    assert len(batch.jobs) == len(photos) == count
+    return round(1e6 * kept / count)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=1000, help="for the throughput")
@@ -132,6 +150,7 @@ def main() -> None:
             "processor ms per photo": round(1000 * all_cpu / options.photos, 1),
             "processor ms of each step": steps(photos),
         }  # fmt: skip
+        results["bytes per photo of a run"] = bytes_per_photo()
         print(results, flush=True)
         write_photos(many, options.many)
         for name in ("images", "both"):

@@ -460,6 +460,8 @@ def batch() -> str:
         memory = found[f"memory of 5000 photos, {name}"]
         grown = f"{memory['growth in %']:+.1f} % to photo 5,000"
         rows.append([f"memory of all processes, {about}", f"{memory['MB after 100']} MB, {grown}"])
+    kept = found["bytes per photo of a run"] / 1000
+    rows.append(["and for each photo of a run", f"{kept:.1f} kB"])
     return table(f"{found['photos']:,} JPEGs, {found['kB per photo']} kB each | result", rows)
 
 
