@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any
 
 import torch
 
@@ -101,18 +100,19 @@ def run_train(options: argparse.Namespace) -> None:
     checkpoint = Checkpoint(arch, trained, scheme, about=about, crop=crop)
     if is_complete(history, train, config):
         if distributed.is_first():
-            _save(checkpoint, None, options.model)  # evaluating may fail, or be interrupted
+            _save(checkpoint, options.model)  # evaluating may fail, or be interrupted
         checkpoint.model.to(device)
         data, evaluation = _evaluate_split(checkpoint, caches, options.split)
         if distributed.is_first():
-            _save(checkpoint, evaluation, options.model)
+            checkpoint.model.cpu()
+            save(replace(checkpoint, about=about | {"scores": evaluation.to_dict()}), options.model)
             _report(evaluation, data, checkpoint, options.report)
         return
     if sum(row["val_mean_f1"] >= 0 for row in history) < 2:
         print("Training was stopped too early for a model; only the state for --resume is saved.")
         raise KeyboardInterrupt
     if distributed.is_first():  # after Ctrl-C, nobody wants to wait for an evaluation
-        _save(checkpoint, None, options.model)
+        _save(checkpoint, options.model)
         print(f"It is the best model of the first {history[-1]['minutes']:.1f} minutes.")
         raise KeyboardInterrupt
 
@@ -211,18 +211,15 @@ def _config(options: argparse.Namespace, crop: RelativeCrop, device: torch.devic
     )
 
 
-def _save(checkpoint: Checkpoint, scores: Evaluation | None, path: Path) -> None:
+def _save(checkpoint: Checkpoint, path: Path) -> None:
     """Save a trained model with its metadata, the training history and its curves."""
     checkpoint.model.cpu()
-    about: dict[str, Any] = dict(checkpoint.about)
-    if scores:
-        about["scores"] = scores.to_dict()
-    save(replace(checkpoint, about=about), path)
-    save_history(about["history"], path.with_suffix(".csv"))
+    save(checkpoint, path)
+    history = checkpoint.about["history"]
+    save_history(history, path.with_suffix(".csv"))
     curves = path.with_name("training_loss.png")
-    save_figure(training_curves(about["history"]), curves)
-    if not scores:  # with them, it is saved again
-        print(f"saved {path} and {curves}")
+    save_figure(training_curves(history), curves)
+    print(f"saved {path} and {curves}")
 
 
 @contextmanager

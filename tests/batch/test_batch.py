@@ -129,7 +129,7 @@ def test_ctrl_c_ends_the_workers_at_once_and_keeps_what_is_done(photos, tmp_path
     _, said = process.communicate(timeout=30)  # until all that hold its standard error have ended
     assert process.returncode == 130 and time.monotonic() - started < 5
     assert "Traceback" not in said and "--resume" in said
-    assert not [name for name in os.listdir(out) if name.startswith(".")]
+    assert [name for name in os.listdir(out) if name.startswith(".")] == [INDEX]
     done = Index(out).entries
     assert 0 < len(done) < 70
     assert all((out / entry.image).exists() for entry in done.values())

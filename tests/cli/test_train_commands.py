@@ -11,6 +11,7 @@ from facesegkit.cli import main, train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.synthetic import synthesize_dataset
 from facesegkit.system import processes
+from facesegkit.train import HISTORY_COLUMNS
 
 
 @pytest.fixture
@@ -27,6 +28,14 @@ def few(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def instant(monkeypatch):
+    """Trainings that end at once, with the model that they began with."""
+    history = [dict.fromkeys(HISTORY_COLUMNS, 1)]
+    monkeypatch.setattr(train, "fit", lambda model, *_: (model, history))
+    monkeypatch.setattr(train, "is_complete", lambda *_: True)
+
+
 def command(*arguments):
     return main.main([str(argument) for argument in arguments])
 
@@ -41,7 +50,7 @@ def test_five_pairs_are_trained_on_with_a_warning(few, folder, capsys):
     assert not list(folder.glob(".*")), "the lock is left behind"
 
 
-def test_the_model_is_saved_before_it_is_evaluated(few, folder, monkeypatch):
+def test_the_model_is_saved_before_it_is_evaluated(few, folder, instant, monkeypatch):
     evaluating = Mock(side_effect=FaceSegKitError("It cannot be evaluated."))
     monkeypatch.setattr(train, "_evaluate_split", evaluating)
     assert command("train", "--data", few, "--epochs", "1") == 1
@@ -55,7 +64,7 @@ def test_a_split_to_evaluate_on_that_is_empty_is_told_before_training(folder, mo
     assert "split of" in (printed := capsys.readouterr().err) and "is empty" in printed
 
 
-def test_of_several_data_sets_one_may_lack_a_split(few, folder, capsys):
+def test_of_several_data_sets_one_may_lack_a_split(few, folder, instant):
     synthesize_dataset(folder / "two", 2, seed=0, workers=1, progress=False)
     assert command("train", "--data", "two", few, "--epochs", "1") == 0
 
@@ -68,7 +77,7 @@ def test_a_second_training_of_one_model_is_refused(few, folder, monkeypatch, cap
     assert expected in capsys.readouterr().err
 
 
-def test_as_many_synthetic_faces_are_used_as_is_said(folder, capsys):
+def test_as_many_synthetic_faces_are_used_as_is_said(folder, instant, capsys):
     assert command("synthesize", "data/synthetic", "--count", "9", "--workers", "1") == 0
     assert command("synthesize", "data/synthetic", "--count", "2") == 0
     expected = f"9 synthetic faces in {Path('data/synthetic')}, 2 of which were asked for"
