@@ -3,10 +3,13 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
 
 TOP = Path(__file__).parents[1]
 ASTRONAUT = TOP / "figures" / "astronaut.jpg"
@@ -32,6 +35,16 @@ def report(name: str, results: Mapping[str, Any], keep: bool) -> None:
         save_results(name, results)
     else:
         print(json.dumps(results, indent=2))
+
+
+def open_session(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What an ONNX file computes, on one thread: also files that facesegkit refuses to open."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {"images": images})[0]
 
 
 class TestResult(NamedTuple):

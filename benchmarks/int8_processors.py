@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import TOP, load_results, report
-
-from facesegkit.inference.onnx_model import open_onnx
+from common import TOP, load_results, open_session, report
 
 
 def predict(folder: Path) -> None:
     """Logits of `images.npy` by each ONNX file in a folder, float16 [N, 6, 256, 256]."""
     images = np.load(folder / "images.npy")
     for path in sorted(folder.glob("*.onnx")):
-        model = open_onnx(path, threads=1)
-        logits = np.concatenate([model.predict_logits(image[None]) for image in images])
+        predict_logits = open_session(path)
+        logits = np.concatenate([predict_logits(image[None]) for image in images])
         np.save(path.with_suffix(".npy"), logits.astype(np.float16))
 
 

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from common import open_session
 from lesson_claims import Claim
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
@@ -15,7 +16,6 @@ from onnxruntime.quantization import (
 
 from facesegkit.course.lesson_data import lesson_cache, lesson_data
 from facesegkit.inference.model_zoo import weights_path
-from facesegkit.inference.onnx_model import open_onnx
 from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import FIVE_FEATURES
 from facesegkit.metrics import SegmentationMetrics, confusion_matrix
@@ -91,8 +91,8 @@ def losses(seed: int) -> dict[str, float]:
         scores = {}
         for name in MODELS:
             for kind in ("float32", "7 bits"):
-                model = open_onnx(Path(folder, f"{name} {kind}.onnx"), threads=1)
-                logits = np.concatenate([model.predict_logits(image[None]) for image in images])
+                predict_logits = open_session(Path(folder, f"{name} {kind}.onnx"))
+                logits = np.concatenate([predict_logits(image[None]) for image in images])
                 scores[name, kind] = mean_f1(logits, targets)
     return {name: scores[name, "float32"] - scores[name, "7 bits"] for name in MODELS}
 
