@@ -107,7 +107,7 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
         problem = f"{path} needs {error.name}, which is not installed"
         remedy = "pip install 'facesegkit[train]', or run 'facesegkit export' where it is installed"
         raise FaceSegKitError(f"{problem}: {remedy}.") from error
-    return load(path).runnable()
+    return load(path).runnable(f"The model {path}")
 
 
 def detector_for(model: Model) -> str:
