@@ -6,7 +6,7 @@ from typing import Any
 from facesegkit.errors import FaceSegKitError
 
 MAX_PARAMETERS = 20_000_000  # otherwise a file could ask for all the memory there is
-MAX_MACS = 50_000_000_000  # multiply-accumulates for an image; ours need less than 1,000,000,000
+MAX_MACS = 20_000_000_000  # multiply-accumulates for an image; ours need less than 1,000,000,000
 _MAX_ACTIVATIONS = 2**25  # bytes of one feature map; ours have at most 4 MB
 _MAX_BLOCKS = 32
 _MAX_VALUES, _MAX_LEVELS = 100_000, 20

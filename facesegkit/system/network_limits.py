@@ -28,8 +28,10 @@ def build_within_limits(build: Callable[[], Network], plain: Mapping[str, Any]) 
         raise ValueError(f"more than {MAX_PARAMETERS:,} parameters")
     model, size = build().eval(), int(plain["input_size"])
     stride = int(model.stride)  # type: ignore[arg-type]
-    if size % stride or count_macs(model, stride) * (size / stride) ** 2 > MAX_MACS:
-        raise ValueError(f"{size} is no multiple of {stride}, or takes over {MAX_MACS:,} MACs")
+    if size % stride:
+        raise ValueError(f"images of {size} pixels, no multiple of {stride}")
+    if count_macs(model, stride) * (size / stride) ** 2 > MAX_MACS:
+        raise ValueError(f"an image takes more than {MAX_MACS:,} multiply-accumulates")
     return model
 
 
