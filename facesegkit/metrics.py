@@ -208,7 +208,7 @@ def predict_logits(model: Predictor, photos: Tensor, crop: RelativeCrop) -> Tens
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     device = next((weight.device for weight in weights), photos.device)
     logits = model(to_float_images(crop.of(photos).to(device))).float().cpu()
-    if not logits.sum().isfinite():
+    if not logits.isfinite().all():
         raise not_finite("The model")
     return logits
 

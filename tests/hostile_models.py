@@ -276,7 +276,7 @@ HOSTILE_ONNX: dict[str, tuple[str, Callable[[], bytes]]] = {
     "another kind": ("is not a model of facesegkit but 'xxx", lambda: metadata(kind="x" * 10**6)),
     "a kind of many lines": ("but 'a\\nb'", lambda: metadata(kind="a\nb")),
     "another format": ("has format xxx", lambda: metadata(format="x" * 10**6)),
-    "levels without end": ("not an ONNX model", lambda: OWN.read_bytes().replace(
+    "levels without end": ("not a model of facesegkit, or", lambda: OWN.read_bytes().replace(
         b'"kind"', b'"x": ' + b"[" * 10)),
     "a name of many letters": ("characters; at most 200", lambda: metadata(
         scheme={"name": "x" * 10**6, "classes": {"nose": ["nose"]}})),
