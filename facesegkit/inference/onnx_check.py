@@ -17,7 +17,7 @@ from facesegkit.system.model_limits import MAX_MACS, MAX_PARAMETERS
 
 OPSET = 17  # of ONNX 1.12 (2022), which every ONNX Runtime since 1.12 can read
 _MAX_NODES, _MAX_FIELDS = 2000, 50_000  # ours have about 200 and 8,000
-_MAX_CONSTANTS = 3 * MAX_PARAMETERS  # numbers; float16 weights are cast, so they count twice
+_MAX_CONSTANTS = 2 * MAX_PARAMETERS  # numbers; float16 weights are cast, so they count twice
 _MAX_NUMBERS = 2**26  # of one tensor; 256 MB as float32
 _NUMBER_WORK = 8  # writing a number takes as long as so many MACs
 _MAX_REST = 4_000_000  # bytes of all but the weights; ours have some 50,000

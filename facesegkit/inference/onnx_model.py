@@ -28,7 +28,7 @@ DETECTOR_KIND = "facesegkit face detector"
 METADATA_KEY = "facesegkit"  # of an .onnx file, for what it contains
 
 # Our models have at most 2 MB. ONNX Runtime takes several times a file's size in memory.
-_MAX_BYTES = 128 * 2**20
+_MAX_BYTES = 100_000_000
 # For all models of a process. One of ours takes some 20 MB, but a hostile file may need any size.
 _MAX_MEMORY = 800 * 2**20
 

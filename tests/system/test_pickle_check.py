@@ -2,12 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from damage import encoded, noise
-from hostile_models import HOSTILE_PTH, own_checkpoint, own_pth
+from hostile_models import HOSTILE_PTH, OWN, one, own_checkpoint, own_pth
 from measured import measured
 
 from facesegkit.checkpoint import load
@@ -147,3 +148,25 @@ def test_the_suffix_may_have_capitals(tmp_path):
         model = tmp_path / f"MODEL{suffix.upper()}"
         model.write_bytes(weights_path("separable-synthetic", suffix).read_bytes())
         assert load_model(model).input_size == 256
+
+
+MESSAGES = {
+    "segment photo.png --model model.onnx": lambda: one("Loop", "images"),
+    "segment photo.png --model text.pth": lambda: b"no model",
+    "segment photo.png --model wide.pth": HOSTILE_PTH["ten thousand channels"][1],
+    "segment photo.png --model state.pth": lambda: own_pth(kind="training state"),
+    "segment photo.png --model nan.pth": HOSTILE_PTH["weights that are NaN"][1],
+    "evaluate --model good.onnx": OWN.read_bytes,
+}
+
+
+@pytest.mark.parametrize("command", MESSAGES)
+def test_messages_are_quoted_in_the_documentation(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = command.split()[-1]
+    (tmp_path / name).write_bytes(MESSAGES[command]())
+    (tmp_path / "photo.png").write_bytes(encoded(noise(), "PNG"))
+    assert main([*command.split(), *(["--output-dir", "out"] if "photo" in command else [])]) == 1
+    printed = capsys.readouterr().err.strip().removeprefix("facesegkit: ")
+    text = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert f"| `{printed.replace(name, 'model' + Path(name).suffix)}` |" in text
