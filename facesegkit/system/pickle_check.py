@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Sequence
 
 _RECORD = re.compile(r"[^/]+/(data/\d+|data\.pkl|version|byteorder|\.[a-z_]+(/serialization_id)?)")
-_MAX_RECORDS = 5000  # ours have up to 1,000; a million of empty ones would take gigabytes
-_MAX_PICKLE = 16_000_000  # bytes of all but the tensors' numbers; ours have some 30,000
-_MAX_OPCODES = 250_000  # ours have some 10,000, and 20 more for an epoch
+_MAX_RECORDS = 5000  # ours have up to 700; a million of empty ones would take gigabytes
+_MAX_PICKLE = 16_000_000  # bytes of all but the tensors' numbers; ours have 14,000
+_MAX_OPCODES = 250_000  # ours have 4,000; training states 20,000, and 20 for an epoch
 
 _TENSOR, _ORDERED = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 _STORAGES = {
