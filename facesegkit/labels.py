@@ -84,7 +84,7 @@ class LabelScheme:
         for name, parts in self.classes.items():
             if name == "background":
                 return "names a class 'background', which is the name of class 0; rename it."
-            if not str(name).isprintable() or len(str(name)) > 60:  # legends wider than photos
+            if not (isinstance(name, str) and name.isprintable() and len(name) <= 60):
                 return f"has a class name of {len(str(name)):,} characters; at most 60, printable."
             if not isinstance(parts, (list, tuple)) or not parts:
                 return f"has {parts!r} in the class {name!r}; a class needs a list of part names."

@@ -276,8 +276,8 @@ HOSTILE_ONNX: dict[str, tuple[str, Callable[[], bytes]]] = {
     "another kind": ("is not a model of facesegkit but 'xxx", lambda: metadata(kind="x" * 10**6)),
     "a kind of many lines": ("but 'a\\nb'", lambda: metadata(kind="a\nb")),
     "another format": ("has format xxx", lambda: metadata(format="x" * 10**6)),
-    "levels without end": ("not a model of facesegkit, or", lambda: OWN.read_bytes().replace(
-        b'"kind"', b'"x": ' + b"[" * 10)),
+    "levels without end": ("not a model of facesegkit, or", lambda: changed(
+        lambda model: helper.set_model_props(model, {METADATA_KEY: "[" * 100_000}))),
     "a name of many letters": ("characters; at most 200", lambda: metadata(
         scheme={"name": "x" * 10**6, "classes": {"nose": ["nose"]}})),
     "letters that no file holds": ("characters; at most 60, printable", lambda: metadata(
@@ -451,6 +451,8 @@ HOSTILE_PTH: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a wide tree": ("is too long", lambda: own_pth(about={"data": nested(18)})),
     "a class of a long name": ("of 60,000 characters", lambda: own_pth(
         scheme={"classes": {"W" * 60_000: ["nose"]}})),
+    "a class that is a number": ("a class name of 1 characters", lambda: own_pth(
+        scheme={"classes": {1: ["nose"]}})),
     "complex weights": (GLOBAL, lambda: own_pth(weights=filled(0, torch.complex64))),
     "weights that are NaN": ("gives no numbers", lambda: own_pth(weights=filled(math.nan))),
     "weights that are infinite": ("gives no numbers", lambda: own_pth(weights=filled(math.inf))),
