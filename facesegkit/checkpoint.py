@@ -1,7 +1,7 @@
 """Saves a trained model with all that is needed to use it, and loads it without running code.
 
-A checkpoint is a .pth file of tensors and plain data. It is read with `weights_only=True`, so a
-file from an unknown source can hold a bad model but cannot run code.
+A checkpoint is a .pth file of tensors and plain data. Its pickle is looked through, then read with
+`weights_only=True`, so a file from an unknown source can hold a bad model but cannot run code.
 """
 
 import math
