@@ -50,6 +50,7 @@ test: $(INSTALLED) ## check style and types, run all tests and notebooks
 
 stress: $(INSTALLED) ## run stress tests, coverage, mutation tests and other environments (hours)
 	$(BIN)/python benchmarks/stress.py
+	$(BIN)/python benchmarks/model_fuzz.py --minutes 10 --keep
 	$(BIN)/python -m pip install --quiet mutmut==3.8.1 coverage==7.17.3
 	$(BIN)/python benchmarks/line_coverage.py
 	$(BIN)/python benchmarks/mutants.py

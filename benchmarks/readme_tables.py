@@ -442,6 +442,17 @@ def tested() -> str:
     return table("`make stress` | last result", rows)
 
 
+def model_fuzz() -> str:
+    """Damaged models, and what became of them."""
+    patterns = (
+        "{files:,} | {refused:,} | {opened:,} | {slowest, s:.2f} s | {peak memory so far, MB} MB"
+    )
+    head = (
+        "damaged | files | refused | opened and used | slowest | peak memory of the process so far"
+    )
+    return table_of(head, results("model_fuzz")["kinds"], patterns)
+
+
 def batch() -> str:
     """Throughput and memory of many photos."""
     found = results("batch_speed")
@@ -472,7 +483,7 @@ TABLES: dict[str, tuple[Callable[[], str], ...]] = {
                         hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
                         data_speed, time_to_quality, two_processes),
     "docs/scale.md": (batch,),
-    "docs/testing.md": (tested,),
+    "docs/testing.md": (tested, model_fuzz),
     "docs/training.md": (adaptation,),
 }  # fmt: skip
 

@@ -1,12 +1,13 @@
 """Saves a trained model with all that is needed to use it, and loads it without running code.
 
-A checkpoint is a .pth file of tensors and plain data. It is read with `weights_only=True`, so a
-file from an unknown source can hold a bad model but cannot run code.
+A checkpoint is a .pth file of tensors and plain data. Its pickle is looked through, then read with
+`weights_only=True`, so a file from an unknown source can hold a bad model but cannot run code.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from facesegkit.errors import FaceSegKitError, first_line
+from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FULL_IMAGE, RelativeCrop
-from facesegkit.inference.onnx_model import FORMAT, KIND, Model, check_input_size, check_kind
+from facesegkit.inference.onnx_model import FORMAT, KIND, Model, check_kind, damaged, finite
 from facesegkit.labels import LabelScheme
 from facesegkit.models import INPUT_SIZE, LightweightSegmentationModel, LightweightUNet
-from facesegkit.system.model_limits import MAX_PARAMETERS, check_description, check_finite
+from facesegkit.system.network_limits import build_within_limits, check_finite
 from facesegkit.system.tensor_files import halved, load_tensors, save_tensors, versions
 
 _BACKGROUND = 0.95  # its fraction of an aligned photo's pixels, roughly
@@ -43,9 +44,10 @@ class Checkpoint:
     about: Mapping[str, Any] = field(default_factory=dict)
     crop: RelativeCrop = FULL_IMAGE  # the part of an aligned photo that it takes
 
-    def runnable(self) -> Model:
+    def runnable(self, name: str = "The model of this checkpoint") -> Model:
         """The model as the inference engine takes it: from NumPy arrays to NumPy arrays."""
-        return Model(self._predict_logits, self.scheme, self.input_size, self.about, self.crop)
+        predict = finite(self._predict_logits, name)
+        return Model(predict, self.scheme, self.input_size, self.about, self.crop)
 
     @torch.inference_mode()
     def _predict_logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,23 +105,15 @@ def load(path: Path | str) -> Checkpoint:
     plain = load_tensors(path)
     check_kind(plain, path)
     try:
-        check_description(plain)
-        with torch.device("meta"):  # on which tensors take no memory
-            parameters = build_model(plain["arch"], **plain["config"]).parameters()
-        if sum(weights.numel() for weights in parameters) > MAX_PARAMETERS:
-            raise ValueError(f"more than {MAX_PARAMETERS:,} parameters")
-        model = build_model(plain["arch"], **plain["config"])
-        check_finite(plain["weights"], path)
+        build = partial(build_model, plain["arch"], **plain["config"])
+        model = build_within_limits(build, plain)
         model.load_state_dict(plain["weights"])
         scheme, about = LabelScheme.from_dict(plain["scheme"]), dict(plain["about"])
         size, crop = int(plain["input_size"]), RelativeCrop.from_dict(plain.get("crop"))
-        check_input_size(size)
         scheme.check_channels(model.config["classes"])
-    except FaceSegKitError:
-        raise
     except Exception as error:  # any entry may be of any type
-        problem = f"its contents do not fit together ({first_line(error)})"
-        raise FaceSegKitError(f"{path} is damaged, {problem}; train again.") from error
+        raise damaged(path, error) from error
+    check_finite(model, f"The model {path}")
     # PyTorch's own type hints do not know memory_format.
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Checkpoint(plain["arch"], model, scheme, size, about, crop)

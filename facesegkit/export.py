@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from facesegkit.checkpoint import Checkpoint, description
 from facesegkit.errors import FaceSegKitError
+from facesegkit.inference.onnx_check import OPSET
 from facesegkit.inference.onnx_model import METADATA_KEY, open_onnx
 from facesegkit.system.onnx_files import trace_onnx, write_onnx
-
-OPSET = 17  # of ONNX 1.12 (2022), which every ONNX Runtime since 1.12 can read
 
 
 @dataclass(frozen=True)

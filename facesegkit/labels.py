@@ -73,17 +73,19 @@ class LabelScheme:
 
     def __post_init__(self) -> None:
         if problem := self._problem():
-            raise FaceSegKitError(f"Scheme {self.name!r} {problem}")
+            raise FaceSegKitError(f"Scheme {self.name[:60]!r} {problem}")
 
     def _problem(self) -> str | None:
+        if len(self.name) > 200 or not self.name.isprintable():
+            return f"has a name of {len(self.name):,} characters; at most 200, printable."
         if not self.classes:
             return "has no class; define at least one."
         owner: dict[str, str] = {}
         for name, parts in self.classes.items():
             if name == "background":
                 return "names a class 'background', which is the name of class 0; rename it."
-            if len(str(name)) > 60:  # wider legends than photos, and whole screens of messages
-                return f"has a class name of {len(str(name)):,} characters; at most 60."
+            if not (isinstance(name, str) and name.isprintable() and len(name) <= 60):
+                return f"has a class name of {len(str(name)):,} characters; at most 60, printable."
             if not isinstance(parts, (list, tuple)) or not parts:
                 return f"has {parts!r} in the class {name!r}; a class needs a list of part names."
             for part in parts:

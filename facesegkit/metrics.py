@@ -26,6 +26,7 @@ from facesegkit.inference.upsample import upsample_argmax
 from facesegkit.labels import IGNORED, LabelScheme
 from facesegkit.system import distributed
 from facesegkit.system.files import atomic_write
+from facesegkit.system.model_limits import not_finite
 from facesegkit.transforms import to_float_images
 
 DEFINITION = (
@@ -206,7 +207,10 @@ def predict_logits(model: Predictor, photos: Tensor, crop: RelativeCrop) -> Tens
     """Logits of a crop of photos uint8 [B, H, W, 3], float32 [B, C, h, w], on the CPU."""
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     device = next((weight.device for weight in weights), photos.device)
-    return model(to_float_images(crop.of(photos).to(device))).float().cpu()
+    logits = model(to_float_images(crop.of(photos).to(device))).float().cpu()
+    if not logits.isfinite().all():
+        raise not_finite("The model")
+    return logits
 
 
 def _upsample(logits: Tensor, size: tuple[int, int], crop: RelativeCrop) -> NDArray[np.uint8]:

@@ -140,9 +140,9 @@ CHANGES = {
     "another version": (with_metadata(format=99), "has format 99.*reads"),
     "a list as scheme": (with_metadata(scheme=["eyes"]), NOT_FITTING),
     "another scheme": (with_metadata(scheme=ALL_PARTS.to_dict()), NOT_FITTING),
-    "a scheme without classes": (with_metadata(scheme={}), "is damaged: "),
+    "a scheme without classes": (with_metadata(scheme={}), "is damaged, "),
     "an absurd size": (with_metadata(input_size=10**9), NOT_FITTING),
-    "another size": (with_metadata(input_size=96), "is damaged: "),
+    "another size": (with_metadata(input_size=96), "is damaged, "),
     "weights in another file": (external_weights, NOT_ONNX),
     "weights of another shape": (broken_weights, "damaged"),
 }

@@ -1,5 +1,7 @@
 """The project files are consistent with each other."""
 
+import importlib
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -52,6 +54,48 @@ def test_pins_are_within_the_ranges():
         lowest, _, limit = ranges[name].removeprefix(">=").partition(",<")
         assert numbers(version) >= numbers(lowest), name
         assert not limit or numbers(version) < numbers(limit), name
+
+
+def dependencies_of_the_docs():
+    """Rows of the table in docs/testing.md: package, extras, purpose, licence and versions."""
+    text = (TOP / "docs" / "testing.md").read_text(encoding="utf-8")
+    table = text.partition("| oldest tested |\n")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[1:]]
+
+
+def test_the_docs_list_each_dependency_with_its_extras_and_versions():
+    extras = {"always": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+    rows = {row[0]: row for row in dependencies_of_the_docs()}
+    assert set(rows) == set(requirements_of_pyproject())
+    inference = importlib.import_module("environments").WITHOUT_TORCH
+    for name, (_, places, purpose, _, allowed, tested) in rows.items():
+        own = [extra for extra, lines in extras.items()
+               if any(re.match(rf"{re.escape(name)}[>;]", line) for line in lines)]  # fmt: skip
+        assert places == ", ".join(own) and purpose, name
+        assert requirements_of_pyproject()[name].partition(",")[0] == f">={allowed}"
+        pinned = [version for pin, version, _ in pins() if pin == name]
+        lowest = min(pinned, key=lambda version: [int(part) for part in version.split(".")])
+        assert tested == (allowed if name in inference else lowest), name
+
+
+@pytest.mark.parametrize("row", dependencies_of_the_docs(), ids=lambda row: row[0])
+def test_the_docs_state_the_licence_of_each_dependency(row):
+    try:
+        about = importlib.metadata.metadata(row[0].partition("[")[0])
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("it is not installed")
+    fields = ("License-Expression", "License", "Classifier")
+    stated = " ".join(text for field in fields for text in about.get_all(field) or [])
+    assert re.match(r"\w+", row[3])[0] in stated, stated[:300]
+
+
+def test_security_md_names_tests_that_exist():
+    text = (TOP / "SECURITY.md").read_text(encoding="utf-8")
+    files = [TOP / path for path in re.findall(r"\]\((tests/[\w/]+\.py)\)", text)]
+    all_tests = "".join(path.read_text(encoding="utf-8") for path in (TOP / "tests").rglob("*.py"))
+    names = re.findall(r"`(test_\w+)`", text)
+    assert len(files) > 5 and len(names) > 5 and all(path.is_file() for path in files)
+    assert not [name for name in names if f"def {name}(" not in all_tests]
 
 
 def test_torch_and_torchvision_are_pinned_as_a_pair():

@@ -82,6 +82,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def trained_model(model: str, option: str = "--model") -> Checkpoint:
     """Load the checkpoint of a model that ships, or a .pth file; `option` has named it."""
     from facesegkit.checkpoint import load
+    from facesegkit.inference.onnx_model import open_onnx
 
     if is_shipped(model):
         return load(weights_path(model, ".pth"))
@@ -90,8 +91,10 @@ def trained_model(model: str, option: str = "--model") -> Checkpoint:
         train = f"train one with 'python face_segmentation.py', or name another with {option}"
         raise FaceSegKitError(f"There is no model file {model}; {train}.")
     if model.lower().endswith(".onnx"):
-        kind = f"{option} of this command needs a .pth file, and {model} is an ONNX file"
-        raise FaceSegKitError(f"{kind}; give the .pth file that it was exported from.")
+        open_onnx(Path(model))  # a damaged file is reported as such
+        good = f"{model} is a good ONNX file, but only for segmenting"
+        wanted = "give the .pth file that it was exported from"
+        raise FaceSegKitError(f"{good}: {option} of this command needs a .pth file; {wanted}.")
     return load(model)
 
 

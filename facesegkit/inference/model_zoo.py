@@ -41,7 +41,8 @@ def weights_path(name: str, suffix: str = ".onnx") -> Path:
     Raises a FaceSegKitError if there is no model of that name, or its file is missing.
     """
     if not is_shipped(name):
-        names, similar = ", ".join(MODEL_NAMES), get_close_matches(name.lower(), MODEL_NAMES, n=1)
+        stem = os.path.splitext(name)[0].lower()
+        names, similar = ", ".join(MODEL_NAMES), get_close_matches(stem, MODEL_NAMES, n=1)
         meant = f"did you mean {similar[0]!r}? The" if similar else "the"
         raise FaceSegKitError(f"There is no model {name!r}; {meant} names are {names}.")
     return _installed(FOLDER / f"{name}{suffix}")
@@ -50,12 +51,14 @@ def weights_path(name: str, suffix: str = ".onnx") -> Path:
 def check_name(name: str) -> None:
     """Raise a FaceSegKitError, with the names, if this can only be a misspelt name of a model.
 
-    Paths have a suffix or a folder.
+    Paths have a folder, or a suffix unless what is before it is like a name.
     """
     if not name.strip():
         raise FaceSegKitError(f"The name of the model is empty; use {', '.join(MODEL_NAMES)}.")
-    is_path = os.path.splitext(name)[1] or os.path.basename(name) != name or os.path.exists(name)
-    if not is_path:
+    stem, suffix = os.path.splitext(name)
+    if os.path.basename(name) != name or os.path.exists(name):
+        return
+    if not suffix or get_close_matches(stem.lower(), MODEL_NAMES, n=1, cutoff=0.8):
         weights_path(name)
 
 
@@ -107,7 +110,7 @@ def load_model(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Model:
         problem = f"{path} needs {error.name}, which is not installed"
         remedy = "pip install 'facesegkit[train]', or run 'facesegkit export' where it is installed"
         raise FaceSegKitError(f"{problem}: {remedy}.") from error
-    return load(path).runnable()
+    return load(path).runnable(f"The model {path}")
 
 
 def detector_for(model: Model) -> str:

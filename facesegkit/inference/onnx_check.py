@@ -5,7 +5,6 @@ files. Models of facesegkit need a dozen operators on dense numbers; all else is
 """
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facesegkit.inference.protobuf import BYTES, FIXED32, VARINT, Field, Message, parse, text
-from facesegkit.system.model_limits import MAX_PARAMETERS
+from facesegkit.system.model_limits import MAX_MACS, MAX_PARAMETERS
 
-_MAX_NODES, _MAX_FIELDS = 2000, 50_000  # ours have about 200 and 5,000
-_MAX_CONSTANTS = 3 * MAX_PARAMETERS  # numbers; float16 weights are cast, so they count twice
+OPSET = 17  # of ONNX 1.12 (2022), which every ONNX Runtime since 1.12 can read
+_MAX_NODES, _MAX_FIELDS = 2000, 50_000  # ours have about 200 and 8,000
+_MAX_CONSTANTS = 2 * MAX_PARAMETERS  # numbers; float16 weights are cast, so they count twice
 _MAX_NUMBERS = 2**26  # of one tensor; 256 MB as float32
-MAX_WORK = 50_000_000_000  # MACs for an image; ours need less than 1,000,000,000
 _NUMBER_WORK = 8  # writing a number takes as long as so many MACs
-_MAX_METADATA = 1_000_000  # bytes
+_MAX_REST = 4_000_000  # bytes of all but the weights; ours have some 50,000
 _MAX_RANK = 5
 _SMALL = 64  # numbers of a constant that may be a shape or a scale
 
@@ -38,9 +37,10 @@ _TENSOR = {
 }  # fmt: skip
 _ATTRIBUTE = {
     1: Field("name", BYTES), 2: Field("f", FIXED32), 3: Field("i", VARINT), 4: Field("s", BYTES),
-    5: Field("t", BYTES, fields=_TENSOR), 7: Field("floats", FIXED32, many=True),
-    8: Field("ints", VARINT, many=True), 13: Field("doc", BYTES), 20: Field("type", VARINT),
+    5: Field("t", BYTES, fields=_TENSOR), 8: Field("ints", VARINT, many=True),
+    20: Field("type", VARINT),
 }  # fmt: skip
+_ATTRIBUTE_TYPES = {1: "f", 2: "i", 3: "s", 4: "t", 7: "ints"}  # which field has the value
 _NODE = {
     1: Field("input", BYTES, many=True), 2: Field("output", BYTES, many=True),
     3: Field("name", BYTES), 4: Field("op_type", BYTES),
@@ -94,16 +94,15 @@ class OnnxFile:
 
         Raises ValueError.
         """
-        ((name, dtype),) = _names_and_types(self.graph["input"])
-        ((last, _),) = _names_and_types(self.graph["output"])
-        if dtype != _FLOAT:
-            raise ValueError("its input is not float32")
-        count = _Counter({name: _Value(_FLOAT, (1, 3, size, size))})
+        (images,), (output,) = self.graph["input"], self.graph["output"]
+        if _sides(images) != [3, size, size]:
+            raise ValueError(f"its input is not of {size} x {size} pixels")
+        count = _Counter({text(images.get("name")): _Value(_FLOAT, (1, 3, size, size))})
         for tensor in self.graph["initializer"]:
             count.add(text(tensor.get("name")), _constant(tensor))
         for node in self.graph["node"]:
             count.node(node)
-        logits = count.values.get(last)
+        logits = count.values.get(text(output.get("name")))
         if logits is None or (logits.dtype, logits.shape) != (_FLOAT, (1, channels, size, size)):
             found = "nothing" if logits is None else f"{list(logits.shape)}"
             raise ValueError(f"logits {found}, not {[1, channels, size, size]}")
@@ -117,8 +116,12 @@ def read_onnx(content: bytes, *, detector: bool = False) -> OnnxFile:
     """
     model = parse(content, _MODEL, _MAX_FIELDS)
     graph = model.get("graph")
-    if graph is None or [text(opset.get("domain")) for opset in model["opset"]] != [""]:
-        raise ValueError("it has no graph of ONNX's own operators")
+    opsets = [(text(opset.get("domain")), opset.get("version")) for opset in model["opset"]]
+    if graph is None or opsets != [("", OPSET)]:
+        raise ValueError(f"it has no graph of ONNX's operators of opset {OPSET}")
+    weights = sum(len(tensor.get("raw_data", b"")) for tensor in graph["initializer"])
+    if len(content) - weights > _MAX_REST:
+        raise ValueError(f"it has {len(content) - weights:,} bytes that are no weights")
     if len(graph["node"]) > _MAX_NODES:
         raise ValueError(f"it has {len(graph['node']):,} operators; at most {_MAX_NODES:,}")
     if len(graph["input"]) != 1 or len(graph["output"]) != 1:
@@ -130,12 +133,8 @@ def read_onnx(content: bytes, *, detector: bool = False) -> OnnxFile:
             raise ValueError(f"it has the operator {operator[:40]!r}, which export does not write")
     for tensor in graph["initializer"]:
         _check_finite(tensor)
-    metadata = {
-        text(one.get("key")): one.get("value", memoryview(b"")) for one in model["metadata"]
-    }
-    if sum(len(value) for value in metadata.values()) > _MAX_METADATA:
-        raise ValueError(f"it has over {_MAX_METADATA:,} bytes of metadata")
-    return OnnxFile({key: text(value) for key, value in metadata.items()}, graph)
+    metadata = {text(one.get("key")): text(one.get("value")) for one in model["metadata"]}
+    return OnnxFile(metadata, graph)
 
 
 class NotFiniteError(ValueError):
@@ -154,7 +153,7 @@ def _numbers(tensor: Message) -> NDArray[Any]:
     if dtype is None:
         raise ValueError("it has a tensor that is not of float32, float16 or int64")
     raw = tensor.get("raw_data", memoryview(b""))
-    if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or max(dims, default=0) > sys.maxsize:
+    if len(dims) > _MAX_RANK or not all(1 <= n <= _MAX_NUMBERS for n in dims):
         raise ValueError(f"it has a tensor of {dims[:8]}")
     if math.prod(dims) * dtype.itemsize != len(raw):
         raise ValueError(f"it has a tensor of {dims} with {len(raw):,} bytes")
@@ -167,9 +166,25 @@ def _constant(tensor: Message) -> _Value:
     return _Value(tensor["data_type"], shape, True, few)
 
 
-def _names_and_types(infos: list[Message]) -> list[tuple[str, int]]:
-    types = [info.get("type", {}).get("tensor_type", {}).get("elem_type", 0) for info in infos]
-    return [(text(info.get("name")), dtype) for info, dtype in zip(infos, types, strict=True)]
+def _sides(info: Message) -> list[int]:
+    """The shape of an input, without the size of a batch."""
+    dims = info.get("type", {}).get("tensor_type", {}).get("shape", {}).get("dim", [])
+    return [dim.get("value", 0) for dim in dims][1:]
+
+
+def _attributes(node: Message, known: str) -> dict[str, Any]:
+    """Values of an operator's attributes; a ValueError if one is not known, or ambiguous.
+
+    Another parser must not see another value: only the field of the attribute's type may be there.
+    """
+    attributes: dict[str, Any] = {}
+    for one in node["attribute"]:
+        name, kind = text(one.get("name")), _ATTRIBUTE_TYPES.get(one.get("type", 0), "")
+        given = {field for field in _ATTRIBUTE_TYPES.values() if one.get(field) not in (None, [])}
+        if name not in known.split() or given != {kind} or name in attributes:
+            raise ValueError(f"it has an attribute {name[:40]!r} that export does not write")
+        attributes[name] = text(one[kind]) if kind == "s" else one[kind]
+    return attributes
 
 
 class _Counter:
@@ -191,8 +206,8 @@ class _Counter:
             raise ValueError(f"it makes a tensor of {list(value.shape)}")
         if self.constants > _MAX_CONSTANTS:
             raise ValueError(f"it has more than {MAX_PARAMETERS:,} parameters")
-        if self.work > MAX_WORK:
-            raise ValueError(f"an image takes more than {MAX_WORK:,} multiply-accumulates")
+        if self.work > MAX_MACS:
+            raise ValueError(f"an image takes more than {MAX_MACS:,} multiply-accumulates")
         self.values[name] = value
 
     def node(self, node: Message) -> None:
@@ -201,12 +216,12 @@ class _Counter:
         names, outputs = [text(name) for name in node["input"]], node["output"]
         try:
             inputs = [self.values[name] if name else None for name in names]
-            attributes = {text(one.get("name")): one for one in node["attribute"]}
-            value, macs = _RULES[operator](inputs, attributes)
+            rule, known = _RULES[operator]
+            value, macs = rule(inputs, _attributes(node, known))
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"its operator {operator} has inputs that do not fit") from error
-        if len(outputs) != 1 or len(attributes) != len(node["attribute"]):
-            raise ValueError(f"its operator {operator} is not as export writes it")
+        if len(outputs) != 1:
+            raise ValueError(f"its operator {operator} has {len(outputs):,} outputs")
         constant = all(one.is_constant for one in inputs if one is not None)
         kept = value.numbers if constant else None
         self.add(text(outputs[0]), _Value(value.dtype, value.shape, constant, kept), macs)
@@ -225,37 +240,45 @@ def _images(value: _Value) -> tuple[int, int, int, int]:
     return batch, channels, height, width
 
 
-def _same(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _vectors(values: list[Any], channels: int) -> None:
+    """Check a number for each channel, of which ONNX Runtime would read more than there are."""
+    _floats(*values)
+    if any(value.shape != (channels,) for value in values):
+        raise ValueError(
+            f"it has {[list(v.shape) for v in values]} numbers for {channels} channels"
+        )
+
+
+def _same(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     (x,) = inputs
     _floats(x)
     return _Value(_FLOAT, x.shape), 0
 
 
-def _identity(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _identity(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     (x,) = inputs  # the exporter writes equal weights once
     return x, 0
 
 
-def _cast(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _cast(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     (x,) = inputs
-    if attributes["to"]["i"] != _FLOAT or x.dtype not in (_FLOAT, _HALF):
+    if attributes["to"] != _FLOAT or x.dtype not in (_FLOAT, _HALF):
         raise ValueError("it casts to another type than float32")
     return _Value(_FLOAT, x.shape), 0
 
 
-def _constant_node(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
-    (one,) = attributes.values()
-    return _constant(one["t"]), 0
+def _constant_node(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
+    return _constant(attributes["value"]), 0
 
 
-def _broadcast(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _broadcast(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     first, second = inputs
     _floats(first, second)
     return _Value(_FLOAT, np.broadcast_shapes(first.shape, second.shape)), 0
 
 
-def _concat(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
-    axis = attributes["axis"]["i"] % len(inputs[0].shape)
+def _concat(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
+    axis = attributes["axis"] % len(inputs[0].shape)
     shapes, dtypes = np.array([x.shape for x in inputs]), {x.dtype for x in inputs}
     if len(dtypes) > 1 or (np.delete(shapes, axis, 1) != np.delete(shapes[0], axis)).any():
         raise ValueError("it joins tensors that do not fit together")
@@ -266,14 +289,12 @@ def _concat(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Valu
     return _Value(inputs[0].dtype, tuple(shape), numbers=numbers), 0
 
 
-def _conv(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _conv(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     batch, channels, *extent = _images(inputs[0])
     out, group_channels, *kernel = _images(inputs[1])
-    _floats(*inputs[2:])
-    given = {name: one["ints"] for name, one in attributes.items() if one["ints"]}
-    groups = attributes["group"]["i"]
-    strides, pads = given["strides"], given["pads"]
-    if given["kernel_shape"] != kernel or given["dilations"] != [1, 1] or len(pads) != 4:
+    strides, pads, groups = (attributes[name] for name in ("strides", "pads", "group"))
+    _vectors(inputs[2:], out)  # its bias
+    if attributes["kernel_shape"] != kernel or attributes["dilations"] != [1, 1] or len(pads) != 4:
         raise ValueError("it has a convolution that is not as export writes it")
     if min(strides) < 1 or len(strides) != 2 or not 0 <= min(pads) <= max(pads) <= max(kernel):
         raise ValueError(f"it has a convolution of strides {strides} and pads {pads}")
@@ -286,33 +307,44 @@ def _conv(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value,
     return _Value(_FLOAT, shape), math.prod(shape) * group_channels * math.prod(kernel)
 
 
-def _normalization(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
-    _floats(*inputs)
-    if attributes.get("training_mode", {}).get("i", 0) != 0:
+def _normalization(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
+    _, channels, *_ = _images(inputs[0])
+    _vectors(inputs[1:], channels)
+    if attributes["training_mode"] != 0 or len(inputs) != 5:
         raise ValueError("it has a batch normalization in training mode")
     return _Value(_FLOAT, inputs[0].shape), 0
 
 
-def _pool(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _pool(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     batch, channels, *_ = _images(inputs[0])
     return _Value(_FLOAT, (batch, channels, 1, 1)), 0
 
 
-def _resize(inputs: list[Any], attributes: Mapping[str, Message]) -> tuple[_Value, int]:
+def _resize(inputs: list[Any], attributes: Mapping[str, Any]) -> tuple[_Value, int]:
     shape, scales = _images(inputs[0]), inputs[2].numbers
     if len(inputs) != 3 or inputs[1] is not None or scales.shape != (4,) or scales.dtype != "<f4":
         raise ValueError("it resizes in another way than export writes it")
-    if not ((scales >= 1 / 64) & (scales <= 64)).all():
+    if not (scales[:2] == 1).all() or not ((scales >= 1) & (scales <= 64)).all():
         raise ValueError(f"it resizes by {scales.tolist()}")
-    mode = text(attributes["mode"]["s"])
-    if mode not in ("nearest", "linear"):
-        raise ValueError(f"it resizes by {mode[:40]!r}")
+    mode, where = attributes["mode"], attributes["coordinate_transformation_mode"]
+    if mode not in ("nearest", "linear") or where not in ("asymmetric", "half_pixel"):
+        raise ValueError(f"it resizes by {mode[:40]!r}, {where[:40]!r}")
     sides = (math.floor(n * scale) for n, scale in zip(shape, scales.tolist(), strict=True))
     return _Value(_FLOAT, tuple(sides)), 0
 
 
+# What follows an operator, and the names of the attributes that it may have.
 _RULES = {
-    "Add": _broadcast, "BatchNormalization": _normalization, "Cast": _cast, "Concat": _concat,
-    "Constant": _constant_node, "Conv": _conv, "GlobalAveragePool": _pool, "Identity": _identity,
-    "Mul": _broadcast, "Relu": _same, "Resize": _resize, "Sigmoid": _same,
-}  # fmt: skip
+    "Add": (_broadcast, ""),
+    "BatchNormalization": (_normalization, "epsilon momentum training_mode"),
+    "Cast": (_cast, "to"),
+    "Concat": (_concat, "axis"),
+    "Constant": (_constant_node, "value"),
+    "Conv": (_conv, "dilations group kernel_shape pads strides"),
+    "GlobalAveragePool": (_pool, ""),
+    "Identity": (_identity, ""),
+    "Mul": (_broadcast, ""),
+    "Relu": (_same, ""),
+    "Resize": (_resize, "coordinate_transformation_mode cubic_coeff_a mode nearest_mode"),
+    "Sigmoid": (_same, ""),
+}

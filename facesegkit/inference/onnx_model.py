@@ -20,7 +20,7 @@ from facesegkit.geometry import FULL_IMAGE, RelativeCrop
 from facesegkit.inference.onnx_check import NotFiniteError, OnnxFile, read_onnx
 from facesegkit.labels import LabelScheme
 from facesegkit.system.files import check_is_file
-from facesegkit.system.model_limits import not_finite
+from facesegkit.system.model_limits import check_input_size, not_finite
 
 FORMAT = 2  # of model files, .pth and .onnx; increased when older ones can no longer be read
 KIND = "facesegkit model"
@@ -28,7 +28,7 @@ DETECTOR_KIND = "facesegkit face detector"
 METADATA_KEY = "facesegkit"  # of an .onnx file, for what it contains
 
 # Our models have at most 2 MB. ONNX Runtime takes several times a file's size in memory.
-_MAX_BYTES = 128 * 2**20
+_MAX_BYTES = 100_000_000
 # For all models of a process. One of ours takes some 20 MB, but a hostile file may need any size.
 _MAX_MEMORY = 800 * 2**20
 
@@ -59,17 +59,12 @@ def open_onnx(path: Path, *, threads: int = 1) -> Model:
         scheme, size = LabelScheme.from_dict(metadata["scheme"]), int(metadata["input_size"])
         crop = RelativeCrop.from_dict(metadata.get("crop"))  # older files have none
         check_input_size(size)
-        file.check_work(size, len(scheme.class_names))
-        predict_logits = _network(content, path, threads)
-        logits = predict_logits(np.zeros((1, 3, size, size), np.float32))
-        if logits.shape != (1, len(scheme.class_names), size, size) or logits.dtype != np.float32:
-            raise ValueError(f"logits {logits.dtype} {list(logits.shape)}")
         about = dict(metadata.get("about", {}))
-    except FaceSegKitError as error:  # of the scheme, or of the network
-        raise FaceSegKitError(f"{path} is damaged: {error}") from error
-    except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        problem = f"its contents do not fit together ({first_line(error)})"
-        raise FaceSegKitError(f"{path} is damaged, {problem}; train or export again.") from error
+        file.check_work(size, len(scheme.class_names))
+    except Exception as error:  # any entry may be of any type
+        raise damaged(path, error) from error
+    predict_logits = finite(_network(content, path, threads), f"The model {path}")
+    predict_logits(np.zeros((1, 3, size, size), np.float32))  # raises errors now, not later
     return Model(predict_logits, scheme, size, about, crop)
 
 
@@ -108,7 +103,7 @@ def _checked(content: bytes, path: Path, kind: str) -> tuple[OnnxFile, dict[str,
         file = read_onnx(content, detector=kind == DETECTOR_KIND)
         metadata = json.loads(file.metadata.get(METADATA_KEY, "null"))
     except NotFiniteError as error:
-        raise not_finite(path) from error
+        raise not_finite(f"The model {path}") from error
     except (ValueError, RecursionError) as error:  # the latter of JSON
         raise _not_a_model(path, first_line(error)) from error
     check_kind(metadata, path, kind)
@@ -133,9 +128,19 @@ def _network(content: bytes, path: Path, threads: int) -> Network:
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             problem = f"{path} cannot process images ({first_line(error)})"
             raise FaceSegKitError(f"{problem}; train or export again.") from error
-        if not np.isfinite(output.sum()):  # one number is NaN, or many are far too large
-            raise not_finite(path)
         return output
+
+    return run
+
+
+def finite(network: Network, name: str) -> Network:
+    """The same network, which raises a FaceSegKitError of `name` where logits are no numbers."""
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = network(images)
+        if not np.isfinite(logits).all():
+            raise not_finite(name)
+        return logits
 
     return run
 
@@ -194,19 +199,21 @@ def check_kind(metadata: Any, path: Path | str, wanted: str = KIND) -> None:
     metadata = metadata if isinstance(metadata, dict) else {}
     kind = metadata.get("kind", "something else")
     if kind != wanted:
-        problem = f"{path} is not a {wanted.removeprefix('facesegkit ')} of facesegkit but {kind!r}"
+        kinds = f"{wanted.removeprefix('facesegkit ')} of facesegkit but {str(kind)[:60]!r}"
+        problem = f"{path} is not a {kinds}"
         remedy = "give a file saved by face_segmentation.py or 'facesegkit export'"
         raise FaceSegKitError(f"{problem}; {remedy}.")
     if metadata.get("format") != FORMAT:
         versions = metadata.get("versions")
         written_by = versions.get("facesegkit") if isinstance(versions, dict) else None
+        found, version = (str(value)[:20] for value in (metadata.get("format"), written_by))
         raise FaceSegKitError(
-            f"{path} has format {metadata.get('format')}, this version of facesegkit reads "
-            f"{FORMAT}; train again, or install the version that wrote it ({written_by})."
+            f"{path} has format {found}, this version of facesegkit reads {FORMAT}; "
+            f"train again, or install the version that wrote it ({version})."
         )
 
 
-def check_input_size(size: int) -> None:
-    """Raise ValueError for an input size that no model of ours has, and that might be huge."""
-    if not 16 <= size <= 1024:
-        raise ValueError(f"images of {size} pixels")
+def damaged(path: Path | str, error: Exception) -> FaceSegKitError:
+    """The error for a file of a model whose contents are invalid as `error` says."""
+    problem = f"{path} is damaged, its contents do not fit together ({first_line(error)})"
+    return FaceSegKitError(f"{problem}; train or export again.")

@@ -43,6 +43,7 @@ class _Parser:
         message: Message = {field.name: [] for field in fields.values() if field.many}
         at = 0
         while at < len(content):
+            self._count()
             key, at = _varint(content, at)
             field = fields.get(key >> 3)
             if field is None:
@@ -62,10 +63,12 @@ class _Parser:
                 message[field.name] = value
         return message
 
-    def _value(self, content: memoryview, at: int, field: Field) -> tuple[Any, int]:
+    def _count(self) -> None:
         self.left -= 1
         if self.left < 0:
             raise ValueError(f"it has more than {self.limit:,} fields")
+
+    def _value(self, content: memoryview, at: int, field: Field) -> tuple[Any, int]:
         if field.wire == VARINT:
             return _varint(content, at)
         if field.wire == FIXED32:
@@ -76,6 +79,7 @@ class _Parser:
     def _numbers(self, packed: memoryview, field: Field) -> list[int]:
         numbers, at = [], 0
         while at < len(packed):
+            self._count()
             number, at = self._value(packed, at, field)
             numbers.append(number)
         return numbers

@@ -67,11 +67,12 @@ class FullImageLogits(FaceLogits):
         return upsample_argmax(self.logits, (bottom - top, right - left)), self.bbox
 
     def confidence_at(self, size: tuple[int, int], across: float, down: float) -> Part:
-        left, right = round(self.bbox.left * across), round(self.bbox.right * across)
-        bbox = BBox(left, round(self.bbox.top * down), right, round(self.bbox.bottom * down))
-        extent = bbox.right - bbox.left, bbox.bottom - bbox.top
-        resized = Image.fromarray(self.confidence).resize(extent, _BILINEAR)
-        return np.asarray(resized), bbox
+        left, top = round(self.bbox.left * across), round(self.bbox.top * down)
+        # At least one pixel: a photo may be a thousand times as high as it is wide.
+        width = max(1, round(self.bbox.right * across) - left)
+        height = max(1, round(self.bbox.bottom * down) - top)
+        resized = Image.fromarray(self.confidence).resize((width, height), _BILINEAR)
+        return np.asarray(resized), BBox(left, top, left + width, top + height)
 
 
 @dataclass(frozen=True, eq=False)

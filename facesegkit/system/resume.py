@@ -8,7 +8,7 @@ from typing import Any
 
 from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.system import distributed
-from facesegkit.system.tensor_files import load_tensors
+from facesegkit.system.tensor_files import MAX_TRAINING_STATE, load_tensors
 
 _Progress = Callable[[int, float], float]
 _KIND = "training state"
@@ -31,14 +31,14 @@ def _load(path: Path | None, resume: bool, progress: _Progress) -> dict[str, Any
     if path is None or not path.exists():
         return None
     if resume:
-        return load_tensors(path)
+        return load_tensors(path, MAX_TRAINING_STATE)
     if distributed.run_id() is None:
         return None
     if not distributed.may_be_a_restart():
         path.unlink()
         return None
     with suppress(FaceSegKitError, KeyError, TypeError):  # the user did not ask for this file
-        saved = load_tensors(path)
+        saved = load_tensors(path, MAX_TRAINING_STATE)
         is_over = progress(saved["step"], saved["seconds"]) >= 1
         if saved["run_id"] == distributed.run_id() and not is_over:
             return saved
@@ -74,7 +74,7 @@ def restore(state: Any, saved: Mapping[str, Any]) -> None:
             getattr(state, name).load_state_dict(saved[name])
         for name in _VALUES:
             setattr(state, name, saved[name])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # any entry may be of any type
         reason = "The run to resume was saved by another version, or its file is damaged"
         raise FaceSegKitError(f"{reason} ({first_line(error)}); {again}") from error
 

@@ -3,7 +3,6 @@
 import io
 import platform
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 import facesegkit
-from facesegkit.errors import FaceSegKitError
+from facesegkit.errors import FaceSegKitError, first_line
 from facesegkit.system.files import atomic_write
 from facesegkit.system.pickle_check import checked_archive
 
-# Five float32 copies of the largest model that checkpoint.py accepts: a training state holds its
-# weights, their EMA, the best EMA so far, and the two moments of AdamW.
-_MAX_BYTES = 400_000_000
+_MAX_MODEL = 100_000_000  # bytes; 20 million weights as float32 have 80,000,000
+# A training state holds the weights, their EMA, the best EMA so far, and two moments of AdamW.
+MAX_TRAINING_STATE = 5 * _MAX_MODEL
 
 
 def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
@@ -30,11 +29,11 @@ def save_tensors(plain: Mapping[str, Any], path: Path | str) -> None:
         unfinished.write_bytes(buffer.getvalue())  # getbuffer's view may outlive a failed write
 
 
-def load_tensors(path: Path | str) -> dict[str, Any]:
+def load_tensors(path: Path | str, limit: int = _MAX_MODEL) -> dict[str, Any]:
     """Read what `save_tensors` wrote; anything but tensors and plain data is refused.
 
-    Raises a FaceSegKitError if there is no such file, or torch.save did not write it, or it is
-    damaged.
+    Raises a FaceSegKitError if there is no such file, or torch.save did not write it, it is
+    damaged, or it has more than `limit` bytes.
     """
     train = "'python face_segmentation.py'"
     if not Path(path).is_file():
@@ -42,20 +41,39 @@ def load_tensors(path: Path | str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about unusual pickles: only errors matter here
-            size = Path(path).stat().st_size
-            if size <= _MAX_BYTES:  # which a zip file could unpack to all the memory there is
-                with zipfile.ZipFile(path) as archive:
-                    size = max(size, sum(file.file_size for file in archive.infolist()))
-            if size > _MAX_BYTES:
+            if (size := Path(path).stat().st_size) > limit:
                 raise ValueError(f"it has {size:,} bytes")
-            plain = torch.load(checked_archive(path), map_location="cpu", weights_only=True)
+            archive = checked_archive(Path(path).read_bytes(), limit)
+            plain = torch.load(archive, map_location="cpu", weights_only=True)
+            _check_sizes(plain, limit)
     except Exception as error:  # a damaged pickle can fail in any way
-        reason = f"{path} was not saved by facesegkit, or it is damaged"
-        raise FaceSegKitError(f"{reason}; train again with {train}.") from error
-    if not isinstance(plain, dict):
+        problem = f"{path} was not saved by facesegkit, or it is damaged ({first_line(error)})"
+        raise FaceSegKitError(f"{problem}; train again with {train}.") from error
+    if type(plain) is not dict:  # an OrderedDict may have attributes instead of its methods
         kind = f"holds a {type(plain).__name__}, not a model of facesegkit"
         raise FaceSegKitError(f"{path} {kind}; give a file that face_segmentation.py has saved.")
     return plain
+
+
+def _check_sizes(plain: object, limit: int) -> None:
+    """Check that tensors have no more numbers than a file of `limit` bytes could hold.
+
+    One number of a file can be repeated for ever in a tensor. Raises ValueError.
+    """
+    size, waiting, seen = 0, [plain], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Tensor):
+            size += one.numel() * one.element_size()
+        elif isinstance(one, dict):
+            waiting += dict.values(one)
+        elif isinstance(one, (list, tuple)):
+            waiting += one
+    if size > limit:
+        raise ValueError(f"its tensors have {size:,} bytes")
 
 
 def halved(weights: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from facesegkit.checkpoint import ARCHITECTURES, Checkpoint, build_model, load, 
 from facesegkit.cli import common, main, train
 from facesegkit.errors import FaceSegKitError
 from facesegkit.geometry import FACE_CROP, FULL_IMAGE
+from facesegkit.inference.model_zoo import weights_path
 from facesegkit.inference.pipeline import FaceAnalyzer
 from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.segmenter import FaceSegmenter
@@ -384,9 +385,17 @@ def test_a_terminal_shows_progress_bars(tmp_path, photo, model, monkeypatch, cap
         (["train", "--init-from", "nowhere.pth"], "or name another with --init-from."),
         (
             ["train", "--teacher", "x.onnx"],
-            "--teacher of this command needs a .pth file, and x.onnx",
+            "x.onnx is a good ONNX file, but only for segmenting: --teacher of this command needs",
         ),
-        (["pseudo-label", "a.jpg", "--output", "o", "--model", "x.onnx"], "x.onnx is an ONNX file"),
+        (["pseudo-label", "a.jpg", "--output", "o", "--model", "x.onnx"], "a good ONNX file"),
+        (["evaluate", "--model", "empty.onnx"], "empty.onnx is not a model of facesegkit"),
+        (
+            ["evaluate", "--model", "seperable"],
+            "did you mean 'separable'? The names are",
+        ),
+        (["export", "--model", "UNET-OPEN"], "did you mean 'unet-open'?"),
+        (["train", "--init-from", "seperable.pth"], "did you mean 'separable'?"),
+        (["segment", "photo.jpg", "--model", "separable.onnx"], "did you mean 'separable'?"),
         (["evaluate", "--model", "nowhere.pth"], "nowhere.pth"),
         (["segment", "photo.jpg", "--model", "nowhere.onnx"], "nowhere.onnx"),
         (["segment", "photo.jpg", "--model", "own.pth"], "python face_segmentation.py"),
@@ -409,7 +418,8 @@ def test_each_failure_is_one_sentence(arguments, expected, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("file.txt").write_text("in the way")
     Path("folder.pth").mkdir()
-    Path("x.onnx").touch()
+    Path("empty.onnx").touch()
+    shutil.copy(weights_path("separable-synthetic"), "x.onnx")
     assert facesegkit(*arguments) == 1
     assert expected in message(capsys)
 

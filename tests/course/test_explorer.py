@@ -1,6 +1,7 @@
 """The explorer without a browser: its views, its caches, its files and its messages."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -10,7 +11,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from damage import encoded
+from damage import encoded, hostile_photos
 from PIL import Image
 
 from facesegkit import FaceSegmenter
@@ -405,6 +406,20 @@ def test_a_broken_photo_shows_a_message(explorer, caplog, capfd, name, content, 
     assert explorer.message.value == "" and explorer.picture.image != before[0]
     arrives(explorer, name, encoded(boxes()))  # the same name, repaired
     assert explorer.message.value == "" and explorer.photo.value == name
+
+
+def test_hostile_uploads_show_a_message_or_the_photo(explorer, caplog, capfd):
+    explorer.upload.max_bytes = 20_000_000
+    for name, content in hostile_photos().items():
+        before, started = explorer.photo.value, time.process_time()
+        arrives(explorer, name, content(), piece=1_000_000)
+        if explorer.photo.value == name:
+            assert explorer.message.value == "" or "No face was found" in explorer.message.value
+        else:
+            assert html.escape(name) in explorer.message.value and explorer.photo.value == before
+        assert time.process_time() - started < 10 and explorer.picture.busy == "", name
+    assert explorer.photo.value == "two words, ümläut 写真.png"  # the last, which is a good one
+    assert not caplog.records and capfd.readouterr() == ("", "")
 
 
 def test_a_model_that_cannot_be_read_shows_a_message(explorer, tmp_path, monkeypatch):

@@ -3,12 +3,13 @@
 import io
 import sys
 import threading
+import time
 from pathlib import Path
 
 import anyio
 import numpy as np
 import pytest
-from damage import encoded, noise
+from damage import encoded, hostile_photos, noise
 from PIL import Image
 
 from facesegkit import FaceSegmenter
@@ -20,6 +21,7 @@ pytest.importorskip("python_multipart")
 httpx = pytest.importorskip("httpx")
 
 TOP = Path(__file__).parents[2]
+MAX_SECONDS = 10
 ASTRONAUT = course_file("figures/astronaut.jpg")
 
 
@@ -80,6 +82,15 @@ def test_an_upload_that_is_too_large_or_of_unknown_size_is_not_read(serve):
     assert (answer.status_code, answer.text) == (413, "at most 20,000,000 bytes")
     (answer,) = post(serve, b"", headers={"content-length": "unknown"})
     assert answer.status_code == 411
+
+
+def test_hostile_uploads_get_an_answer_in_one_sentence_or_a_result(serve):
+    for name, content in hostile_photos().items():
+        before = time.process_time()
+        (answer,) = post(serve, content())
+        assert answer.status_code in (200, 413, 422), name
+        assert answer.status_code == 200 or answer.text.isprintable() and len(answer.text) < 300
+        assert time.process_time() - before < MAX_SECONDS, name
 
 
 def test_photos_wait_for_each_other_and_not_for_ever(serve, monkeypatch):
