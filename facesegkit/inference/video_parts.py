@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
 _AUDIO_CODECS = ("aac", "mp3", "ac3")  # that all files that are written can contain
 _AAC_RATES = (8_000, 96_000)  # samples per second
 _MICROSECONDS = 1_000_000
+_MAX_BOXES = 1_000_000  # of a file; each fragment has two
 _LACKING, _LACKING_SHARE = 0.5, 0.02  # seconds, and share of the video, that mean it was cut off
 
 
@@ -26,7 +29,8 @@ class Parts:
 
     def __init__(self, container: InputContainer, streams: list[Any]) -> None:
         self._container, self._streams = container, streams
-        self._damaged, self._is_cut = 0, False
+        self._damaged, self._is_cut = 0, _is_cut_within_a_box(container)
+        self._incomplete = False  # whether the last packet is
         self._start: float | None = None
         self._end = 0.0
 
@@ -38,6 +42,7 @@ class Parts:
         try:
             for packet in packets:
                 self._note_times(packet)
+                self._incomplete |= self._is_cut and packet.is_corrupt
                 yield packet.stream, packet
         except av.FFmpegError:  # the file ends within a packet
             if self._start is None:
@@ -70,12 +75,14 @@ class Parts:
     def problems(self) -> list[str]:
         """What was skipped and what lacks, each as the end of a sentence about the file."""
         found = []
-        if self._damaged:
-            packets = counted(self._damaged, "damaged packet")
-            found.append(f"{packets} {'was' if self._damaged == 1 else 'were'} skipped")
+        damaged = self._damaged - (self._incomplete and self._damaged > 0)
+        if damaged:
+            packets = counted(damaged, "damaged packet")
+            found.append(f"{packets} {'was' if damaged == 1 else 'were'} skipped")
         length, there = self._promised(), self._end - (self._start or 0)
-        if self._is_cut or length - there > max(_LACKING, _LACKING_SHARE * length):
-            promised = f" of {length:.1f}" if length > there else ""
+        lacks = length - there > max(_LACKING, _LACKING_SHARE * length)
+        if self._is_cut or lacks:
+            promised = f" of {length:.1f}" if lacks else ""
             found.append(f"the file is cut off; only {there:.1f}{promised} seconds are there")
         return found
 
@@ -87,6 +94,26 @@ class Parts:
         if video.duration:
             return float(video.duration * video.time_base)
         return (self._container.duration or 0) / _MICROSECONDS
+
+
+def _is_cut_within_a_box(container: InputContainer) -> bool:
+    """Whether an MP4 or MOV file ends within one of its boxes; a fragmented one tells no length."""
+    if "mov" not in container.format.name or not os.path.isfile(container.name):
+        return False
+    end, size = 0, os.path.getsize(container.name)
+    with open(container.name, "rb") as file:
+        for _ in range(_MAX_BOXES):
+            file.seek(end)
+            header = file.read(16)
+            if len(header) < 8:
+                break
+            length = struct.unpack(">I", header[:4])[0]
+            if length == 1 and len(header) == 16:
+                length = struct.unpack(">Q", header[8:])[0]
+            if length < 8:  # 0: to the end of the file
+                return False
+            end += length
+    return end > size
 
 
 class Sound:

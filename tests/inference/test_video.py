@@ -16,6 +16,7 @@ from facesegkit.cli.main import main
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.video import check_video_path, segment_video
+from facesegkit.inference.video_writer import Clock
 from facesegkit.synthetic import synthesize_face
 
 av = pytest.importorskip("av")
@@ -176,7 +177,7 @@ def test_a_name_with_a_colon(segmenter, tmp_path):
 class Turned:
     """A frame as PyAV decodes it, with a display matrix."""
 
-    width, height, color_trc = 4, 2, 2
+    width, height, color_trc, colorspace, format = 4, 2, 2, 2, av.VideoFormat("rgb24")
 
     def __init__(self, a, b, c, d):
         matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 14], np.int32) << 16
@@ -235,15 +236,11 @@ def test_repeated_and_backward_times_become_later_ones(segmenter, tmp_path):
     assert (np.diff(result) > 0).all()
     np.testing.assert_allclose(result, np.array(times) / 10, atol=0.06)
 
-    from facesegkit.inference.video import _Writer
-
-    writer = _Writer.__new__(_Writer)
-    writer.last, writer.rate = None, Fraction(10)
+    clock = Clock(Fraction(10))
     frames = [av.VideoFrame(16, 16, "rgb24") for _ in range(5)]
     for frame, pts in zip(frames, (10, 40, 20, None, 70), strict=True):
         frame.pts, frame.time_base = pts, Fraction(1, 100)
-    made = [writer._next_time(frame, Fraction(1, 100)) for frame in frames]
-    assert made == [10, 40, 45, 55, 70]
+    assert [clock.next(frame) for frame in frames] == [10, 40, 45, 55, 70]
 
 
 def test_frames_without_times_follow_the_frame_rate(segmenter, tmp_path):
@@ -323,12 +320,12 @@ def test_pq_keeps_order_and_range_in_one_exposure():
 
 
 def test_odd_pixels_and_sizes():
-    from facesegkit.inference.video_frames import _shown_size, fitted
+    from facesegkit.inference.video_frames import fitted, shown_size
 
-    assert _shown_size(256, 512, Fraction(2)) == (512, 512)
-    assert _shown_size(512, 256, Fraction(1, 2)) == (512, 512)
-    assert max(_shown_size(17_000, 32, None)) == 16_384
-    assert np.prod(_shown_size(7680, 4320, None)) <= 9_010_000
+    assert shown_size(256, 512, Fraction(2)) == (512, 512)
+    assert shown_size(512, 256, Fraction(1, 2)) == (512, 512)
+    assert max(shown_size(17_000, 32, None)) == 16_384
+    assert np.prod(shown_size(7680, 4320, None)) <= 9_010_000
     portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
     assert portrait.shape == (360, 640, 3)
     rows, columns = np.nonzero(portrait[..., 0] > 128)
@@ -363,8 +360,8 @@ def test_audio_only(segmenter, tmp_path):
 def test_views_and_suffixes_that_are_not_written(tmp_path):
     with pytest.raises(FaceSegKitError, match="no view 'panel' of a video; choose overlay or mask"):
         check_video_path(tmp_path / "out.mp4", "panel")
-    with pytest.raises(FaceSegKitError, match="video as .*out.gif; use .mp4, .mov or .mkv"):
-        check_video_path(tmp_path / "out.gif", "mask")
+    with pytest.raises(FaceSegKitError, match="video as .*out.avi; use .mp4, .mov, .mkv, .gif,"):
+        check_video_path(tmp_path / "out.avi", "mask")
 
 
 def test_the_command(moving, tmp_path, capsys):
