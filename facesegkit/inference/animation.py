@@ -15,23 +15,21 @@ from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.tracker import FaceTracker
 from facesegkit.inference.video_frames import shown_size
-from facesegkit.inference.video_writer import ANIMATIONS, AnimationWriter, VideoWriter, check_length
+from facesegkit.inference.video_writer import (
+    ANIMATIONS,
+    AnimationWriter,
+    Moment,
+    VideoWriter,
+    check_length,
+)
 from facesegkit.inference.visualize import render
 from facesegkit.system.decode_limits import check_decodable, opened_image
 from facesegkit.system.files import atomic_write
 from facesegkit.system.large_images import to_rgb
 
 VIEWS = ("overlay", "mask")
+_UNIT = Fraction(1, 1000)  # seconds
 _DURATION, _TOO_SHORT = 100, 10  # milliseconds: browsers take 100 for up to 10
-
-
-@dataclass(frozen=True)
-class _Moment:
-    """When a frame is shown, in milliseconds."""
-
-    pts: int
-    duration: int
-    time_base: Fraction = Fraction(1, 1000)
 
 
 def check_animation_view(view: str) -> None:
@@ -96,7 +94,7 @@ def _plays(image: Image.Image) -> int:
     return int(image.info.get("loop", 0))
 
 
-def _frames(source: Path, about: _About) -> Iterator[tuple[Image.Image, _Moment]]:
+def _frames(source: Path, about: _About) -> Iterator[tuple[Image.Image, Moment]]:
     """The frames, RGB, with their times."""
     now = 0.0
     with opened_image(source) as image:
@@ -105,7 +103,7 @@ def _frames(source: Path, about: _About) -> Iterator[tuple[Image.Image, _Moment]
             image.load()
             duration = float(image.info.get("duration") or 0)
             end = now + (duration if duration > _TOO_SHORT else _DURATION)
-            yield to_rgb(image.copy()), _Moment(round(now), round(end) - round(now))
+            yield to_rgb(image.copy()), Moment(round(now), _UNIT, round(end) - round(now))
             now = end
 
 

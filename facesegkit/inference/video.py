@@ -20,7 +20,13 @@ from facesegkit.inference.tracker import FaceTracker
 from facesegkit.inference.video_frames import MAX_PIXELS, MAX_SIDE, shown_size, upright
 from facesegkit.inference.video_limits import result_pixels
 from facesegkit.inference.video_parts import Parts
-from facesegkit.inference.video_writer import ANIMATIONS, AnimationWriter, VideoWriter, check_length
+from facesegkit.inference.video_writer import (
+    ANIMATIONS,
+    AnimationWriter,
+    Moment,
+    VideoWriter,
+    check_length,
+)
 from facesegkit.inference.visualize import render
 from facesegkit.system.files import atomic_write, check_is_file
 
@@ -103,12 +109,16 @@ def segment_video(
                 if sound and stream is not video:
                     writer.add_audio(sound.packets(packet, parts))
                     continue
-                for frame in parts.frames(stream, packet):
+                frames = parts.frames(stream, packet)
+                while frames:
+                    frame = frames.pop(0)
+                    pixels = upright(frame, video.sample_aspect_ratio, tone_mapper, most)
+                    moment = Moment(frame.pts, frame.time_base, frame.duration)
+                    del frame  # to save memory
                     if is_large:
                         gc.collect()  # PyAV's frames and their side data refer to each other
-                    pixels = upright(frame, video.sample_aspect_ratio, tone_mapper, most)
                     segmented = tracker(Image.fromarray(writer.fitted(pixels)))
-                    writer.add(np.asarray(render(segmented, view)), frame)
+                    writer.add(np.asarray(render(segmented, view)), moment)
                     done += 1
                     if progress:
                         progress(done, video.frames)

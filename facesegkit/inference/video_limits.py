@@ -12,7 +12,7 @@ _MEMORY = 950_000_000  # bytes
 _PROGRAM = 170_000_000  # of which the program takes, and the network
 _RESULT = 36  # bytes of each pixel of the result, with those of the encoder
 # Decoded frames that are held at once: two, or those that later frames may refer to.
-_HELD = {"h264": 7, "hevc": 7, "vp9": 9, "av1": 9, "libdav1d": 9, "libaom-av1": 9}
+_HELD = {"h264": 8, "hevc": 8, "vp9": 9, "av1": 9, "libdav1d": 9, "libaom-av1": 9}
 _LEAST = 2_000_000  # pixels of a result that is still worth having
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,13 @@ _NO_SOUND = "its sound is left out, because {} has none"
 _FRAME_BYTES = 5  # of each pixel of an animation, which Pillow writes at once
 
 
-class Timed(Protocol):
-    """When a frame is shown: PyAV's frames, and those of animations."""
+@dataclass(frozen=True)
+class Moment:
+    """When a frame is shown, as far as its file says: in units of so many seconds."""
 
-    @property
-    def pts(self) -> Any: ...
-    @property
-    def time_base(self) -> Any: ...
-    @property
-    def duration(self) -> Any: ...
+    pts: int | None
+    time_base: Fraction | None
+    duration: int | None
 
 
 class Clock:
@@ -60,27 +59,27 @@ class Clock:
         """Of the timestamps, in seconds."""
         return self._unit or _UNIT
 
-    def next(self, like: Timed) -> int:
+    def next(self, moment: Moment) -> int:
         """The frame's timestamp, or one after the last if it is missing, repeats or goes back."""
         if self._unit is None:
-            self._unit = like.time_base if like.pts is not None else _UNIT
-        pts = None if like.pts is None else self._in_units(like.pts, like)
+            self._unit = moment.time_base if moment.pts is not None else _UNIT
+        pts = None if moment.pts is None else self._in_units(moment.pts, moment)
         if self._last is None:
             self._last = 0 if pts is None else pts
         elif pts is None:
-            self._last += self.step(like)
+            self._last += self.step(moment)
         else:
-            step = max(1, self.step(like) // 2)
+            step = max(1, self.step(moment) // 2)
             self._last = pts if pts > self._last else self._last + step
         return self._last
 
-    def step(self, like: Timed) -> int:
+    def step(self, moment: Moment) -> int:
         """How long a frame is shown, as far as the file says."""
-        shown = self._in_units(like.duration or 0, like)
+        shown = self._in_units(moment.duration or 0, moment)
         return shown or max(1, round(1 / (self._rate * self.unit)))
 
-    def _in_units(self, time: int, like: Timed) -> int:
-        return round(time * Fraction(like.time_base or self.unit) / self.unit)
+    def _in_units(self, time: int, moment: Moment) -> int:
+        return round(time * Fraction(moment.time_base or self.unit) / self.unit)
 
 
 class VideoWriter:
@@ -103,17 +102,17 @@ class VideoWriter:
         self._size = self._size or (pixels.shape[1], pixels.shape[0])
         return fitted(pixels, self._size)
 
-    def add(self, image: NDArray[np.uint8], like: Timed) -> None:
-        """Write a frame, RGB uint8 [H, W, 3], at the time of another one."""
+    def add(self, image: NDArray[np.uint8], moment: Moment) -> None:
+        """Write a frame, RGB uint8 [H, W, 3], at this moment."""
         import av
 
-        time = self._clock.next(like)
+        time = self._clock.next(moment)
         if not self._video.codec_context.is_open:
             self._set_up(image.shape[1], image.shape[0])
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         frame.pts, frame.time_base = time, self._clock.unit
-        frame.duration = self._clock.step(like)
+        frame.duration = self._clock.step(moment)
         self._result.mux(self._encoded(frame))
         while self._waiting:
             self._result.mux(self._waiting.pop(0))
@@ -198,13 +197,13 @@ class AnimationWriter:
         """The frame in the size of the first."""
         return fitted(pixels, self._frames[0].size if self._frames else pixels.shape[1::-1])
 
-    def add(self, image: NDArray[np.uint8], like: Timed) -> None:
+    def add(self, image: NDArray[np.uint8], moment: Moment) -> None:
         """Keep a frame, RGB uint8 [H, W, 3], unless the format cannot show so many per second.
 
         Raises a FaceSegKitError if the frames do not fit into memory.
         """
-        start = self._clock.next(like)
-        self._end = start + self._clock.step(like)
+        start = self._clock.next(moment)
+        self._end = start + self._clock.step(moment)
         if self._starts and self._rounded(start) - self._rounded(self._starts[-1]) < self._least:
             return
         check_length(self._path, len(self._frames) + 1, (image.shape[1], image.shape[0]))
