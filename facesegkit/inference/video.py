@@ -113,7 +113,8 @@ def segment_video(
                 while frames:
                     frame = frames.pop(0)
                     pixels = upright(frame, video.sample_aspect_ratio, tone_mapper, most)
-                    moment = Moment(frame.pts, frame.time_base, frame.duration)
+                    pts = parts.shifted(frame.pts, frame.time_base)
+                    moment = Moment(pts, frame.time_base, frame.duration)
                     del frame  # to save memory
                     if is_large:
                         gc.collect()  # PyAV's frames and their side data refer to each other

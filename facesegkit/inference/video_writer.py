@@ -21,9 +21,10 @@ if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
     from av.video.frame import VideoFrame
 
 # Constant quality, 0 (best) to 51; below FFmpeg's 23, since flat colours suffer first.
-_OPTIONS = {"crf": "18", "preset": "veryfast"}
+# No B-frames: with them, an MP4 ends too early if its last frames are far apart.
+_OPTIONS = {"crf": "18", "preset": "veryfast", "bf": "0"}
 ANIMATIONS = (".gif", ".webp", ".apng")  # suffixes
-_LARGE = {"threads": "1", "rc-lookahead": "0", "bf": "0", "refs": "1"}  # to save memory
+_LARGE = {"threads": "1", "rc-lookahead": "0", "refs": "1"}  # to save memory
 _BT709 = 1  # the matrix, primaries and transfer curve of HD video, in FFmpeg's numbers
 _UNIT = Fraction(1, 90_000)  # seconds, if the source has no timestamps
 _MILLISECONDS = Fraction(1, 1000)
@@ -53,6 +54,7 @@ class Clock:
     def __init__(self, rate: Fraction, unit: Fraction | None = None) -> None:
         self._rate, self._unit = rate, unit
         self._last: int | None = None
+        self._repeats = 0  # timestamps in a row that are not later than the one before
 
     @property
     def unit(self) -> Fraction:
@@ -68,9 +70,12 @@ class Clock:
             self._last = 0 if pts is None else pts
         elif pts is None:
             self._last += self.step(moment)
-        else:
-            step = max(1, self.step(moment) // 2)
-            self._last = pts if pts > self._last else self._last + step
+        elif pts > self._last:
+            self._last, self._repeats = pts, 0
+        else:  # the first that repeats comes between its neighbours; if all do, they are useless
+            step = self.step(moment)
+            self._last += step if self._repeats else max(1, step // 2)
+            self._repeats += 1
         return self._last
 
     def step(self, moment: Moment) -> int:
