@@ -28,8 +28,7 @@ _LARGE = {"threads": "1", "rc-lookahead": "0", "refs": "1"}  # to save memory
 _BT709 = 1  # the matrix, primaries and transfer curve of HD video, in FFmpeg's numbers
 _UNIT = Fraction(1, 90_000)  # seconds, if the source has no timestamps
 _MILLISECONDS = Fraction(1, 1000)
-_LEAST_DURATION = {".gif": 20}  # milliseconds: browsers slow down what is faster
-_STEP = {".gif": 10}  # milliseconds in which durations are written
+_GIF_TIMES = 20, 10  # milliseconds: the shortest that browsers show, and the unit of durations
 _NO_SOUND = "its sound is left out, because {} has none"
 _FRAME_BYTES = 5  # of each pixel of an animation, which Pillow writes at once
 
@@ -99,6 +98,7 @@ class VideoWriter:
         self._video.pix_fmt = "yuv420p"  # the only one that many players know
         self._size: tuple[int, int] | None = None
         self._clock = Clock(rate)
+        self._durations: dict[int | None, int] = {}  # of the frames that are being encoded
         self.sound = Sound(result, source) if source else None
         self._waiting: list[Any] = []  # sound before the first frame, which decides the size
 
@@ -117,7 +117,7 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         frame.pts, frame.time_base = time, self._clock.unit
-        frame.duration = self._clock.step(moment)
+        self._durations[time] = self._clock.step(moment)
         self._result.mux(self._encoded(frame))
         while self._waiting:
             self._result.mux(self._waiting.pop(0))
@@ -149,10 +149,13 @@ class VideoWriter:
         import av
 
         try:
-            return self._video.encode(frame)
+            packets = self._video.encode(frame)
         except av.FFmpegError as error:  # not of the video that is read
             size = f"{self._video.width} x {self._video.height} pixels"
             raise FaceSegKitError(f"H.264 cannot encode {size}: {error.strerror}.") from error
+        for packet in packets:  # the encoder forgets how long the last frame is shown
+            packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
+        return packets
 
     @property
     def problems(self) -> list[str]:
@@ -195,8 +198,8 @@ class AnimationWriter:
         self._frames: list[Image.Image] = []
         self._starts: list[int] = []  # milliseconds
         self._end = 0
-        self._least = _LEAST_DURATION.get(path.suffix.lower(), 1)
-        self._step = _STEP.get(path.suffix.lower(), 1)
+        self._is_gif = path.suffix.lower() == ".gif"
+        self._least, self._step = _GIF_TIMES if self._is_gif else (1, 1)
 
     def fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The frame in the size of the first."""
@@ -212,7 +215,10 @@ class AnimationWriter:
         if self._starts and self._rounded(start) - self._rounded(self._starts[-1]) < self._least:
             return
         check_length(self._path, len(self._frames) + 1, (image.shape[1], image.shape[0]))
-        self._frames.append(Image.fromarray(image))
+        frame = Image.fromarray(image)
+        if self._is_gif:  # Pillow's own choice of colours loses those of small parts
+            frame = frame.quantize(256, Image.Quantize.FASTOCTREE)
+        self._frames.append(frame)
         self._starts.append(start)
 
     def add_audio(self, packets: list[Any]) -> None:
@@ -226,7 +232,7 @@ class AnimationWriter:
         times = [self._rounded(time) for time in (*self._starts, self._end)]
         durations = [max(b - a, self._step) for a, b in zip(times, times[1:], strict=False)]
         options: dict[str, Any] = {"loop": self._plays}
-        if self._path.suffix.lower() == ".gif":  # which tells how often it is repeated
+        if self._is_gif:  # which tells how often it is repeated
             options = {"loop": max(0, self._plays - 1)} if self._plays != 1 else {}
         first, *others = self._frames
         first.save(
