@@ -118,9 +118,9 @@ class VideoWriter:
         frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
         frame.pts, frame.time_base = time, self._clock.unit
         self._durations[time] = self._clock.step(moment)
-        self._result.mux(self._encoded(frame))
+        self._mux(self._encoded(frame))
         while self._waiting:
-            self._result.mux(self._waiting.pop(0))
+            self._mux([self._waiting.pop(0)])
 
     def _set_up(self, width: int, height: int) -> None:
         context = self._video.codec_context
@@ -134,14 +134,14 @@ class VideoWriter:
     def add_audio(self, packets: list[Any]) -> None:
         """Write sound, as soon as there is a frame."""
         if self._video.codec_context.is_open:
-            self._result.mux(packets)
+            self._mux(packets)
         else:
             self._waiting += packets
 
     def finish(self) -> None:
         """Write what the encoders still buffer."""
         if self._video.codec_context.is_open:
-            self._result.mux(self._encoded(None))
+            self._mux(self._encoded(None))
         if self.sound:
             self.add_audio(self.sound.finish())
 
@@ -156,6 +156,19 @@ class VideoWriter:
         for packet in packets:  # the encoder forgets how long the last frame is shown
             packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
         return packets
+
+    def _mux(self, packets: list[Any]) -> None:
+        import av
+
+        try:
+            self._result.mux(packets)
+        except OSError:  # a full disk
+            raise
+        except av.FFmpegError as error:  # not of the video that is read
+            problem = f"cannot contain this video or its sound ({error.strerror})"
+            raise FaceSegKitError(
+                f"This kind of file {problem}; save the result as .mkv."
+            ) from error
 
     @property
     def problems(self) -> list[str]:
