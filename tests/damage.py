@@ -6,10 +6,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from facesegkit.errors import FaceSegKitError
 
@@ -77,9 +78,34 @@ def _exif(size: int) -> bytes:
     return b"MM\0*" + struct.pack(">IH", 8, 1) + entry + b"\0" * 4 + b"x" * size
 
 
-def _animation(kind: str) -> bytes:
-    frames = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(0, 250, 10)]
-    return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+def animation(kind: str, frames: int = 25, **options: object) -> bytes:
+    """An animation of frames of different shades."""
+    shades = [Image.new("RGB", (40, 30), (10 * number, 0, 0)) for number in range(frames)]
+    return encoded(shades[0], kind, save_all=True, append_images=shades[1:], **options)
+
+
+def odd_photos() -> dict[str, bytes]:
+    """Photos with profiles, EXIF data, more than 8 bits, or further frames, by suffix."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    about = {"icc_profile": profile, "exif": b"Exif\0\0" + _exif(200)}
+    deep = Image.fromarray(np.random.default_rng(5).integers(0, 4096, (40, 60), dtype=np.uint16))
+    photos = {
+        "animated.gif": animation("GIF", 4), "animated.webp": animation("WEBP", 4),
+        "animated.png": animation("PNG", 4), "deep.png": encoded(deep),
+        "deep.tif": encoded(deep, "TIFF"), "lab.png": encoded(noise(), icc_profile=lab),
+        "palette.png": encoded(noise().convert("P"), icc_profile=profile),
+        "grey.png": encoded(noise(mode="LA"), icc_profile=profile),
+    }  # fmt: skip
+    for suffix, kind in {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF"}.items():
+        photos[f"about.{suffix}"] = encoded(noise(), kind, **about)
+    with suppress(ImportError, KeyError):  # of the package, and of Pillow without AVIF
+        photos["about.avif"] = encoded(noise(), "AVIF", **about)
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        photos["about.heic"] = encoded(noise(), "HEIF", **about)
+    return photos
 
 
 HOSTILE_PHOTOS: dict[str, Callable[[], bytes]] = {
@@ -101,9 +127,9 @@ HOSTILE_PHOTOS: dict[str, Callable[[], bytes]] = {
     "promises.gif": lambda: b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b";",
     "promises.ppm": lambda: b"P6 50000 50000 255\n",
     "bomb.png": lambda: png(60, 40, b"\0" * 300_000_000),
-    "animated.gif": lambda: _animation("GIF"),
-    "animated.webp": lambda: _animation("WEBP"),
-    "animated.png": lambda: _animation("PNG"),
+    "animated.gif": lambda: animation("GIF"),
+    "animated.webp": lambda: animation("WEBP"),
+    "animated.png": lambda: animation("PNG"),
     "exif.jpg": lambda: encoded(noise(), "JPEG", exif=b"Exif\0\0" + _exif(60_000)),
     "exif.png": lambda: png(2, 1, b"\0" * 7, (b"eXIf", _exif(30_000_000))),
     "exif-loop.jpg": lambda: encoded(

@@ -1,7 +1,10 @@
 """The same photo in different files, and in each way of using the package, gives the same masks."""
 
+import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,12 @@ from PIL import ExifTags, Image
 from facesegkit.cli.main import main, segment_one
 from facesegkit.course.lesson_data import course_file
 from facesegkit.inference.segmenter import FaceSegmenter
+from facesegkit.labels import FIVE_FEATURES
 
 Labels = NDArray[np.uint8]
 
-LOSSLESS = ("plain.png", "plain.webp", "plain.tiff", "turned.tiff", "turned.png", "exif.webp")
+LOSSLESS = ("png.png", "webp.webp", "tiff.tiff", "turned-png.png", "turned-webp.webp",
+            "turned-tiff.tiff")  # fmt: skip
 LOSSY = 0.05  # largest fraction of the marked pixels that JPEG of quality 95 may change
 
 
@@ -23,26 +28,18 @@ def write(image: Image.Image, folder: Path) -> None:
     sideways = image.transpose(Image.Transpose.ROTATE_90)  # which orientation 6 turns back
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    image.save(folder / "plain.png")
-    image.save(folder / "plain.webp", lossless=True, exact=True)
-    image.save(folder / "plain.tiff")
-    sideways.save(folder / "turned.tiff", exif=exif)
-    sideways.save(folder / "turned.png", exif=exif)
-    sideways.save(folder / "exif.webp", lossless=True, exact=True, exif=exif)
-    image.save(folder / "lossy.jpg", quality=95)
-    sideways.save(folder / "lossy_turned.jpg", quality=95, exif=exif)
+    exact = {"lossless": True, "exact": True}
+    kinds = {"png": {}, "tiff": {}, "webp": exact, "jpg": {"quality": 95}}
+    for suffix, options in kinds.items():
+        image.save(folder / f"{suffix}.{suffix}", **options)
+        sideways.save(folder / f"turned-{suffix}.{suffix}", exif=exif, **options)
 
 
 def by_command(photos: list[Path], folder: Path, *options: str) -> dict[str, Labels]:
-    """Label maps that `facesegkit segment` writes for the photos, one run for each format."""
-    found = {}
-    for suffix in {photo.suffix for photo in photos}:  # plain.png and plain.tiff share a name
-        of_kind = [str(photo) for photo in photos if photo.suffix == suffix]
-        out = folder / suffix[1:]
-        command = ["segment", *of_kind, "--view", "labels", "--output-dir", str(out), *options]
-        assert main(command) == 0
-        found |= {Path(p).name: labels(out / f"{Path(p).stem}.png") for p in of_kind}
-    return found
+    """Label maps that `facesegkit segment` writes for the photos."""
+    command = ["segment", *map(str, photos), "--view", "labels", "--output-dir", str(folder)]
+    assert main([*command, *options]) == 0
+    return {photo.name: labels(folder / f"{photo.stem}.png") for photo in photos}
 
 
 def labels(path: Path) -> Labels:
@@ -80,7 +77,45 @@ def in_the_explorer(photos: list[Path], folder: Path) -> dict[str, Labels]:
     found = {}
     for photo in photos:
         name = exploration.add_photo(photo.name, photo.read_bytes())  # as it is uploaded
-        found[photo.name] = exploration.segment(name, settings).segmentation.labels
+        _, content = exploration.file("mask", name, settings)
+        found[photo.name] = classes_of(content)
+    return found
+
+
+def classes_of(mask: bytes) -> Labels:
+    """Class ids of a PNG in the colours of the classes."""
+    with Image.open(BytesIO(mask)) as image:
+        colours = np.asarray(image.convert("RGB"))
+    found = np.full(colours.shape[:2], 255, np.uint8)
+    for number, colour in enumerate(FIVE_FEATURES.palette):
+        found[(colours == colour).all(axis=2)] = number
+    return found
+
+
+def from_the_service(photos: list[Path], folder: Path) -> dict[str, Labels]:
+    for package in ("httpx", "python_multipart", "fastapi"):
+        pytest.importorskip(package)
+    import anyio
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
+        import serve
+
+        patch.setattr(serve, "segmenter", FaceSegmenter())
+        found = anyio.run(_answers, serve.app, photos)
+    del sys.modules["serve"]
+    return found
+
+
+async def _answers(app: Any, photos: list[Path]) -> dict[str, Labels]:
+    import httpx
+
+    found = {}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        for photo in photos:
+            answer = await client.post("/segment?view=mask", files={"photo": photo.read_bytes()})
+            found[photo.name] = classes_of(answer.content)
     return found
 
 
@@ -105,7 +140,6 @@ def by_parquet(photos: list[Path], folder: Path) -> dict[str, Labels]:
 def by_ray(photos: list[Path], folder: Path) -> dict[str, Labels]:
     """The worker of Ray, without Ray, which tests/batch/test_cluster.py starts."""
     import pickle
-    from io import BytesIO
 
     from facesegkit.batch.photo import PhotoJob, Settings
     from facesegkit.cluster import SegmentBatch
@@ -125,6 +159,7 @@ WAYS: dict[str, Callable[[list[Path], Path], dict[str, Labels]]] = {
     "Python, from paths": by_python,
     "Python, from images": by_python_decoded,
     "the explorer": in_the_explorer,
+    "the service": from_the_service,
     "worker processes": by_workers,
     "Parquet": by_parquet,
     "the worker of Ray": by_ray,
@@ -136,7 +171,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("photos")
     with Image.open(course_file("figures/astronaut.jpg")) as image:
         write(image.convert("RGB"), folder)
-    return [folder / name for name in (*LOSSLESS, "lossy.jpg", "lossy_turned.jpg")]
+    return [folder / name for name in (*LOSSLESS, "jpg.jpg", "turned-jpg.jpg")]
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +179,17 @@ def expected(photos: list[Path]) -> Labels:
     return FaceSegmenter()(photos[0]).labels
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_and_file_gives_the_same_masks(way, photos, expected, tmp_path, capsys):
-    found = WAYS[way](photos, tmp_path)
+def check(found: dict[str, Labels], expected: Labels) -> None:
     for name, of_file in found.items():
         assert of_file.shape == expected.shape, name
         changed = np.count_nonzero(of_file != expected)
         allowed = 0.0 if name in LOSSLESS else LOSSY
         assert changed <= allowed * np.count_nonzero(expected), name
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_and_file_gives_the_same_masks(way, photos, expected, tmp_path, capsys):
+    check(WAYS[way](photos, tmp_path), expected)
 
 
 def test_grey_gives_the_same_as_grey_in_rgb(photos, tmp_path):
@@ -162,4 +200,5 @@ def test_grey_gives_the_same_as_grey_in_rgb(photos, tmp_path):
         image.save(path)
     one, other = by_python(list(files), tmp_path).values()
     assert one.any() and (one == other).all()
-    assert all((labels == one).all() for labels in by_command(list(files), tmp_path).values())
+    by_cli = by_command(list(files), tmp_path / "out")
+    assert all((found == one).all() for found in by_cli.values())

@@ -14,10 +14,8 @@ from facesegkit.cli.common import a_path, say
 from facesegkit.errors import FaceSegKitError, counted
 from facesegkit.inference.video import is_video
 from facesegkit.system.decode_limits import FORMATS
-from facesegkit.system.image_containers import can_read_heic
+from facesegkit.system.image_containers import RAW_SUFFIXES, can_read_heic
 
-# Photos that the reader refuses, whatever is installed: it would see a small preview at best.
-_RAW = {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2"}
 _HEIC = {".heic", ".heif", ".hif"}
 RAW_REASON = "a camera's raw file, which is not supported; save it as JPEG or TIFF first"
 HEIC_REASON = "a HEIC photo, which is not supported; save it as JPEG or PNG first"
@@ -80,7 +78,7 @@ def _reason_to_leave_out(file: Path, is_photo: bool) -> str:
         return "it is a folder; name it on the command line, too"
     if not os.path.isfile(file):
         return "it is a pipe, a device or a broken link"
-    if suffix in _RAW:
+    if suffix in RAW_SUFFIXES:
         return RAW_REASON
     if is_photo:
         return ""

@@ -31,13 +31,12 @@ from facesegkit.cli.inputs import (
 )
 from facesegkit.cli.start import interrupted_at_once
 from facesegkit.errors import FaceSegKitError, counted
-from facesegkit.inference.animation import SUFFIXES as ANIMATIONS
 from facesegkit.inference.animation import check_animation_view, segment_animation
 from facesegkit.inference.model_zoo import DEFAULT_MODEL, MODEL_NAMES, is_shipped, licence_notice
 from facesegkit.inference.results import SegmentationResult
 from facesegkit.inference.search_config import MIN_CONFIDENCE, SEARCHES
 from facesegkit.inference.segmenter import FaceSegmenter
-from facesegkit.inference.video import check_video_path, is_video, segment_video
+from facesegkit.inference.video import WRITTEN, check_video_path, is_video, segment_video
 from facesegkit.inference.visualize import VIEWS, check_view_path, save_view
 from facesegkit.system.decode_limits import has_more_frames
 from facesegkit.system.files import check_writable
@@ -175,7 +174,7 @@ def _is_moving(source: Path | str, output: Path) -> bool:
         return False
     if is_video(source):
         return True
-    return output.suffix.lower() in ANIMATIONS and has_more_frames(source)
+    return output.suffix.lower() in WRITTEN and has_more_frames(source)
 
 
 def _check_outputs(outputs: Mapping[Path | str, Path], options: argparse.Namespace) -> None:

@@ -8,36 +8,42 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.hdr import ToneMapper
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.tracker import FaceTracker
-from facesegkit.inference.video_frames import MAX_PIXELS, fitted, upright
-from facesegkit.inference.video_parts import Parts, Sound
+from facesegkit.inference.video_frames import MAX_PIXELS, MAX_SIDE, shown_size, upright
+from facesegkit.inference.video_limits import result_pixels
+from facesegkit.inference.video_parts import Parts
+from facesegkit.inference.video_writer import (
+    ANIMATIONS,
+    AnimationWriter,
+    Moment,
+    VideoWriter,
+    check_length,
+)
 from facesegkit.inference.visualize import render
 from facesegkit.system.files import atomic_write, check_is_file
 
 if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
-    from av.container import InputContainer, OutputContainer
-    from av.video.frame import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")  # of files that are read
-WRITTEN = (".mp4", ".mov", ".mkv")
+WRITTEN = (".mp4", ".mov", ".mkv", *ANIMATIONS)
 VIEWS = ("overlay", "mask")
 
-# Constant quality, 0 (best) to 51; below FFmpeg's 23, since flat colours suffer first.
-_OPTIONS = {"crf": "18", "preset": "veryfast"}
+_MAX_THREADS = 4  # of the decoder; each holds frames
+_ANY_SIZE = 1 << 60  # pixels
+
 # A text named .mp4 may be a playlist of FFmpeg's, which reads other files.
 # Raw streams are what some recorders write, whatever they call the file.
 _CONTAINERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,h264,hevc"}
-_LARGE = {"threads": "1", "rc-lookahead": "0", "bf": "0", "refs": "1"}  # to save memory
-_BT709 = 1  # the matrix, primaries and transfer curve of HD video, in FFmpeg's numbers
 
 
 def is_video(path: Path | str) -> bool:
@@ -66,13 +72,14 @@ def segment_video(
 ) -> int:
     """Segment a video, tracking its faces, and write the result whole or not at all.
 
-    The result, H.264, has the timestamps (but each later than the one before), the size as shown
-    (except for an odd last row or column, which H.264 does not allow, and over 9 megapixels) and
-    the audio of the source, which becomes AAC unless it is AAC, MP3 or AC-3. HDR becomes SDR.
+    The result, H.264 or an animation, has the timestamps (but each later than the one before), the
+    size as shown (except for an odd last row or column, which H.264 does not allow, and over 9
+    megapixels) and, unless it is an animation, the audio of the source, which becomes AAC unless it
+    is AAC, MP3 or AC-3. HDR becomes SDR.
 
     Args:
         segmenter: what single photos are segmented with.
-        source, output: the video, and a path that ends in .mp4, .mov or .mkv.
+        source, output: the video, and a path that ends in one of `WRITTEN`.
         view: "overlay" or "mask".
         progress: called after each frame with the number of frames so far and in total (0 if the
             file does not say). The total is returned.
@@ -82,141 +89,103 @@ def segment_video(
         FaceSegKitError: if the video cannot be read, or the result cannot be written.
         ModuleNotFoundError: if PyAV is not installed.
     """
-    import av
-
     check_video_path(output, view)
-    check_is_file(source)
-    if not source.exists():
-        raise FaceSegKitError(f"There is no video {source}.")
-    tracker, done = FaceTracker(segmenter), 0
-    with (
-        _read_errors_explained(source),
-        av.open(_absolute(source), options=_CONTAINERS) as container,
-    ):
-        if not container.streams.video:
-            raise FaceSegKitError(f"{source} contains no video, only audio.")
+    tracker, tone_mapper, done = FaceTracker(segmenter), ToneMapper(), 0
+    with _opened(source) as container:
         video = container.streams.video[0]
-        if min(video.width, video.height) == 1:
-            raise FaceSegKitError(f"{source} is one pixel wide or high; H.264 needs two.")
-        is_large = video.width * video.height > MAX_PIXELS
-        if is_large:
+        most = result_pixels(video, source)
+        if is_large := video.width * video.height > MAX_PIXELS:
             video.codec_context.thread_count = 1  # each thread holds frames
         else:
+            video.codec_context.thread_count = min(_MAX_THREADS, os.cpu_count() or 1)
             video.thread_type = "AUTO"
-        with atomic_write(output) as unfinished, av.open(_absolute(unfinished), "w") as result:
-            writer, tone_mapper = _Writer(result, container), ToneMapper()
-            parts = Parts(container, writer.streams)
+        if output.suffix.lower() in ANIMATIONS:
+            size = shown_size(video.width, video.height, video.sample_aspect_ratio, most)
+            check_length(source, video.frames, size)
+        with atomic_write(output) as unfinished, _writer(unfinished, container, view) as writer:
+            sound = writer.sound
+            parts = Parts(container, [video, sound.stream] if sound and sound.stream else [video])
             for stream, packet in parts:
-                if stream is not video:
-                    writer.add_audio(writer.sound.packets(packet, parts))
+                if sound and stream is not video:
+                    writer.add_audio(sound.packets(packet, parts))
                     continue
-                for frame in parts.frames(stream, packet):
+                frames = parts.frames(stream, packet)
+                while frames:
+                    frame = frames.pop(0)
+                    pixels = upright(frame, video.sample_aspect_ratio, tone_mapper, most)
+                    pts = parts.shifted(frame.pts, frame.time_base)
+                    moment = Moment(pts, frame.time_base, frame.duration)
+                    del frame  # to save memory
                     if is_large:
                         gc.collect()  # PyAV's frames and their side data refer to each other
-                    pixels = upright(frame, video.sample_aspect_ratio, tone_mapper)
                     segmented = tracker(Image.fromarray(writer.fitted(pixels)))
-                    writer.add(np.asarray(render(segmented, view)), frame)
+                    writer.add(np.asarray(render(segmented, view)), moment)
                     done += 1
                     if progress:
                         progress(done, video.frames)
             if not done:
                 raise FaceSegKitError(f"{source} contains no frame that can be read.")
             writer.finish()
-            problems = parts.problems() + writer.sound.problems
+            problems = parts.problems() + writer.problems + _shrinking(video, most)
     if notice:
         for problem in problems:
             notice(f"{source}: {problem}.")
     return done
 
 
-def _absolute(path: Path) -> str:
-    """A path as FFmpeg needs it, which takes the start of "take:1.mp4" for a protocol."""
-    return os.path.abspath(path)
+def _shrinking(video: VideoStream, most: int) -> list[str]:
+    """Why and how the result is smaller, as the end of a sentence."""
+    size = video.width, video.height
+    whole = shown_size(*size, video.sample_aspect_ratio, _ANY_SIZE)
+    shown = shown_size(*size, video.sample_aspect_ratio, most)
+    if max(whole) == MAX_SIDE and whole == shown != size:
+        reason = f"H.264 has at most {MAX_SIDE:,} pixels a side"
+    elif shown != whole:
+        reason = "larger ones would take over a gigabyte of memory"
+    else:
+        return []
+    return [f"the result has only {shown[0]} x {shown[1]} pixels, because {reason}"]
 
 
 @contextmanager
-def _read_errors_explained(source: Path) -> Iterator[None]:
+def _opened(source: Path) -> Iterator[InputContainer]:
+    """A file with at least one video stream; errors of the body that reads it are explained."""
     import av
 
+    check_is_file(source)
+    if not source.exists():
+        raise FaceSegKitError(f"There is no video {source}.")
     try:
-        yield
+        with av.open(_absolute(source), options=_CONTAINERS) as container:
+            if not container.streams.video:
+                raise FaceSegKitError(f"{source} contains no video, only audio.")
+            video = container.streams.video[0]
+            if min(video.width, video.height) == 1:
+                raise FaceSegKitError(f"{source} is one pixel wide or high; H.264 needs two.")
+            yield container
     except av.FFmpegError as error:
         problem = f"is not a video that can be read, or is damaged or cut off ({error.strerror})"
         raise FaceSegKitError(f"{source} {problem}.") from error
 
 
-class _Writer:
-    """Writes frames with the timestamps of those that they were made from, and the audio."""
+@contextmanager
+def _writer(
+    path: Path, container: InputContainer, view: str
+) -> Iterator[AnimationWriter | VideoWriter]:
+    rate = container.streams.video[0].average_rate or Fraction(25)
+    if path.suffix.lower() in ANIMATIONS:
+        has_sound = bool(container.streams.audio)
+        yield AnimationWriter(path, rate, is_flat=view == "mask", has_sound=has_sound)
+        return
+    import av
 
-    def __init__(self, result: OutputContainer, source: InputContainer) -> None:
-        video = source.streams.video[0]
-        self.result = result
-        rate = video.average_rate or 25  # only nominal; the timestamps are those of the frames
-        self.video = result.add_stream("libx264", rate=rate, options=_OPTIONS)
-        self.video.pix_fmt = "yuv420p"  # the only one that many players know
-        self.size: tuple[int, int] | None = None
-        self.last: int | None = None
-        self.base: Fraction | None = None
-        self.rate = rate
-        self.sound = Sound(result, source)
-        self.streams = [video, self.sound.stream] if self.sound.stream else [video]  # to be read
-        self.waiting: list[Any] = []  # audio before the first frame, which decides the size
+    with av.open(_absolute(path), "w") as result:
+        yield VideoWriter(result, rate, container)
 
-    def fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The frame in the size of the first."""
-        self.size = self.size or (pixels.shape[1], pixels.shape[0])
-        return fitted(pixels, self.size)
 
-    def _time_base(self, like: VideoFrame) -> Fraction:
-        """The unit of all timestamps; that of the first frame, if it has one."""
-        if self.base is None:
-            usable = like.time_base if like.pts is not None else None
-            self.base = usable or Fraction(1, 90_000)
-        return self.base
-
-    def _next_time(self, like: VideoFrame, base: Fraction) -> int:
-        """The frame's timestamp, or one after the last if it is missing, repeats or goes back."""
-        scale = Fraction(like.time_base or base) / base
-        pts = None if like.pts is None else round(like.pts * scale)
-        step = round(like.duration * scale) or max(1, round(1 / (self.rate * base)))
-        if self.last is None:
-            self.last = 0 if pts is None else pts
-        elif pts is None:
-            self.last += step
-        else:
-            self.last = pts if pts > self.last else self.last + max(1, step // 2)
-        return self.last
-
-    def add(self, image: NDArray[np.uint8], like: VideoFrame) -> None:
-        import av
-
-        if not self.video.codec_context.is_open:
-            context = self.video.codec_context
-            self.video.height, self.video.width = image.shape[:2]
-            context.time_base = self._time_base(like)
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = 1  # limited, as players expect
-            if image.shape[0] * image.shape[1] > MAX_PIXELS // 2:
-                context.options = {**_OPTIONS, **_LARGE}
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709)
-        time_base = self._time_base(like)
-        frame.pts, frame.time_base = self._next_time(like, time_base), time_base
-        self.result.mux(self.video.encode(frame))
-        while self.waiting:
-            self.result.mux(self.waiting.pop(0))
-
-    def add_audio(self, packets: list[Any]) -> None:
-        if self.video.codec_context.is_open:
-            self.result.mux(packets)
-        else:
-            self.waiting += packets
-
-    def finish(self) -> None:
-        """Write what the encoders still buffer."""
-        if self.video.codec_context.is_open:
-            self.result.mux(self.video.encode(None))
-        self.add_audio(self.sound.finish())
+def _absolute(path: Path) -> str:
+    """A path as FFmpeg needs it, which takes the start of "take:1.mp4" for a protocol."""
+    return os.path.abspath(path)
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -16,21 +16,27 @@ if TYPE_CHECKING:  # PyAV (FFmpeg's libraries) is imported for videos only
 
 MAX_PIXELS = 9_000_000  # of a result; more would take over a gigabyte to encode
 MAX_SIDE = 16_384  # of H.264
+_BT709, _UNSPECIFIED = 1, 2  # matrices, in FFmpeg's numbers
 _MAX_STRETCH = 10  # pixel aspect ratios beyond it are damaged
 
 
 def upright(
-    frame: VideoFrame, pixel_aspect: Fraction | None, tone_mapper: ToneMapper
+    frame: VideoFrame,
+    pixel_aspect: Fraction | None,
+    tone_mapper: ToneMapper,
+    most: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """A frame, RGB uint8 [H, W, 3] with even sides, as its display matrix and aspect ratio say.
 
-    Frames of over `MAX_PIXELS`, or sides over `MAX_SIDE`, are downsampled; HDR is
-    tone-mapped.
+    Frames of over `most` pixels, or sides over `MAX_SIDE`, are downsampled; HDR is tone-mapped.
     """
-    width, height = _shown_size(frame.width, frame.height, pixel_aspect)
+    width, height = shown_size(frame.width, frame.height, pixel_aspect, most)
     hdr = is_hdr(frame)
     decoded: Any = frame.to_ndarray(
-        format="rgb48le" if hdr else "rgb24", width=width, height=height
+        format="rgb48le" if hdr else "rgb24",
+        width=width,
+        height=height,
+        src_colorspace=_matrix_of(frame),
     )
     rgb = tone_mapper(decoded, int(frame.color_trc)) if hdr else decoded
     pixels = _displayed(np.asarray(rgb, np.uint8), frame)
@@ -38,12 +44,21 @@ def upright(
     return np.ascontiguousarray(pixels[:height, :width])
 
 
-def _shown_size(width: int, height: int, pixel_aspect: Fraction | None) -> tuple[int, int]:
+def _matrix_of(frame: VideoFrame) -> int | None:
+    """The matrix of a frame that does not say it, as players take it: of HD, BT.709."""
+    is_untold = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+    return _BT709 if is_untold and (frame.width >= 1280 or frame.height > 576) else None
+
+
+def shown_size(
+    width: int, height: int, pixel_aspect: Fraction | None, most: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """Width and height with square pixels, at most `most` of them and `MAX_SIDE` a side."""
     aspect = float(pixel_aspect or 1)
     if not 1 / _MAX_STRETCH <= aspect <= _MAX_STRETCH:
         aspect = 1.0
     wide, high = width * max(aspect, 1.0), height / min(aspect, 1.0)
-    scale = min(1.0, MAX_SIDE / max(wide, high), (MAX_PIXELS / (wide * high)) ** 0.5)
+    scale = min(1.0, MAX_SIDE / max(wide, high), (most / (wide * high)) ** 0.5)
     return max(1, round(wide * scale)), max(1, round(high * scale))
 
 

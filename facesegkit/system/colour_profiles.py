@@ -9,8 +9,9 @@ from PIL import Image, ImageCms
 
 # The channels that a profile describes, by its colour space. A profile of another space than the
 # image's says nothing about its pixels, and is ignored.
-_MODES = {"RGB ": ("RGB", "RGBA"), "GRAY": ("L",), "CMYK": ("CMYK",)}
+_MODES = {"RGB ": ("RGB", "RGBA", "P"), "GRAY": ("L", "LA", "I;16", "I"), "CMYK": ("CMYK",)}
 
+_USUAL_GAMMA, _GAMMAS = 1 / 2.2, (0.1, 3.0)  # others than the latter are damaged
 _TOLERANCE = 3  # levels of 255: variants of sRGB round differently
 
 
@@ -39,6 +40,11 @@ def _is_srgb(content: bytes) -> bool:
 
 def to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
     """A copy of an image in sRGB: RGB, or RGBA if the image has an alpha channel."""
+    if image.mode == "LA":
+        grey, alpha = image.split()
+        coloured = to_srgb(grey, profile)
+        coloured.putalpha(alpha)
+        return coloured
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         converted = ImageCms.profileToProfile(
@@ -50,3 +56,16 @@ def to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Imag
         return image
     converted.info = {k: v for k, v in image.info.items() if k != "icc_profile"}
     return converted
+
+
+def gamma_table(image: Image.Image) -> list[int] | None:
+    """What each 8-bit value is in sRGB, if a PNG tells another gamma and nothing else."""
+    gamma = image.info.get("gamma")
+    told = "srgb" in image.info or "icc_profile" in image.info
+    if image.format != "PNG" or told or not isinstance(gamma, float):
+        return None
+    if abs(gamma - _USUAL_GAMMA) < 0.02 or not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
+        return None
+    linear = np.linspace(0, 1, 256) ** (1 / gamma)
+    srgb = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return list(map(int, np.rint(srgb * 255)))

@@ -12,9 +12,15 @@ from typing import BinaryIO
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesegkit.errors import FaceSegKitError
-from facesegkit.system.colour_profiles import profile_of
+from facesegkit.system.colour_profiles import gamma_table, profile_of
 from facesegkit.system.files import check_is_file
-from facesegkit.system.image_containers import check_not_raw, note_bits, without_ballast
+from facesegkit.system.image_containers import (
+    RAW_SUFFIXES,
+    check_not_raw,
+    note_bits,
+    raw_message,
+    without_ballast,
+)
 
 # Common photo formats. Some of the other formats that Pillow reads run another program (EPS runs
 # Ghostscript) or take minutes, which makes them unsafe for files from strangers.
@@ -107,10 +113,12 @@ def _explanation(name: str, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # from the operating system, not Pillow
         return f"Cannot read {name}: {error.strerror}."
     if not isinstance(error, UnidentifiedImageError):
-        reason = str(error) or "its parts contradict each other"
+        reason = " ".join(str(error).split()).rstrip(".: ") or "its parts contradict each other"
         return f"{name} is damaged or truncated: {reason}."
     if os.path.isfile(name) and os.path.getsize(name) == 0:
         return f"{name} is empty (0 bytes)."
+    if (suffix := os.path.splitext(name)[1].lower()) in RAW_SUFFIXES:
+        return raw_message(name, suffix[1:].upper())
     if name.lower().endswith((".heic", ".heif")):
         return f"{name} is a HEIC photo, which is not supported; save it as JPEG or PNG first."
     return f"{name} is not an image in a supported format."
@@ -130,7 +138,8 @@ def check_decodable(image: Image.Image, full_size: _Size, is_rotated: Callable[[
     max_pixels = _MAX_PIXELS.get(image.format or "", pixels)
     if any(tile[0] in _IN_PYTHON for tile in getattr(image, "tile", ())):
         max_pixels = _MAX_PIXELS_IN_PYTHON
-    is_rgb = image.mode == "RGB" and not image.has_transparency_data and not profile_of(image)
+    is_rgb = image.mode == "RGB" and not image.has_transparency_data
+    is_rgb = is_rgb and not profile_of(image) and not gamma_table(image)
     needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=not is_rgb)
     if is_rgb and needed <= MAX_MEMORY and is_rotated():
         needed = _peak_memory(image, full_pixels, pixels, scans, is_copied=True)

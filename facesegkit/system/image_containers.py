@@ -3,12 +3,14 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from facesegkit.errors import FaceSegKitError
 
+_FIX = "save it as JPEG or PNG first"
 BITS = "significant bits"  # in the `info` of images of more than 8 bits whose file tells them
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Pillow refuses a PNG that has more text than this. It reads the orientation from some of them.
@@ -26,6 +28,28 @@ _RAW_STARTS = {
     b"FUJIFILMCCD-RAW": "RAF", b"IIRO": "ORF", b"IIRS": "ORF", b"MMOR": "ORF", b"IIU\0": "RW2",
     b"FOVb": "X3F",
 }  # fmt: skip
+# Of files that are raw whatever Pillow sees in them: a preview at best.
+RAW_SUFFIXES = {
+    ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+}  # fmt: skip
+_OTHER_STARTS = {
+    b"\xff\x0a": "a JPEG XL image", b"\0\0\0\x0cJXL ": "a JPEG XL image",
+    b"%PDF-": "a PDF document", b"<svg": "an SVG drawing", b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+}  # fmt: skip
+_VIDEO_BRANDS = {
+    b"isom",
+    b"iso2",
+    b"iso4",
+    b"iso5",
+    b"iso6",
+    b"mp41",
+    b"mp42",
+    b"qt  ",
+    b"avc1",
+    b"M4V ",
+}
 _SUBFILE_TYPE, _MAKE, _SUB_IFDS, _DNG_VERSION = 254, 271, 330, 50706  # TIFF tags
 _MAX_SAMPLE_VALUE = 281
 _RAW_BY_MAKE = {"NIKON": "NEF", "SONY": "ARW", "PENTAX": "PEF", "SAMSUNG": "SRW", "CANON": "CR2"}
@@ -48,9 +72,12 @@ def without_ballast(file: BinaryIO, name: str) -> BinaryIO:
         return _beginning(file, _length_of_boxes(file))
     for magic, kind in _RAW_STARTS.items():
         if start.startswith(magic):
-            raise FaceSegKitError(_raw(name, kind))
+            raise FaceSegKitError(raw_message(name, kind))
     if start[:2] in (b"II", b"MM") and start[8:10] == b"CR":
-        raise FaceSegKitError(_raw(name, "CR2"))
+        raise FaceSegKitError(raw_message(name, "CR2"))
+    for magic, kind in _OTHER_STARTS.items():
+        if start.startswith(magic):
+            raise FaceSegKitError(f"{name} is {kind}, which is not supported; {_FIX}.")
     return file
 
 
@@ -58,7 +85,9 @@ def _check_brand(start: bytes, name: str) -> None:
     length = min(len(start), struct.unpack(">I", start[:4])[0])
     brands = {start[8:12], *(start[at : at + 4] for at in range(16, length, 4))}
     if start[8:11] == b"crx":
-        raise FaceSegKitError(_raw(name, "CR3"))
+        raise FaceSegKitError(raw_message(name, "CR3"))
+    if start[8:12] in _VIDEO_BRANDS:
+        raise FaceSegKitError(f"{name} is a video; give it a name that ends in .mp4.")
     if brands & _HEIC and not can_read_heic():
         fix = "run pip install 'facesegkit[heic]', or save it as JPEG or PNG first"
         raise FaceSegKitError(f"{name} is a HEIC photo; {fix}.")
@@ -81,12 +110,14 @@ def check_not_raw(image: Image.Image, name: str) -> None:
         return
     tags = image.tag_v2
     is_preview = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
+    if (suffix := Path(name).suffix.lower()) in RAW_SUFFIXES:
+        raise FaceSegKitError(raw_message(name, suffix[1:].upper()))
     if _DNG_VERSION in tags:
-        raise FaceSegKitError(_raw(name, "DNG"))
+        raise FaceSegKitError(raw_message(name, "DNG"))
     if is_preview:
         make = str(tags.get(_MAKE, "")).upper()
         kinds = [kind for maker, kind in _RAW_BY_MAKE.items() if make.startswith(maker)]
-        raise FaceSegKitError(_raw(name, kinds[0] if kinds else "raw"))
+        raise FaceSegKitError(raw_message(name, kinds[0] if kinds else "raw"))
 
 
 def note_bits(image: Image.Image) -> None:
@@ -110,7 +141,7 @@ def note_bits(image: Image.Image) -> None:
         image.info[BITS] = bits
 
 
-def _raw(name: str, kind: str) -> str:
+def raw_message(name: str, kind: str) -> str:
     kind = "camera's raw file" if kind == "raw" else f"camera's raw file ({kind})"
     return f"{name} is a {kind}, which is not supported; export it as JPEG or TIFF first."
 

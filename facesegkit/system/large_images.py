@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facesegkit.geometry import BBox
-from facesegkit.system.colour_profiles import profile_of, to_srgb
+from facesegkit.system.colour_profiles import gamma_table, profile_of, to_srgb
 from facesegkit.system.image_containers import BITS
 
 _Conversion = Callable[[Image.Image], Image.Image]
 
 _MAX_TILE = 1_000_000  # pixels
+_IN_TILES = ("P", "LA", "I;16", "I")  # modes whose colours are converted after their pixels
 
 # Where Pillow keeps an orientation, in the `info` of an image.
 _ORIENTED = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -35,14 +36,35 @@ def tiles(size: tuple[int, int]) -> Iterator[BBox]:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image itself if it is RGB already, and sRGB as far as it says; else a copy."""
-    if profile := profile_of(image):
-        image = to_srgb(image, profile)
+    if table := gamma_table(image):
+        return _plain_rgb(image).point(table * 3)
+    profile = profile_of(image)
+    if not profile:
+        return _plain_rgb(image)
+    if image.mode not in _IN_TILES:
+        return _plain_rgb(to_srgb(image, profile))
+    deep = _conversion_to_8_bit(image) if image.mode.startswith("I") else None
+
+    def convert(tile: Image.Image) -> Image.Image:
+        if deep:
+            return to_srgb(deep(tile), profile)
+        if tile.mode == "P":
+            tile = tile.convert("RGBA")
+        return _blend_over_white(to_srgb(tile, profile))
+
+    return _in_tiles(image, convert)
+
+
+def _plain_rgb(image: Image.Image) -> Image.Image:
+    """Values as they are, whatever the colours of the image are."""
     if image.mode.startswith(("I", "F")):
-        convert = _conversion_to_8_bit(image)
-    elif image.has_transparency_data:
-        convert = _blend_over_white
-    else:
-        return image if image.mode == "RGB" else image.convert("RGB")
+        return _in_tiles(image, _conversion_to_8_bit(image))
+    if image.has_transparency_data:
+        return _in_tiles(image, _blend_over_white)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _in_tiles(image: Image.Image, convert: _Conversion) -> Image.Image:
     rgb = Image.new("RGB", image.size)
     for box in tiles(image.size):  # to save memory
         rgb.paste(convert(image.crop(box)), box)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from functools import cache
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from facesegkit.cli.main import main
 from facesegkit.errors import FaceSegKitError
 from facesegkit.inference.segmenter import FaceSegmenter
 from facesegkit.inference.video import check_video_path, segment_video
+from facesegkit.inference.video_writer import Clock
 from facesegkit.synthetic import synthesize_face
 
 av = pytest.importorskip("av")
@@ -28,10 +31,14 @@ def segmenter():
     return FaceSegmenter("unet-synthetic")
 
 
+@cache
+def face():
+    return Image.fromarray(synthesize_face(seed=9_000, index=2).photo)
+
+
 def frame_with_face(x=160, y=120, side=150):
     frame = Image.new("RGB", (320, 240), GREY)
-    face = Image.fromarray(synthesize_face(seed=9_000, index=2).photo)
-    frame.paste(face.resize((side, side)), (round(x - side / 2), round(y - side / 2)))
+    frame.paste(face().resize((side, side)), (round(x - side / 2), round(y - side / 2)))
     return frame
 
 
@@ -176,7 +183,7 @@ def test_a_name_with_a_colon(segmenter, tmp_path):
 class Turned:
     """A frame as PyAV decodes it, with a display matrix."""
 
-    width, height, color_trc = 4, 2, 2
+    width, height, color_trc, colorspace, format = 4, 2, 2, 2, av.VideoFormat("rgb24")
 
     def __init__(self, a, b, c, d):
         matrix = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 14], np.int32) << 16
@@ -235,15 +242,51 @@ def test_repeated_and_backward_times_become_later_ones(segmenter, tmp_path):
     assert (np.diff(result) > 0).all()
     np.testing.assert_allclose(result, np.array(times) / 10, atol=0.06)
 
-    from facesegkit.inference.video import _Writer
-
-    writer = _Writer.__new__(_Writer)
-    writer.last, writer.rate = None, Fraction(10)
+    clock = Clock(Fraction(10))
     frames = [av.VideoFrame(16, 16, "rgb24") for _ in range(5)]
     for frame, pts in zip(frames, (10, 40, 20, None, 70), strict=True):
         frame.pts, frame.time_base = pts, Fraction(1, 100)
-    made = [writer._next_time(frame, Fraction(1, 100)) for frame in frames]
-    assert made == [10, 40, 45, 55, 70]
+    assert [clock.next(frame) for frame in frames] == [10, 40, 45, 55, 70]
+
+
+def test_timestamps_that_are_all_equal_follow_the_frame_rate(segmenter, tmp_path):
+    write_times(tmp_path / "zeros.mkv", [0] * 10)
+    segment_video(segmenter, tmp_path / "zeros.mkv", tmp_path / "out.mp4")
+    np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), np.arange(10) / 10, atol=0.06)
+
+
+def test_a_long_gap_is_as_long_in_the_result(segmenter, tmp_path):
+    write_times(tmp_path / "gap.mkv", [0, 1, 2, 300, 301, 302])
+    segment_video(segmenter, tmp_path / "gap.mkv", tmp_path / "out.mp4")
+    assert times_of(tmp_path / "out.mp4")[-1] == pytest.approx(30.2, abs=0.01)
+    with av.open(tmp_path / "out.mp4") as container:  # players stop at its end
+        assert container.duration / 1e6 == pytest.approx(30.3, abs=0.05)
+
+
+def test_a_recording_that_starts_late_begins_at_once(segmenter, tmp_path):
+    write_times(tmp_path / "late.mkv", range(5000, 5010))
+    said = []
+    segment_video(segmenter, tmp_path / "late.mkv", tmp_path / "out.mp4", notice=said.append)
+    np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), np.arange(10) / 10, atol=0.01)
+    assert not said  # such as that it is cut off
+
+
+@pytest.mark.parametrize("codec", ["mp2", "libmp3lame", "pcm_s16le"])
+def test_sound_of_avi_files_is_kept(codec, segmenter, tmp_path):
+    with av.open(tmp_path / "sound.avi", "w") as container:
+        video = container.add_stream("mjpeg", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        sound = container.add_stream(codec, rate=16_000, layout="mono")
+        for _ in range(10):
+            picture = av.VideoFrame.from_image(Image.new("RGB", (64, 48)))
+            container.mux(video.encode(picture))
+        write_audio(container, sound, 1)
+    segment_video(segmenter, tmp_path / "sound.avi", tmp_path / "out.mp4")
+    with av.open(tmp_path / "out.mp4") as container:
+        kept = container.streams.audio[0]
+        assert kept.codec_context.codec.canonical_name == ("mp3" if "mp3" in codec else "aac")
+        samples = [frame.samples for frame in container.decode(kept)]
+    assert sum(samples) / 16_000 == pytest.approx(1, abs=0.15)
 
 
 def test_frames_without_times_follow_the_frame_rate(segmenter, tmp_path):
@@ -273,11 +316,93 @@ def test_colours_are_those_of_bt709_and_tagged_so(segmenter, tmp_path):
     assert luma == pytest.approx(wanted, abs=2)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
-def test_a_video_that_is_cut_off_is_said_to_be(suffix, segmenter, tmp_path):
+@pytest.mark.parametrize(
+    ("size", "matrix", "told"),
+    [((1280, 720), 1, False), ((640, 480), 5, False), ((640, 480), 1, True),
+     ((1280, 720), 5, True), ((480, 640), 1, False)],
+)  # fmt: skip
+def test_hd_that_tells_no_colours_is_taken_for_bt709(size, matrix, told):
+    from facesegkit.inference.hdr import ToneMapper
+    from facesegkit.inference.video_frames import upright
+
+    frame = av.VideoFrame.from_image(Image.new("RGB", size, (200, 60, 30)))
+    frame = frame.reformat(format="yuv420p", dst_colorspace=matrix)
+    frame.colorspace = matrix if told else 2
+    np.testing.assert_allclose(upright(frame, None, ToneMapper())[9, 9], (200, 60, 30), atol=4)
+
+
+def test_a_full_range_video_keeps_black_and_white():
+    from facesegkit.inference.hdr import ToneMapper
+    from facesegkit.inference.video_frames import upright
+
+    for value in (0, 255):
+        frame = av.VideoFrame(64, 48, "yuvj420p")
+        for plane, content in zip(frame.planes, (value, 128, 128), strict=True):
+            plane.update(bytes([content]) * plane.buffer_size)
+        assert abs(int(upright(frame, None, ToneMapper())[9, 9, 1]) - value) <= 1
+
+
+def write_pictures(path, size, count=1):
+    """Frames of one colour, PNG."""
+    with av.open(path, "w") as container:
+        video = container.add_stream("png", rate=10)
+        video.width, video.height, video.pix_fmt = *size, "rgb24"
+        picture = av.VideoFrame.from_image(Image.new("RGB", size, (90, 120, 150)))
+        for _ in range(count):
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+
+
+def test_a_video_that_is_too_wide_for_h264_is_shrunk_and_that_is_said(segmenter, tmp_path):
+    write_pictures(tmp_path / "wide.mov", (17_000, 32))
+    said = []
+    segment_video(segmenter, tmp_path / "wide.mov", tmp_path / "out.mp4", notice=said.append)
+    assert len(said) == 1 and "only 16384 x 31 pixels, because H.264 has at most 16,384" in said[0]
+    assert read_video(tmp_path / "out.mp4")[0].shape == (30, 16384, 3)
+
+
+class Stream:
+    """A video stream of a size, as far as its memory is computed from it."""
+
+    def __init__(self, codec, pixels, width, height):
+        self.width, self.height = width, height
+        self.codec_context = Mock(format=av.VideoFormat(pixels))
+        self.codec_context.name = codec
+
+
+@pytest.mark.parametrize(
+    ("stream", "most"),
+    [
+        (("h264", "yuv420p", 1920, 1080), 9_000_000),
+        (("hevc", "yuv420p10le", 3840, 2160), 9_000_000),
+        (("h264", "yuv420p", 7680, 4320), 9_000_000),
+        (("prores", "yuv422p10le", 8192, 4320), 9_000_000),
+        (("png", "rgb24", 12_288, 6480), 8_400_000),
+        (("hevc", "yuv420p10le", 7680, 4320), None),
+        (("png", "rgb24", 16_000, 16_000), None),
+        (("mjpeg", "yuvj420p", 16_000, 16_000), None),
+    ],
+)
+def test_videos_whose_frames_take_a_gigabyte_are_refused(stream, most):
+    from facesegkit.inference.video_limits import result_pixels
+
+    if most:
+        assert result_pixels(Stream(*stream), "film.mov") == pytest.approx(most, rel=0.03)
+        return
+    size = f"{stream[2]} x {stream[3]} pixels of this kind take over a gigabyte"
+    with pytest.raises(FaceSegKitError, match=f"film.mov is too large: {size}"):
+        result_pixels(Stream(*stream), "film.mov")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "movflags"),
+    [(".mkv", ""), (".avi", ""), (".mp4", "faststart"), (".mov", "frag_keyframe+empty_moov"),
+     (".mp4", "frag_every_frame+empty_moov")],
+)  # fmt: skip
+def test_a_video_that_is_cut_off_is_said_to_be(suffix, movflags, segmenter, tmp_path):
     rng = np.random.default_rng(0)
     path, said = tmp_path / f"cut{suffix}", []
-    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    options = {"movflags": movflags} if movflags else {}
     with av.open(path, "w", options=options) as container:
         video = container.add_stream("libx264", rate=12, options={"g": "6"})
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
@@ -323,12 +448,12 @@ def test_pq_keeps_order_and_range_in_one_exposure():
 
 
 def test_odd_pixels_and_sizes():
-    from facesegkit.inference.video_frames import _shown_size, fitted
+    from facesegkit.inference.video_frames import fitted, shown_size
 
-    assert _shown_size(256, 512, Fraction(2)) == (512, 512)
-    assert _shown_size(512, 256, Fraction(1, 2)) == (512, 512)
-    assert max(_shown_size(17_000, 32, None)) == 16_384
-    assert np.prod(_shown_size(7680, 4320, None)) <= 9_010_000
+    assert shown_size(256, 512, Fraction(2)) == (512, 512)
+    assert shown_size(512, 256, Fraction(1, 2)) == (512, 512)
+    assert max(shown_size(17_000, 32, None)) == 16_384
+    assert np.prod(shown_size(7680, 4320, None)) <= 9_010_000
     portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
     assert portrait.shape == (360, 640, 3)
     rows, columns = np.nonzero(portrait[..., 0] > 128)
@@ -363,8 +488,8 @@ def test_audio_only(segmenter, tmp_path):
 def test_views_and_suffixes_that_are_not_written(tmp_path):
     with pytest.raises(FaceSegKitError, match="no view 'panel' of a video; choose overlay or mask"):
         check_video_path(tmp_path / "out.mp4", "panel")
-    with pytest.raises(FaceSegKitError, match="video as .*out.gif; use .mp4, .mov or .mkv"):
-        check_video_path(tmp_path / "out.gif", "mask")
+    with pytest.raises(FaceSegKitError, match="video as .*out.avi; use .mp4, .mov, .mkv, .gif,"):
+        check_video_path(tmp_path / "out.avi", "mask")
 
 
 def test_the_command(moving, tmp_path, capsys):

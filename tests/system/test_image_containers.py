@@ -3,9 +3,11 @@
 import io
 import os
 import struct
+import sys
 
 import numpy as np
 import pytest
+from damage import refusals
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from facesegkit.errors import FaceSegKitError
@@ -92,6 +94,103 @@ def test_a_profile_is_applied_and_left_out(tmp_path, suffix):
     assert "icc_profile" not in photo.info
 
 
+def grey_profile(gamma=1.0):
+    """An ICC profile (version 2) of grey values with this gamma."""
+    curve = b"curv" + struct.pack(">IIH", 0, 1, round(gamma * 256)) + bytes(2)
+    white = b"XYZ " + struct.pack(">Iiii", 0, 63190, 65536, 54061)
+    text = b"desc" + struct.pack(">II", 0, 2) + b"g\0" + bytes(78)
+    parts = {b"desc": text + bytes(-len(text) % 4), b"wtpt": white, b"kTRC": curve}
+    table, content = struct.pack(">I", len(parts)), b""
+    for name, part in parts.items():
+        table += name + struct.pack(">II", 132 + 12 * len(parts) + len(content), len(part))
+        content += part
+    size = 128 + len(table) + len(content)
+    head = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061) + bytes(48)
+    return head + table + content
+
+
+def test_a_grey_profile_is_applied_to_grey_of_all_kinds(tmp_path):
+    linear = Image.fromarray((RAMP * 255).astype(np.uint8))
+    with_alpha = linear.copy()
+    with_alpha.putalpha(255)
+    deep = Image.fromarray((RAMP * 255).astype(np.uint8).astype(np.uint16) * 257)
+    found = []
+    for image in (linear, with_alpha, deep):
+        image.save(tmp_path / "grey.png", icc_profile=grey_profile())
+        found.append(np.asarray(read_photo(tmp_path / "grey.png"), int))
+    assert found[0][0, 14, 0] == pytest.approx(130, abs=8)  # 14 / 63 of the light in sRGB
+    assert all(np.abs(other - found[0]).max() <= 1 for other in found[1:])
+
+
+@pytest.mark.parametrize("transparency", [None, 0])
+def test_a_profile_is_applied_to_a_palette(tmp_path, transparency):
+    image = Image.new("P", (32, 32), 1)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    options = {} if transparency is None else {"transparency": transparency}
+    image.save(tmp_path / "p.png", icc_profile=swapped_profile(), **options)
+    photo = read_photo(tmp_path / "p.png")
+    np.testing.assert_allclose(photo.getpixel((9, 9)), (0, 0, 255), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "srgb", "value"),
+    [(1.0, False, 188), (1.0, True, 128), (1 / 2.2, False, 128), (0.0, False, 128),
+     (1 / 1.8, False, 145)],
+)  # fmt: skip
+def test_the_gamma_of_a_png_counts_if_it_tells_no_more(tmp_path, gamma, srgb, value):
+    info = PngImagePlugin.PngInfo()
+    if srgb:
+        info.add(b"sRGB", b"\0")
+    info.add(b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    Image.new("RGB", (8, 8), (128, 128, 128)).save(tmp_path / "g.png", pnginfo=info)
+    assert read_photo(tmp_path / "g.png").getpixel((3, 3))[1] == pytest.approx(value, abs=2)
+
+
+def test_lab_and_cmyk_are_read_as_the_colours_that_they_are(tmp_path):
+    colour = Image.new("RGB", (16, 16), (200, 60, 30))
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    in_lab = ImageCms.profileToProfile(colour, srgb, lab, outputMode="LAB")
+    for image in (colour.convert("CMYK"), in_lab):
+        image.save(tmp_path / "c.tif")
+        photo = read_photo(tmp_path / "c.tif")
+        np.testing.assert_allclose(photo.getpixel((9, 9)), (200, 60, 30), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\x0a" + bytes(99), "a JPEG XL image, which is not supported"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "a JPEG XL image"),
+        (b"%PDF-1.4" + bytes(99), "a PDF document"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"\0\0\0\x18ftypisom\0\0\2\0isomiso2", "a video; give it a name that ends in .mp4"),
+    ],
+)
+def test_what_is_no_photo_is_named(tmp_path, content, said):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(FaceSegKitError, match=rf"photo.jpg is {said}"):
+        read_photo(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".nef", ".ARW", ".dng", ".kdc"])
+@pytest.mark.parametrize("is_tiff", [True, False])
+def test_a_raw_file_of_any_camera_is_known_by_its_name(tmp_path, suffix, is_tiff):
+    path = tmp_path / f"photo{suffix}"
+    path.write_bytes(b"II*\0\x08\0\0\0\0\0" + bytes(99))
+    if is_tiff:
+        ramp().save(path, format="TIFF")
+    kind = suffix[1:].upper()
+    with pytest.raises(FaceSegKitError, match=rf"camera's raw file \({kind}\)"):
+        read_photo(path)
+
+
+def test_avif_and_webp_are_read_under_any_name(tmp_path):
+    for kind, options in {"AVIF": {"quality": 95}, "WEBP": {"lossless": True}}.items():
+        ramp().save(tmp_path / "photo.jpg", format=kind, **options)
+        np.testing.assert_allclose(np.asarray(read_photo(tmp_path / "photo.jpg")), ramp(), atol=6)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
 def test_what_follows_the_photo_is_not_read(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"tail{suffix}"
@@ -141,15 +240,50 @@ def test_raw_files_are_known_by_their_content(tmp_path, start, kind):
         read_photo(tmp_path / "photo.jpg")
 
 
-def test_heic_is_known_by_its_content(tmp_path):
+def test_heic_is_known_by_its_content_without_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "photo.jpg"
-    try:
-        import pillow_heif  # noqa: F401
-    except ImportError:
-        path.write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99))
-        with pytest.raises(FaceSegKitError, match=r"photo.jpg is a HEIC photo; run pip install"):
-            read_photo(path)
-    else:
-        pillow_heif.register_heif_opener()
-        ramp().save(path, format="HEIF", quality=-1)
-        np.testing.assert_allclose(np.asarray(read_photo(path)), ramp(), atol=4)
+    path.write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(99))
+    said = r"photo.jpg is a HEIC photo; run pip install 'facesegkit\[heic\]', or save it as JPEG"
+    with pytest.raises(FaceSegKitError, match=said):
+        read_photo(path)
+
+
+@pytest.fixture
+def heif():
+    package = pytest.importorskip("pillow_heif")
+    package.register_heif_opener()
+    return package
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "photo.jpg", "photo"])
+def test_heic_is_read_whatever_its_name(heif, tmp_path, name):
+    ramp().save(tmp_path / name, format="HEIF", quality=-1)
+    np.testing.assert_allclose(np.asarray(read_photo(tmp_path / name)), ramp(), atol=4)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_is_turned_once(heif, tmp_path, orientation):
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[:20, :30] = 255
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = Image.fromarray(pixels)
+    stored.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    stored.info["exif"] = exif.tobytes()  # written twice, as phones do: also as a box that counts
+    stored.save(tmp_path / "a.heic", quality=95)
+    one, other = (read_photo(tmp_path / name) for name in ("a.heic", "a.jpg"))
+    assert one.size == other.size
+    assert np.abs(np.asarray(one, int) - np.asarray(other, int)).mean() < 3
+
+
+def test_the_profile_of_heic_is_applied(heif, tmp_path):
+    red = Image.new("RGB", (64, 64), (255, 0, 0))
+    red.save(tmp_path / "red.heic", quality=95, icc_profile=swapped_profile())
+    photo = read_photo(tmp_path / "red.heic")
+    np.testing.assert_allclose(photo.getpixel((9, 9)), (0, 0, 255), atol=8)
+
+
+def test_a_damaged_heic_is_refused_in_one_sentence(heif, tmp_path):
+    Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / "a.heic")
+    assert refusals(read_photo, tmp_path / "a.heic", 40) > 10
