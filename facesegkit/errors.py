@@ -14,5 +14,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """First line of an exception's message, at most 120 characters long."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    """First line of an exception's message, at most 120 characters long, all printable."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "".join(one if one.isprintable() else "?" for one in line[:120])

@@ -510,6 +510,8 @@ HOSTILE_PTH: dict[str, tuple[str, Callable[[], bytes]]] = {
         b"(K\2t", b"(K\1t", STORAGE.replace(b"K\4tQ", long(10**10) + b"tQ"))),
     "a storage of fewer than none": ("not saved by", lambda: tensor(
         b"(K\2t", b"(K\1t", STORAGE.replace(b"K\4tQ", long(-(2**62)) + b"tQ"))),
+    "a storage whose name rings a bell": ("file data/0?:", lambda: tensor(
+        b"(K\2t", b"(K\1t", STORAGE.replace(short("0"), short("0\a")))),
     "a storage that is not there": ("not saved by", lambda: tensor(
         b"(K\2t", b"(K\1t", STORAGE.replace(short("0"), short("../0")))),
     # Entries.
