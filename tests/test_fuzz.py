@@ -145,7 +145,6 @@ def good_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return videos(tmp_path_factory.mktemp("videos"))
 
 
-@pytest.mark.filterwarnings("error")
 @cases(80)
 @given(st.sampled_from(range(7)), seeds, st.sampled_from([".mp4", ".gif", ".webp"]))
 def test_a_damaged_video_or_animation(segmenter, good_videos, tmp_path, number, rng, suffix):

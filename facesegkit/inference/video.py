@@ -144,7 +144,8 @@ def _shrinking(video: VideoStream, most: int) -> list[str]:
         reason = "larger ones would take over a gigabyte of memory"
     else:
         return []
-    return [f"the result has only {shown[0]} x {shown[1]} pixels, because {reason}"]
+    width, height = (side - side % 2 for side in shown)
+    return [f"the result has only {width} x {height} pixels, because {reason}"]
 
 
 @contextmanager

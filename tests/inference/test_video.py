@@ -357,7 +357,7 @@ def test_a_video_that_is_too_wide_for_h264_is_shrunk_and_that_is_said(segmenter,
     write_pictures(tmp_path / "wide.mov", (17_000, 32))
     said = []
     segment_video(segmenter, tmp_path / "wide.mov", tmp_path / "out.mp4", notice=said.append)
-    assert len(said) == 1 and "only 16384 x 31 pixels, because H.264 has at most 16,384" in said[0]
+    assert len(said) == 1 and "only 16384 x 30 pixels, because H.264 has at most 16,384" in said[0]
     assert read_video(tmp_path / "out.mp4")[0].shape == (30, 16384, 3)
 
 
