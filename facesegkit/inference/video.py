@@ -157,10 +157,15 @@ def _opened(source: Path) -> Iterator[InputContainer]:
     if not source.exists():
         raise FaceSegKitError(f"There is no video {source}.")
     try:
-        with av.open(_absolute(source), options=_CONTAINERS) as container:
+        name = _absolute(source)
+        with av.open(name, options=_CONTAINERS, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise FaceSegKitError(f"{source} contains no video, only audio.")
             video = container.streams.video[0]
+            if video.codec_context is None:
+                raise FaceSegKitError(f"{source} is of a kind of video that cannot be decoded.")
+            if min(video.width, video.height) < 1:
+                raise FaceSegKitError(f"{source} is damaged: its frames have no size.")
             if min(video.width, video.height) == 1:
                 raise FaceSegKitError(f"{source} is one pixel wide or high; H.264 needs two.")
             yield container
