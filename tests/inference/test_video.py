@@ -163,6 +163,14 @@ def test_a_damaged_packet_is_skipped_and_said(moving, segmenter, tmp_path):
     assert "1 damaged packet was skipped" in said[0]
 
 
+def test_a_video_of_an_unknown_kind_is_refused(segmenter, tmp_path):
+    write_times(tmp_path / "known.avi", range(3))
+    content = (tmp_path / "known.avi").read_bytes()
+    (tmp_path / "odd.avi").write_bytes(content.replace(b"MJPG", b"XQZW"))
+    with pytest.raises(FaceSegKitError, match="odd.avi is of a kind of video that cannot be deco"):
+        segment_video(segmenter, tmp_path / "odd.avi", tmp_path / "out.mp4")
+
+
 def test_a_missing_video_is_said_to_be_missing(segmenter, tmp_path):
     with pytest.raises(FaceSegKitError, match=r"There is no video .*none.mp4"):
         segment_video(segmenter, tmp_path / "none.mp4", tmp_path / "out.mp4")
