@@ -461,6 +461,7 @@ def test_odd_pixels_and_sizes():
     assert shown_size(256, 512, Fraction(2)) == (512, 512)
     assert shown_size(512, 256, Fraction(1, 2)) == (512, 512)
     assert max(shown_size(17_000, 32, None)) == 16_384
+    assert shown_size(40_000, 2, None) == (16_384, 2)  # not less, which H.264 does not have
     assert np.prod(shown_size(7680, 4320, None)) <= 9_010_000
     portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
     assert portrait.shape == (360, 640, 3)
