@@ -145,12 +145,13 @@ def good_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return videos(tmp_path_factory.mktemp("videos"))
 
 
-@pytest.mark.filterwarnings("error")
 @cases(80)
 @given(st.sampled_from(range(7)), seeds, st.sampled_from([".mp4", ".gif", ".webp"]))
 def test_a_damaged_video_or_animation(segmenter, good_videos, tmp_path, number, rng, suffix):
     name, content = list(good_videos.items())[number]
     source, output, said = tmp_path / f"in-{name}", tmp_path / f"out{suffix}", []
+    for file in tmp_path.iterdir():  # of the previous case
+        file.unlink()
     content = damaged(content, rng)
     source.write_bytes(content[: len(content) // int(rng.choice([1, 1, 2]))])
     try:

@@ -144,7 +144,8 @@ def _shrinking(video: VideoStream, most: int) -> list[str]:
         reason = "larger ones would take over a gigabyte of memory"
     else:
         return []
-    return [f"the result has only {shown[0]} x {shown[1]} pixels, because {reason}"]
+    width, height = (side - side % 2 for side in shown)
+    return [f"the result has only {width} x {height} pixels, because {reason}"]
 
 
 @contextmanager
@@ -156,10 +157,15 @@ def _opened(source: Path) -> Iterator[InputContainer]:
     if not source.exists():
         raise FaceSegKitError(f"There is no video {source}.")
     try:
-        with av.open(_absolute(source), options=_CONTAINERS) as container:
+        name = _absolute(source)
+        with av.open(name, options=_CONTAINERS, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise FaceSegKitError(f"{source} contains no video, only audio.")
             video = container.streams.video[0]
+            if video.codec_context is None:
+                raise FaceSegKitError(f"{source} is of a kind of video that cannot be decoded.")
+            if min(video.width, video.height) < 1:
+                raise FaceSegKitError(f"{source} is damaged: its frames have no size.")
             if min(video.width, video.height) == 1:
                 raise FaceSegKitError(f"{source} is one pixel wide or high; H.264 needs two.")
             yield container

@@ -59,7 +59,7 @@ def shown_size(
         aspect = 1.0
     wide, high = width * max(aspect, 1.0), height / min(aspect, 1.0)
     scale = min(1.0, MAX_SIDE / max(wide, high), (most / (wide * high)) ** 0.5)
-    return max(1, round(wide * scale)), max(1, round(high * scale))
+    return max(2, round(wide * scale)), max(2, round(high * scale))
 
 
 def _displayed(pixels: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:

@@ -29,6 +29,8 @@ _BT709 = 1  # the matrix, primaries and transfer curve of HD video, in FFmpeg's 
 _UNIT = Fraction(1, 90_000)  # seconds, if the source has no timestamps
 _MILLISECONDS = Fraction(1, 1000)
 _GIF_TIMES = 20, 10  # milliseconds: the shortest that browsers show, and the unit of durations
+_LONGEST = {".gif": 655_350, ".webp": 2**24 - 1, ".apng": 65_535}  # milliseconds of a frame
+_MOST_PLAYS = 65_535  # that all formats can tell
 _NO_SOUND = "its sound is left out, because {} has none"
 _FRAME_BYTES = 5  # of each pixel of an animation, which Pillow writes at once
 
@@ -205,7 +207,7 @@ class AnimationWriter:
         has_sound: bool = False,
         is_flat: bool = False,
     ) -> None:
-        self._path, self._plays, self._is_flat = path, plays, is_flat
+        self._path, self._plays, self._is_flat = path, min(plays, _MOST_PLAYS), is_flat
         self.problems = [_NO_SOUND.format(path.suffix[1:].upper())] if has_sound else []
         self._clock = Clock(rate, _MILLISECONDS)
         self._frames: list[Image.Image] = []
@@ -243,12 +245,21 @@ class AnimationWriter:
     def finish(self) -> None:
         """Write the file."""
         times = [self._rounded(time) for time in (*self._starts, self._end)]
-        durations = [max(b - a, self._step) for a, b in zip(times, times[1:], strict=False)]
+        longest = _LONGEST[self._path.suffix.lower()]
+        durations = [
+            min(max(b - a, self._step), longest) for a, b in zip(times, times[1:], strict=False)
+        ]
         options: dict[str, Any] = {"loop": self._plays}
         if self._is_gif:  # which tells how often it is repeated
             options = {"loop": max(0, self._plays - 1)} if self._plays != 1 else {}
         first, *others = self._frames
-        first.save(
-            self._path, save_all=True, append_images=others, duration=durations,
-            quality=95, lossless=self._is_flat, **options,
-        )  # fmt: skip
+        try:
+            first.save(
+                self._path, save_all=True, append_images=others, duration=durations,
+                quality=95, lossless=self._is_flat, **options,
+            )  # fmt: skip
+        except OSError:  # a full disk
+            raise
+        except Exception as error:  # each of Pillow's writers raises its own
+            kind = f"{first.width} x {first.height} pixels as {self._path.suffix[1:].upper()}"
+            raise FaceSegKitError(f"Cannot save frames of {kind}: {error}.") from error

@@ -65,7 +65,7 @@ def written(path):
             image.seek(number)
             image.load()
             durations.append(image.info["duration"])
-            colours.append(image.convert("RGB").getpixel((30, 20)))
+            colours.append(image.convert("RGB").getpixel((3, 2)))
         return durations, colours, image.info.get("loop")
 
 
@@ -163,6 +163,25 @@ def test_a_gif_of_sixty_frames_per_second_keeps_those_that_can_be_shown(tmp_path
 def written_durations(path):
     with Image.open(path) as image:
         return [(image.seek(n), image.info["duration"])[1] for n in range(image.n_frames)]
+
+
+@pytest.mark.parametrize(("suffix", "longest"), [(".gif", 655), (".webp", 16_777), (".apng", 66)])
+def test_a_frame_is_shown_as_long_as_its_format_can_tell(suffix, longest, tmp_path):
+    path = tmp_path / f"out{suffix}"
+    writer = AnimationWriter(path, Fraction(10), 10**9)
+    for number, start in enumerate((0, 1, 90_000)):
+        frame = np.full((8, 8, 3), 90 * number, np.uint8)
+        writer.add(frame, Moment(start, Fraction(1), 1))
+    writer.finish()
+    durations, _, loop = written(path)
+    assert durations[1] / 1000 == pytest.approx(longest, abs=1) and loop >= 65_534
+
+
+def test_frames_that_webp_cannot_hold_are_refused(tmp_path):
+    writer = AnimationWriter(tmp_path / "out.webp", Fraction(10))
+    writer.add(np.zeros((8, 17_000, 3), np.uint8), Moment(0, Fraction(1), 1))
+    with pytest.raises(FaceSegKitError, match="17000 x 8 pixels as WEBP: .* 16383 pixels"):
+        writer.finish()
 
 
 def test_the_parts_keep_their_colours_in_a_gif(tmp_path):

@@ -163,6 +163,14 @@ def test_a_damaged_packet_is_skipped_and_said(moving, segmenter, tmp_path):
     assert "1 damaged packet was skipped" in said[0]
 
 
+def test_a_video_of_an_unknown_kind_is_refused(segmenter, tmp_path):
+    write_times(tmp_path / "known.avi", range(3))
+    content = (tmp_path / "known.avi").read_bytes()
+    (tmp_path / "odd.avi").write_bytes(content.replace(b"MJPG", b"XQZW"))
+    with pytest.raises(FaceSegKitError, match="odd.avi is of a kind of video that cannot be deco"):
+        segment_video(segmenter, tmp_path / "odd.avi", tmp_path / "out.mp4")
+
+
 def test_a_missing_video_is_said_to_be_missing(segmenter, tmp_path):
     with pytest.raises(FaceSegKitError, match=r"There is no video .*none.mp4"):
         segment_video(segmenter, tmp_path / "none.mp4", tmp_path / "out.mp4")
@@ -357,7 +365,7 @@ def test_a_video_that_is_too_wide_for_h264_is_shrunk_and_that_is_said(segmenter,
     write_pictures(tmp_path / "wide.mov", (17_000, 32))
     said = []
     segment_video(segmenter, tmp_path / "wide.mov", tmp_path / "out.mp4", notice=said.append)
-    assert len(said) == 1 and "only 16384 x 31 pixels, because H.264 has at most 16,384" in said[0]
+    assert len(said) == 1 and "only 16384 x 30 pixels, because H.264 has at most 16,384" in said[0]
     assert read_video(tmp_path / "out.mp4")[0].shape == (30, 16384, 3)
 
 
@@ -453,6 +461,7 @@ def test_odd_pixels_and_sizes():
     assert shown_size(256, 512, Fraction(2)) == (512, 512)
     assert shown_size(512, 256, Fraction(1, 2)) == (512, 512)
     assert max(shown_size(17_000, 32, None)) == 16_384
+    assert shown_size(40_000, 2, None) == (16_384, 2)  # not less, which H.264 does not have
     assert np.prod(shown_size(7680, 4320, None)) <= 9_010_000
     portrait = fitted(np.full((640, 360, 3), 255, np.uint8), (640, 360))
     assert portrait.shape == (360, 640, 3)
