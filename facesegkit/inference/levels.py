@@ -78,9 +78,11 @@ class Levels:
 
     @property
     def _has_more(self) -> bool:
-        """Whether the photo has far more detail than this level, which had to show faces."""
-        has_more = bool(self.config.crowd_scales) and max(self.size) >= 2 * self._side
-        return has_more and not self._any_face and self._side >= self.config.scale_without_faces
+        """Whether no face was seen in a large photo, at a level that had to show some."""
+        config, longest = self.config, max(self.size)
+        is_large = longest >= 2 * config.scale_without_faces and longest > self._side
+        had_to = self._side >= config.scale_without_faces
+        return bool(config.crowd_scales) and is_large and had_to and not self._any_face
 
     def note(self, found: Detections) -> None:
         """Take note of the detections at this level, with a score of `lowest` or more."""
@@ -90,7 +92,7 @@ class Levels:
         likely = nms(likely, config.max_iou)
         sure, possible = likely.scores > config.sure_face, likely.scores >= config.crowd_threshold
         self._any_face = self._any_face or bool(sure.any())
-        is_uncertain = bool(2 * np.count_nonzero(sure) <= np.count_nonzero(possible))
+        is_uncertain = bool(4 * np.count_nonzero(sure) <= 3 * np.count_nonzero(possible))
         are_many = bool(np.count_nonzero(self._are_small(likely)) >= config.crowd)
         self.is_crowd = is_uncertain and (self.is_crowd or are_many)
         are_several = not self._any_face and len(likely) >= config.several

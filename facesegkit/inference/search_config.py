@@ -28,9 +28,9 @@ class SearchConfig:
     sure_face: float = 0.7
     all_scales: bool = False  # use all levels, whatever the ones before have shown
 
-    # A crowd are `crowd` small faces at a level, or in a part of a large photo, of which fewer than
-    # half have a score above `sure_face`: faces whose neighbours are near need more pixels. It is
-    # searched at these scales too, enlarged up to four times; () for none.
+    # A crowd is `crowd` small faces or more at a level, or in a part of a large photo, of which at
+    # most three quarters have a score above `sure_face`: faces with near neighbours need more
+    # pixels. It is searched at these scales too, enlarged up to four times; () for none.
     crowd: int = 24
     crowd_scales: tuple[int, ...] = (2560, 5120)
     crowd_threshold: float = 0.5  # the `detection_threshold` there
