@@ -48,9 +48,8 @@ def _neighbours(windows: Sequence[BBox]) -> Iterator[list[int]]:
     """
     array = np.array(windows, dtype=np.int64).reshape(-1, 4)
     for number, window in enumerate(array):
-        overlaps = (array[:, :2] < window[2:]).all(1) & (window[:2] < array[:, 2:]).all(1)
-        overlaps[number] = False
-        yield np.flatnonzero(overlaps).tolist()
+        overlaps = (array[:, :2] < window[2:]) & (window[:2] < array[:, 2:])
+        yield [other for other in np.flatnonzero(overlaps.all(axis=1)).tolist() if other != number]
 
 
 def _with_own_pixels(face: Face, neighbours: Sequence[Face], is_feature: NDArray[np.bool_]) -> Face:
