@@ -76,6 +76,7 @@ bench: $(INSTALLED) ## repeat the benchmarks, except long training runs
 	$(BIN)/python benchmarks/video_speed.py
 	$(BIN)/python benchmarks/batch_speed.py --keep
 	$(BIN)/python benchmarks/worst_case.py
+	$(BIN)/python benchmarks/crowds.py
 	$(BIN)/python benchmarks/synthesis_speed.py
 	$(BIN)/python benchmarks/explorer_memory.py --keep
 	$(if $(DATA),,$(BIN)/facesegkit synthesize data/synthetic --count $(FACES))

@@ -284,6 +284,19 @@ def end_to_end() -> str:
     return table(f"one core | {head}", rows)
 
 
+def crowds() -> str:
+    """Sheets of faces: how many are found, in what time and memory."""
+    rows = []
+    for number, of_models in results("crowds").items():
+        row = [number]
+        for found in of_models.values():
+            row += cells(found, "{faces} | {seconds:.1f} s | {MB} MB")
+        rows.append(row)
+    models = next(iter(results("crowds").values()))
+    head = " | ".join(f"`{name}`: found | time | memory" for name in models)
+    return table(f"faces | {head}", rows)
+
+
 def worst_case() -> str:
     """Photos that no one takes."""
     rows = {}
@@ -480,8 +493,8 @@ TABLES: dict[str, tuple[Callable[[], str], ...]] = {
     "README.md": (lessons, shipped),
     "docs/results.md": (definitions, models, other_metrics, skin_tones, second_annotator, all_parts,
                         conditions, robustness, real_photos, calibration, small_faces, any_photo,
-                        hard_photos, end_to_end, worst_case, speed, photo_to_file, video, costs,
-                        data_speed, time_to_quality, two_processes),
+                        hard_photos, end_to_end, crowds, worst_case, speed, photo_to_file, video,
+                        costs, data_speed, time_to_quality, two_processes),
     "docs/scale.md": (batch,),
     "docs/testing.md": (tested, model_fuzz),
     "docs/training.md": (adaptation,),

@@ -1,7 +1,6 @@
 """Search for faces: detect, look again at each aligned face, segment those that are believed."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from facesegkit.inference.detector import (
     nms_order,
     run_detector,
 )
+from facesegkit.inference.levels import Levels, hides_crowd
 from facesegkit.inference.onnx_model import DetectorModel, Model
 from facesegkit.inference.results import AnalyzedFace, FaceLogits
 from facesegkit.inference.search_config import SearchConfig
@@ -82,7 +82,7 @@ class FaceAnalyzer:
 
     def search(self, photo: ScaledImage) -> list[AnalyzedFace]:
         """All faces of a photo, most confident first."""
-        found = self.candidates(photo)
+        found, photo = self._located(photo)
         if not found:
             return []
         # Read the photo with as much detail as the smallest face needs; more takes long.
@@ -106,34 +106,32 @@ class FaceAnalyzer:
 
     def candidates(self, photo: ScaledImage) -> list[Candidate]:
         """All regions whose confidence is high enough, each face once, most confident first."""
+        return self._located(photo)[0]
+
+    def _located(self, photo: ScaledImage) -> tuple[list[Candidate], ScaledImage]:
+        """`candidates`, and the photo with as much detail as it was searched with."""
         if self.detector is not None:
-            return self._proposed(self.detector, photo.at_least(max(photo.size)))
-        found = nms(joined(list(self._at_scales(photo))), self.config.max_iou)
+            photo = photo.at_least(max(photo.size))
+            return self._proposed(self.detector, photo), photo
+        found, photo = self._detect(photo)
         rois = [roi_of(*one) for one in zip(found.boxes, found.points, strict=True)]
         seen = [self.look(photo, *one) for one in zip(rois, found.scores, strict=True)]
-        return self._distinct(seen)  # now that boxes and scores are final: two may show one face
+        # Now that boxes and scores are final, two may show one face.
+        return self._distinct(seen), photo
 
-    def _at_scales(self, photo: ScaledImage) -> Iterator[Detections]:
-        """Detections at the coarsest scale, and at finer ones as long as `config` asks for them."""
-        config, longest = self.config, max(photo.size)
-        lowest = max(min(config.detection_threshold, config.small_face_threshold), _MIN_SCORE)
-        before, any_face, any_small = 0, False, True
-        for scale in config.scales:
-            side = config.side(scale, longest, enlarge=any_small)
-            if side <= before:  # the photo has no more detail
-                break
+    def _detect(self, photo: ScaledImage) -> tuple[Detections, ScaledImage]:
+        """Detections at all levels, and the photo as it was read for the finest of them."""
+        levels, kept = Levels(self.config, photo.size), []
+        for side in levels:
             photo = photo.at_least(side)
-            found = detect(photo.image, self.network.predict, side, lowest)
-            found = found.moved((photo.size[0] / photo.image.width,) * 2)
-            yield found[found.scores >= config.detection_threshold]
-            any_face |= bool((found.scores > config.sure_face).any())
-            likely = found[found.scores >= config.small_face_threshold].boxes
-            widths = (likely[:, 2] - likely[:, 0]) * side / longest
-            any_small = bool((widths < config.small_face).any())
-            is_enough = any_face or side >= config.scale_without_faces
-            if is_enough and not any_small and not config.all_scales:
-                break
-            before = side
+            traces = detect(photo.image, self.network.predict, side, max(levels.lowest, _MIN_SCORE))
+            found = traces.moved((photo.size[0] / photo.image.width,) * 2)
+            levels.note(found)
+            kept.append(found[found.scores >= levels.threshold])
+            if levels.may_hide_crowd:
+                network = self.network.predict
+                levels.is_crowd = hides_crowd(photo.image, traces, network, self.config)
+        return nms(joined(kept), self.config.max_iou), photo
 
     def look(
         self, photo: ScaledImage, roi: FaceROI, score: float, *, again: bool = True

@@ -28,6 +28,14 @@ class SearchConfig:
     sure_face: float = 0.7
     all_scales: bool = False  # use all levels, whatever the ones before have shown
 
+    # A crowd is `crowd` small faces or more at a level, or in a part of a large photo, of which at
+    # most three quarters have a score above `sure_face`: faces with near neighbours need more
+    # pixels. It is searched at these scales too, enlarged up to four times; () for none.
+    crowd: int = 24
+    crowd_scales: tuple[int, ...] = (2560, 5120)
+    crowd_threshold: float = 0.5  # the `detection_threshold` there
+    several: int = 6  # likely faces, of any size, that need a finer level while none is sure
+
     detection_threshold: float = 0.3  # of the detector's score, to look again at a detection
     max_iou: float = 0.4  # of two boxes that show different faces
     min_confidence: float = MIN_CONFIDENCE  # of a face, see `Face.confidence`
@@ -49,10 +57,15 @@ class SearchConfig:
         finest = max(longest, min(2 * longest, 1280)) if enlarge else longest
         return max(min(scale, finest), 32)
 
+    @staticmethod
+    def crowd_side(scale: int, longest: int) -> int:
+        """The same for one of `crowd_scales`."""
+        return min(scale, 4 * longest)
+
 
 SEARCHES = {
     "default": SearchConfig(),
-    "fast": SearchConfig(scales=(320,)),  # faces from a 15th of the side up
+    "fast": SearchConfig(scales=(320,), crowd_scales=()),  # faces from a 15th of the side up
     "thorough": SearchConfig(scales=(320, 640, 1280, 2560, 5120, 10240), all_scales=True),
 }
 

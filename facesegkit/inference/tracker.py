@@ -76,7 +76,7 @@ class FaceTracker:
         config, known = analyzer.config, [tracked.seen for tracked in self._tracked]
         # Only at the scales that a photo without faces is searched at: finer ones take too long.
         scales = tuple(scale for scale in config.scales if scale <= config.scale_without_faces)
-        searching = replace(analyzer, config=replace(config, scales=scales))
+        searching = replace(analyzer, config=replace(config, scales=scales, crowd_scales=()))
         found = searching.candidates(photo)
         boxes = np.array([box_of(roi) for roi in [*known, *(one.roi for one in found)]])
         scores = np.array([2.0] * len(known) + [face.confidence for face in found])
