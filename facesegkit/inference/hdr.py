@@ -30,8 +30,8 @@ _STEPS = 4096  # of the table of the sRGB curve
 
 
 def is_hdr(frame: VideoFrame) -> bool:
-    """Whether a frame says that it is HDR."""
-    return int(frame.color_trc) in (_PQ, _HLG)
+    """Whether a frame says that it is HDR; frames of early versions of PyAV do not say it."""
+    return int(getattr(frame, "color_trc", 0)) in (_PQ, _HLG)
 
 
 class ToneMapper:

@@ -114,7 +114,8 @@ def segment_video(
                     frame = frames.pop(0)
                     pixels = upright(frame, video.sample_aspect_ratio, tone_mapper, most)
                     pts = parts.shifted(frame.pts, frame.time_base)
-                    moment = Moment(pts, frame.time_base, frame.duration)
+                    shown = getattr(frame, "duration", 0)  # not in early versions of PyAV
+                    moment = Moment(pts, frame.time_base, shown)
                     del frame  # to save memory
                     if is_large:
                         gc.collect()  # PyAV's frames and their side data refer to each other
